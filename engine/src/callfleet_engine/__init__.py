@@ -1,0 +1,1 @@
+"""The engine: hosts calls and forwards their media."""

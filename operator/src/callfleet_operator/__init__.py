@@ -1,0 +1,1 @@
+"""The operator: reconciles CallCluster and TurnPool, decides, drains and reports."""

@@ -1,0 +1,146 @@
+"""What the operator knows at one moment about one CallCluster or TurnPool.
+
+`observe/` fills these from the cluster, Prometheus and the pods' admin ports; `plan/` and
+`status/` read them. Unknown is never zero: a figure that is not known is an interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Admission(StrEnum):
+    """What a pod accepts, as its label `callfleet.dev/admission` says."""
+
+    OPEN = "Open"
+    CORDONED = "Cordoned"
+    SEALED = "Sealed"
+
+
+class Freshness(StrEnum):
+    """How far the data of a pod can be trusted."""
+
+    FRESH = "Fresh"
+    STALE = "Stale"
+    MISSING = "Missing"
+    CONTRADICTORY = "Contradictory"
+
+
+class Source(StrEnum):
+    """Who gave the data of a pod."""
+
+    PROMETHEUS = "Prometheus"
+    POD_STATUS = "PodStatus"
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure known to lie between two bounds, both included."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def exactly(cls, value: float) -> Interval:
+        """A figure that is known."""
+        return cls(value, value)
+
+
+@dataclass(frozen=True, slots=True)
+class PodLoad:
+    """How full one pod is.
+
+    `used` counts participants and pending joins of an engine, allocations of a relay;
+    `capacity` is in the same unit. `stress` is a ratio of what the pod can bear.
+    Of a pod without trusted data `used` reaches from 0 to `capacity` and `stress` from 0 to 1.
+    """
+
+    used: Interval
+    capacity: int
+    stress: Interval
+    freshness: Freshness
+    source: Source
+    calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPod:
+    """One engine or relay pod, as the API server shows it, with its load."""
+
+    name: str
+    uid: str
+    resource_version: str
+    ordinal: int
+    revision: str
+    node: str
+    zone: str
+    address: str
+    """Pod IP; empty before it has one."""
+    admission: Admission
+    ready: bool
+    failed: bool
+    """Cannot serve without help: image missing, crash loop, phase Failed, unschedulable."""
+    failure: str
+    """Why, in Kubernetes' words; empty when not failed."""
+    terminating: bool
+    created: datetime
+    ready_since: datetime | None
+    drain_id: str
+    drain_started: datetime | None
+    load: PodLoad
+
+
+class MetricsProblem(StrEnum):
+    """Why Prometheus cannot be relied on; reasons of the condition MetricsAvailable."""
+
+    UNREACHABLE = "PrometheusUnreachable"
+    UNAUTHORIZED = "PrometheusUnauthorized"
+    ERROR = "PrometheusError"
+    NO_DATA = "NoData"
+    PARTIAL = "PartialData"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsHealth:
+    """Whether Prometheus answers, and since when it does not."""
+
+    problem: MetricsProblem | None = None
+    detail: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallDemand:
+    """Calls of one CallCluster: rates as Prometheus saw them over the last minutes."""
+
+    arrivals_per_second: float
+    mean_duration_seconds: float
+    mean_participants: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFailures:
+    """Allocation results of one TurnPool, counted once a user and minute, after authentication."""
+
+    tried: int
+    refused_for_capacity: int
+    other_causes: dict[str, int] = field(default_factory=dict)
+    """Failures that pods cannot cure, by outcome: unauthorized, expired, unsupported, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything one decision depends on, apart from the spec and the memory."""
+
+    now: datetime
+    pods: tuple[FleetPod, ...]
+    metrics: MetricsHealth
+    unavailable_nodes: frozenset[str] = frozenset()
+    """Nodes that are cordoned or gone."""
+    demand: CallDemand | None = None
+    """Of a CallCluster; None when not known."""
+    failures: ConnectionFailures | None = None
+    """Of a TurnPool; None when not known."""

@@ -1,0 +1,1 @@
+"""How many pods, and which step each pod takes next. Pure: no clock, no network, no logging."""

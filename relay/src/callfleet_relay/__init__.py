@@ -1,0 +1,1 @@
+"""The relay: a TURN and STUN server."""
