@@ -5,6 +5,7 @@ that its header names by `kid`. The algorithm is the key's, never the token's: `
 HS256 only, Ed25519 keys EdDSA only.
 """
 
+# ruff: noqa: N818 (errors are named for what is the case: `except StaleOwner` reads as it is)
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -14,6 +14,7 @@ Rules that hold for every implementation:
 - **Bounded.** Every operation ends within the settings' timeout, with a result or an error.
 """
 
+# ruff: noqa: N818 (errors are named for what is the case: `except StaleOwner` reads as it is)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
