@@ -26,8 +26,17 @@ RETRY_SECONDS = (1.0, 3.0)
 class TurnClient:
     """Wants one allocation and asks again, as somebody new, each time it is refused one."""
 
-    def __init__(self, client: Client, room: str, identity: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        client: Client,
+        room: str,
+        identity: str,
+        credentials: Credentials,
+        visits: asyncio.Lock,
+    ) -> None:
+        """`visits` keeps the room from filling up with people who come for credentials only."""
         self.held = False
+        self._visits = visits
         self._client = client
         self._room = room
         self._identity = identity
@@ -72,7 +81,10 @@ class TurnClient:
 
     async def _relay(self) -> dict[str, Any]:
         """Join for a moment: credentials belong to participants."""
-        async with SignallingClient(self._client.http, self._client.url) as signalling:
+        async with (
+            self._visits,
+            SignallingClient(self._client.http, self._client.url) as signalling,
+        ):
             fields: dict[str, Any] = {"room": self._room, "name": self._identity}
             if (token := self._client.token(self._room, self._identity)) is not None:
                 fields["token"] = token

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +54,7 @@ class World:
         self._interval = 1 / joins_per_second
         self._next_join = 0.0
         self._numbers = itertools.count(1)
+        self._one_at_a_time = asyncio.Lock()
         self._tasks: dict[Participant | TurnClient, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -64,7 +65,9 @@ class World:
         self._bury()
         calls = max(0, phase.calls - self.ended_calls_wanted)
         while len(self.rooms) > calls:
-            self._end(self.rooms.pop())
+            ending = self._room_of_the_busiest_pod()
+            self.rooms.remove(ending)
+            self._end(ending)
         for room in self.rooms:
             while len(room.participants) > phase.participants_per_call:
                 self._let_go(room.participants.pop())
@@ -80,13 +83,20 @@ class World:
             self.rooms.append(room)
             self._come(room)
 
+    def _room_of_the_busiest_pod(self) -> Room:
+        """Calls end everywhere alike, so that pods empty evenly."""
+        calls_of = Counter(room.pod for room in self.rooms)
+        return max(self.rooms, key=lambda room: calls_of[room.pod])
+
     def _adjust_turn_clients(self, wanted: int, credentials: Credentials) -> None:
         while len(self.turn_clients) > wanted:
             self._let_go(self.turn_clients.pop())
         if len(self.turn_clients) < wanted and self._may_join():
             number = next(self._numbers)
-            room = f"{self._prefix}-turn-{number}"
-            client = TurnClient(self._client, room, f"turn-{number}", credentials)
+            room = self.rooms[0].name if self.rooms else f"{self._prefix}-turn"
+            client = TurnClient(
+                self._client, room, f"turn-{number}", credentials, self._one_at_a_time
+            )
             self.turn_clients.append(client)
             self._start(client, client.run())
             self._joined()
