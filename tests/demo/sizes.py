@@ -1,0 +1,25 @@
+"""How big a run is. The objects it applies (examples/demo.yaml) set the limits it meets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of people, chosen for the capacities in examples/demo.yaml."""
+
+    peak_calls: int = 5
+    evening_calls: int = 2
+    participants_per_call: int = 2
+    turn_crowd: int = 44
+    """More than one relay may bear and fewer than all may."""
+    wrong_credentials: int = 12
+    packets_while_draining: int = 600
+    """What the participants of a draining pod must have received before they hang up."""
+    limit_seconds: int = 240
+    """For what a scene waits for; a scene that passes it has failed."""
+
+
+DEMO = Sizes()
+TEST = Sizes(packets_while_draining=200, turn_crowd=36, wrong_credentials=8)
