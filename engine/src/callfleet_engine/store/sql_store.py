@@ -216,15 +216,16 @@ class SqlStore:
         async with self._transaction("end_call") as connection:
             if await _ended(connection, call_id, epoch, will_change=True):
                 return
-            await connection.execute(
+            ended_at = await connection.scalar(
                 update(calls)
                 .where(calls.c.call_id == call_id)
                 .values(ended_at=now(), end_reason=reason)
+                .returning(calls.c.ended_at)
             )
             await connection.execute(
                 update(participants)
                 .where(participants.c.call_id == call_id, participants.c.left_at.is_(None))
-                .values(left_at=now(), leave_reason=reason)
+                .values(left_at=ended_at, leave_reason=reason)
             )
 
     async def insert_metrics(self, batch: Sequence[QualitySample]) -> MetricsWritten:
