@@ -110,7 +110,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         raise
 
 
-async def probe(location: Location) -> None:
+async def check_file(location: Location) -> None:
     """Find out whether a SQLite file can be used, before any pool tries.
 
     aiosqlite leaves the thread of a connection that fails to open behind, to stumble over an event

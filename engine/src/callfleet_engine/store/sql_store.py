@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callfleet_engine.store import maintenance
-from callfleet_engine.store.database import connect_to, probe
+from callfleet_engine.store.database import check_file, connect_to
 from callfleet_engine.store.failures import DRIVER_ERRORS, describe, silent
 from callfleet_engine.store.interface import (
     Admission,
@@ -80,7 +80,7 @@ class SqlStore:
 
     async def open(self) -> None:
         async with self._operation("open", self._settings.migration_timeout):
-            await probe(self._settings.location)
+            await check_file(self._settings.location)
             await bring_up_to_date(self._database, self._settings)
 
     async def close(self) -> None:
