@@ -143,10 +143,12 @@ class Maintenance:
     """What one round of maintenance did; None when another pod is at it."""
 
     calls_abandoned: int
-    """Ended because their owner has been silent for an hour."""
-    hours_rolled_up: int
-    samples_deleted: int
+    """Ended because their owner has been silent for a day."""
+    calls_rolled_up: int
+    """Whose samples became hourly figures."""
     calls_deleted: int
+    pods_deleted: int
+    turn_hours_deleted: int
 
 
 class StoreError(Exception):
@@ -175,6 +177,10 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, refuses, or does not answer in time. Worth another try."""
 
     code = "store_unavailable"
+
+
+class StoreFault(StoreError):
+    """The database refused what only a fault of Callfleet, or damage, explains; see the cause."""
 
 
 class IncompatibleSchema(StoreError):
