@@ -1,0 +1,1 @@
+"""The media plane: selective forwarding of RTP without decode or encode."""

@@ -1,0 +1,233 @@
+"""What the calls of an engine know of a media plane.
+
+A `MediaPlane` hosts calls; a `MediaCall` forwards what each of its sessions publishes to all the
+others; a `MediaSession` is one participant with two peer connections: the client offers to
+publish, the server offers to subscribe. Nothing here decodes or encodes.
+
+Everything belongs to the thread and event loop that called `MediaPlane.start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypedDict
+
+Kind = Literal["audio", "video"]
+PeerConnection = Literal["publish", "subscribe"]
+Path = Literal["direct", "relayed"]
+
+FailureCause = Literal["timeout", "ice", "dtls"]
+"""Why media never flowed: no answer or no pair in time, ICE checks failed, DTLS failed."""
+
+LossCause = Literal["consent", "dtls_closed", "internal"]
+"""Why media ended: ICE consent expired (RFC 7675), the peer closed DTLS, or a defect of the
+engine, which is logged."""
+
+
+class MediaError(Exception):
+    """A request that the media plane refuses.
+
+    `code` is an error code of signalling; `remedy` tells the client's author what to do.
+    """
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+
+class BadSdpError(MediaError):
+    """A description or a candidate that cannot be used."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__("bad_sdp", message, remedy)
+
+
+class NotPermittedError(MediaError):
+    """The participant may not publish, or may not subscribe."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__("not_permitted", message, remedy)
+
+
+class IceCandidateInit(TypedDict, total=False):
+    """RTCIceCandidateInit (W3C WebRTC, section 4.8.1.1). An empty `candidate` means the end."""
+
+    candidate: str
+    sdpMid: str | None
+    sdpMLineIndex: int | None
+    usernameFragment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedTrack:
+    """One m-line of a subscribe offer that carries media; `participant` publishes it."""
+
+    mid: str
+    participant: str
+    kind: Kind
+
+
+class MediaEvents(Protocol):
+    """What a session reports. Called from the event loop; must return at once.
+
+    After `failed` or `lost` no other event comes: the owner closes the session.
+    """
+
+    def offer(self, sdp: str, tracks: Sequence[SubscribedTrack]) -> None:
+        """A subscribe offer must reach the client. One is outstanding at a time: the next comes
+        after `MediaSession.answer`, and only if tracks have changed meanwhile."""
+
+    def connected(self, pc: PeerConnection, path: Path, seconds: float) -> None:
+        """Media can flow on `pc`, `seconds` after its first offer. Once for each `pc`."""
+
+    def failed(self, pc: PeerConnection, cause: FailureCause) -> None:
+        """`pc` was never connected and will not be (`timeout`: 15 s after its first offer)."""
+
+    def lost(self, cause: LossCause) -> None:
+        """A connected peer connection ended without `MediaSession.close`."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundStats:
+    """What a participant publishes (RTCInboundRtpStreamStats; seconds, bytes, packets)."""
+
+    kind: Kind
+    mid: str
+    ssrc: int
+    mime_type: str
+    packets_received: int
+    bytes_received: int
+    packets_lost: int
+    jitter: float
+    nack_count: int
+    pli_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundStats:
+    """What a participant is sent (RTCOutboundRtpStreamStats) of what `participant` publishes.
+
+    `packets_lost`, `jitter` and `round_trip_time` are the client's own report
+    (RTCRemoteInboundRtpStreamStats), None before the first.
+    """
+
+    kind: Kind
+    mid: str
+    participant: str
+    ssrc: int
+    mime_type: str
+    packets_sent: int
+    bytes_sent: int
+    retransmitted_packets_sent: int
+    nack_count: int
+    pli_count: int
+    packets_lost: int | None
+    jitter: float | None
+    round_trip_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantStats:
+    """One participant's streams in both directions, seen from the engine."""
+
+    published: tuple[InboundStats, ...]
+    subscribed: tuple[OutboundStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A cumulative histogram as Prometheus has it.
+
+    `buckets` are (upper bound, observations at or under it), the last bound is infinite.
+    """
+
+    buckets: tuple[tuple[float, int], ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaCounters:
+    """Totals since `MediaPlane.start`; they never fall, also when sessions end."""
+
+    received_packets: int
+    forwarded_packets: int
+    lost_packets_in: int
+    lost_packets_out: int
+    jitter_seconds: Histogram
+
+
+class Stress(TypedDict):
+    """How full the plane is in each resource: a ratio, 1 is all it can bear."""
+
+    packets: float
+    cpu: float
+    loop: float
+    egress: float
+
+
+class MediaSession(Protocol):
+    """One participant's media. Methods raise `MediaError` for what the client did wrong."""
+
+    async def publish(self, offer_sdp: str) -> str:
+        """Answer the client's offer, its first one or a renegotiation.
+
+        Raises `BadSdpError`, `NotPermittedError`.
+        """
+
+    async def answer(self, answer_sdp: str) -> None:
+        """Take the client's answer to the outstanding subscribe offer. Raises `BadSdpError`."""
+
+    async def add_candidate(self, pc: PeerConnection, candidate: IceCandidateInit | None) -> None:
+        """Take a trickled candidate; None ends them. Raises `BadSdpError`."""
+
+    def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
+        """Forward what the participant publishes, or hold it back (muted). None: as it was."""
+
+    def stats(self) -> ParticipantStats:
+        """A snapshot; costs nothing on the path of packets."""
+
+    async def close(self) -> None:
+        """End both peer connections. May be repeated."""
+
+
+class MediaCall(Protocol):
+    """One call's sessions."""
+
+    def join(
+        self,
+        participant_id: str,
+        events: MediaEvents,
+        *,
+        can_publish: bool = True,
+        can_subscribe: bool = True,
+    ) -> MediaSession:
+        """Add a participant. Raises ValueError if the id is taken in this call."""
+
+    async def close(self) -> None:
+        """Close all sessions. May be repeated."""
+
+
+class MediaPlane(Protocol):
+    """All calls of this process."""
+
+    @property
+    def name(self) -> str:
+        """The `mediaplane` label of the metric `info`."""
+
+    async def start(self) -> None:
+        """Begin to measure stress."""
+
+    def open_call(self, call_id: str) -> MediaCall:
+        """A new, empty call. Raises ValueError if the id is open."""
+
+    def counters(self) -> MediaCounters:
+        """Totals for metrics."""
+
+    def stress(self) -> Stress:
+        """Averages of the last seconds."""
+
+    async def close(self) -> None:
+        """Close all calls."""
