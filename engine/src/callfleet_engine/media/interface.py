@@ -20,8 +20,9 @@ Path = Literal["direct", "relayed"]
 FailureCause = Literal["timeout", "ice", "dtls"]
 """Why media never flowed: no answer or no pair in time, ICE checks failed, DTLS failed."""
 
-LossCause = Literal["consent", "dtls_closed"]
-"""Why media that flowed ended: ICE consent expired (RFC 7675), or the peer closed DTLS."""
+LossCause = Literal["consent", "dtls_closed", "internal"]
+"""Why media ended: ICE consent expired (RFC 7675), the peer closed DTLS, or a defect of the
+engine, which is logged."""
 
 
 class MediaError(Exception):

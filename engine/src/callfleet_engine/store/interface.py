@@ -143,10 +143,12 @@ class Maintenance:
     """What one round of maintenance did; None when another pod is at it."""
 
     calls_abandoned: int
-    """Ended because their owner has been silent for an hour."""
-    hours_rolled_up: int
-    samples_deleted: int
+    """Ended because their owner has been silent for a day."""
+    calls_rolled_up: int
+    """Whose samples became hourly figures."""
     calls_deleted: int
+    pods_deleted: int
+    turn_hours_deleted: int
 
 
 class StoreError(Exception):

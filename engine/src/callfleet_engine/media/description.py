@@ -1,0 +1,178 @@
+"""Checks of descriptions and candidates from clients, before any state changes. No I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from itertools import pairwise
+
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
+
+from callfleet_engine.media.interface import BadSdpError, IceCandidateInit
+from callfleet_engine.media.seams import CODECS, common_codecs
+
+MAX_SDP_BYTES = 60_000
+MAX_LINES = 4_000
+MAX_PUBLISH_SECTIONS = 2
+MAX_CANDIDATES = 32
+
+Address = tuple[str, int]
+
+_SEND_A_NEW_OFFER = "Send the SDP of RTCPeerConnection.createOffer() unchanged."
+_SEND_THE_ANSWER = "Send the SDP of RTCPeerConnection.createAnswer() to the last offer unchanged."
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDescription:
+    """What a client's description says beyond what the peer connection reads itself.
+
+    `ssrcs` are the media SSRCs by mid; `candidates` are (address, port) with their type.
+    """
+
+    ufrag: str
+    ssrcs: dict[str, tuple[int, ...]]
+    candidates: tuple[tuple[Address, str], ...]
+
+
+def check_offer(sdp: str, *, ufrag: str | None = None) -> RemoteDescription:
+    """Check a publish offer; `ufrag` is that of the offer before it.
+
+    Raises BadSdpError with what is wrong and what to do.
+    """
+    description = _parse(sdp, _SEND_A_NEW_OFFER)
+    sections = description.media
+    kinds = [m.kind for m in sections]
+    if other := next((k for k in kinds if k not in {"audio", "video"}), None):
+        raise BadSdpError(
+            f"The offer has an m-line of kind {other!r}; only audio and video can be published.",
+            "Remove data channels from the publish connection.",
+        )
+    if len(sections) > MAX_PUBLISH_SECTIONS or len(set(kinds)) < len(kinds):
+        raise BadSdpError(
+            "The offer has more than one audio or more than one video m-line.",
+            "Publish one audio and one video track; use replaceTrack() to change what they carry.",
+        )
+    bundled = {mid for g in description.group if g.semantic == "BUNDLE" for mid in g.items}
+    for media in sections:
+        _check_section(media)
+        if len(sections) > 1 and media.rtp.muxId not in bundled:
+            raise BadSdpError(
+                "The offer does not bundle its m-lines.",
+                "Set bundlePolicy to max-bundle or leave it at its default.",
+            )
+        if media.dtls is None or media.dtls.role == "server":
+            raise BadSdpError(
+                "The offer wants the engine as DTLS client.",
+                "Offer a=setup:actpass, as createOffer() does.",
+            )
+        if not common_codecs(media.kind, media.rtp.codecs):
+            raise BadSdpError(
+                f"No {media.kind} codec of the offer can be forwarded.",
+                "Offer " + " or ".join(_codec_names(media.kind)) + ".",
+            )
+    remote = _remote(sections)
+    if ufrag is not None and remote.ufrag != ufrag:
+        raise BadSdpError(
+            "The offer restarts ICE or belongs to another peer connection.",
+            "Join the call again to publish from a new peer connection.",
+        )
+    return remote
+
+
+def check_answer(sdp: str) -> RemoteDescription:
+    """Check the answer to a subscribe offer. Raises BadSdpError."""
+    description = _parse(sdp, _SEND_THE_ANSWER)
+    for media in description.media:
+        _check_section(media)
+        if media.dtls is None or media.dtls.role not in {"client", "server"}:
+            raise BadSdpError("The answer leaves the DTLS role open.", "Answer a=setup:active.")
+    return _remote(description.media)
+
+
+def check_candidate(candidate: IceCandidateInit) -> tuple[Address, str] | None:
+    """The address and type of a trickled candidate; None at the end and for hidden names.
+
+    Raises BadSdpError if it cannot be read.
+    """
+    text: object = candidate.get("candidate", "")
+    if not isinstance(text, str) or len(text) > 1024:
+        raise BadSdpError(
+            "The candidate is not a string of at most 1024 characters.",
+            "Send RTCIceCandidate.toJSON() unchanged.",
+        )
+    text = text.removeprefix("a=").removeprefix("candidate:")
+    if not text:
+        return None
+    try:
+        parsed = candidate_from_sdp(text)
+    except (AssertionError, ValueError) as error:
+        raise BadSdpError(
+            "The candidate cannot be read.", "Send RTCIceCandidate.toJSON() unchanged."
+        ) from error
+    return _address(parsed.ip, parsed.port, parsed.type)
+
+
+def _parse(sdp: str, remedy: str) -> SessionDescription:
+    if len(sdp) > MAX_SDP_BYTES or sdp.count("\n") > MAX_LINES:
+        raise BadSdpError(
+            f"The description is longer than {MAX_SDP_BYTES} bytes or {MAX_LINES} lines.", remedy
+        )
+    try:
+        description = SessionDescription.parse(sdp)
+    except (
+        AssertionError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        StopIteration,
+        TypeError,
+        ValueError,
+    ) as error:  # what aiortc's parser raises at various malformed lines
+        raise BadSdpError("The description is not valid SDP.", remedy) from error
+    if not description.media:
+        raise BadSdpError("The description has no m-line.", remedy)
+    if any(m.rtp.muxId == "" for m in description.media):
+        raise BadSdpError("An m-line has no a=mid.", remedy)
+    mids = sorted(m.rtp.muxId for m in description.media)
+    if any(a == b for a, b in pairwise(mids)):
+        raise BadSdpError("Two m-lines have the same a=mid.", remedy)
+    return description
+
+
+def _check_section(media: MediaDescription) -> None:
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        raise BadSdpError("An m-line has no ICE credentials.", "Keep a=ice-ufrag and a=ice-pwd.")
+    if media.dtls is not None and not media.dtls.fingerprints:
+        raise BadSdpError("An m-line has no DTLS fingerprint.", "Keep a=fingerprint.")
+    if not media.rtcp_mux:
+        raise BadSdpError("An m-line has no a=rtcp-mux.", "Set rtcpMuxPolicy to require.")
+    if len(media.ice_candidates) > MAX_CANDIDATES:
+        raise BadSdpError(
+            f"An m-line has more than {MAX_CANDIDATES} candidates.",
+            "Gather from fewer interfaces or relays.",
+        )
+
+
+def _remote(sections: list[MediaDescription]) -> RemoteDescription:
+    ice = sections[0].ice
+    candidates = {}
+    for media in sections:
+        for c in media.ice_candidates:
+            if found := _address(c.ip, c.port, c.type):
+                candidates[found[0]] = found
+    return RemoteDescription(
+        ufrag=(ice.usernameFragment or "") if ice is not None else "",
+        ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
+        candidates=tuple(candidates.values())[:MAX_CANDIDATES],
+    )
+
+
+def _address(host: str, port: int, candidate_type: str) -> tuple[Address, str] | None:
+    try:
+        return (str(ipaddress.ip_address(host)), port), candidate_type
+    except ValueError:  # an mDNS name, which hides the address by intent
+        return None
+
+
+def _codec_names(kind: str) -> list[str]:
+    return sorted({codec.name for codec in CODECS[kind]})

@@ -1,0 +1,188 @@
+"""The media plane on asyncio, aiortc's transports and pylibsrtp."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+
+from callfleet_engine.media.interface import (
+    Kind,
+    MediaCounters,
+    MediaError,
+    MediaEvents,
+    Stress,
+)
+from callfleet_engine.media.published import PublishedTrack
+from callfleet_engine.media.seams import Certificate
+from callfleet_engine.media.session import MAX_PUBLISHERS, AiortcSession
+from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
+from callfleet_engine.media.totals import Totals
+
+TICK_SECONDS = 0.1
+REPORT_TICKS = 10
+_PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """What the owner of a plane chooses.
+
+    `address` is the one host candidate, an IP address of this host. `packets_per_second` and
+    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is asked of each
+    publisher. `attempt_seconds` is how long a peer connection may take to connect.
+    """
+
+    address: str
+    packets_per_second: float = 30_000.0
+    egress_bits_per_second: float = 1e9
+    max_video_bitrate: int = 2_500_000
+    attempt_seconds: float = 15.0
+
+
+class AiortcCall:
+    """One call's sessions."""
+
+    def __init__(self, plane: AiortcPlane, call_id: str) -> None:
+        self.plane = plane
+        self.call_id = call_id
+        self.sessions: dict[str, AiortcSession] = {}
+
+    def join(
+        self,
+        participant_id: str,
+        events: MediaEvents,
+        *,
+        can_publish: bool = True,
+        can_subscribe: bool = True,
+    ) -> AiortcSession:
+        """Add a participant. Raises ValueError if the id is taken or cannot stand in SDP."""
+        if participant_id in self.sessions:
+            raise ValueError(f"participant {participant_id!r} is in the call already")
+        if not _PARTICIPANT_ID.fullmatch(participant_id):
+            raise ValueError(
+                f"participant id {participant_id!r} must be 1 to 64 letters, digits, '_' or '-'"
+            )
+        session = AiortcSession(
+            self, participant_id, events, can_publish=can_publish, can_subscribe=can_subscribe
+        )
+        self.sessions[participant_id] = session
+        session.tracks_changed()
+        return session
+
+    def published_to(self, subscriber: AiortcSession) -> dict[str, dict[Kind, PublishedTrack]]:
+        """Everybody's tracks but one's own, in the order of joining."""
+        return {
+            name: tracks
+            for name, session in self.sessions.items()
+            if session is not subscriber and (tracks := session.tracks)
+        }
+
+    def check_room_for_publisher(self) -> None:
+        """Raises MediaError when a subscribe offer would grow past what signalling carries."""
+        if sum(1 for s in self.sessions.values() if s.tracks) >= MAX_PUBLISHERS:
+            raise MediaError(
+                "full",
+                f"{MAX_PUBLISHERS} participants of this call publish already.",
+                "Join to listen, or publish after somebody has stopped.",
+            )
+
+    def tracks_changed(self) -> None:
+        """Tell every session."""
+        for session in list(self.sessions.values()):
+            session.tracks_changed()
+
+    def left(self, session: AiortcSession) -> None:
+        """Forget a session that closes."""
+        if self.sessions.get(session.participant_id) is session:
+            del self.sessions[session.participant_id]
+
+    async def close(self) -> None:
+        """Close all sessions."""
+        self.plane.forget(self)
+        await asyncio.gather(*(session.close() for session in list(self.sessions.values())))
+
+
+class AiortcPlane:
+    """All calls of this process. One timer serves all sessions."""
+
+    name = "python"
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self.settings = settings
+        self.certificate = Certificate.generateCertificate()
+        self.totals = Totals()
+        self._calls: dict[str, AiortcCall] = {}
+        self._meter = StressMeter(
+            packets_per_second=settings.packets_per_second,
+            egress_bits_per_second=settings.egress_bits_per_second,
+            cores=cores_allowed(read_cpu_max()),
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._last_tick = 0.0
+        self._last_cpu = 0.0
+        self._last_packets = 0
+        self._last_bytes = 0
+
+    async def start(self) -> None:
+        """Begin to measure stress and to report to publishers."""
+        loop = asyncio.get_running_loop()
+        self._last_tick = loop.time()
+        self._last_cpu = time.process_time()
+        self._timer = loop.call_later(TICK_SECONDS, self._tick)
+
+    def open_call(self, call_id: str) -> AiortcCall:
+        """A new, empty call."""
+        if call_id in self._calls:
+            raise ValueError(f"call {call_id!r} is open already")
+        call = self._calls[call_id] = AiortcCall(self, call_id)
+        return call
+
+    def forget(self, call: AiortcCall) -> None:
+        """A call closes."""
+        if self._calls.get(call.call_id) is call:
+            del self._calls[call.call_id]
+
+    def counters(self) -> MediaCounters:
+        """Totals for metrics."""
+        return self.totals.snapshot()
+
+    def stress(self) -> Stress:
+        """Averages of the last seconds."""
+        return self._meter.stress()
+
+    async def close(self) -> None:
+        """Close all calls."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*(call.close() for call in list(self._calls.values())))
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = loop.call_later(TICK_SECONDS, self._tick)
+        self._measure(now)
+        self._ticks += 1
+        sessions = (s for call in self._calls.values() for s in call.sessions.values())
+        for index, session in enumerate(sessions):
+            session.tick(now)
+            # Spread over the second, so that reports to many do not hold up packets.
+            if index % REPORT_TICKS == self._ticks % REPORT_TICKS:
+                session.report(now)
+
+    def _measure(self, now: float) -> None:
+        cpu = time.process_time()
+        elapsed = now - self._last_tick
+        self._meter.observe(
+            elapsed=elapsed,
+            packets=self.totals.forwarded_packets - self._last_packets,
+            bytes_sent=self.totals.forwarded_bytes - self._last_bytes,
+            cpu_seconds=cpu - self._last_cpu,
+            late=max(elapsed - TICK_SECONDS, 0.0),
+        )
+        self._last_tick = now
+        self._last_cpu = cpu
+        self._last_packets = self.totals.forwarded_packets
+        self._last_bytes = self.totals.forwarded_bytes

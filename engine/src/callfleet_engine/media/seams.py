@@ -1,0 +1,379 @@
+"""aiortc 1.16 and aioice 0.13 with the parts replaced that a forwarding server needs otherwise.
+
+Everything that leans on their insides stands here; `test_seams.py` holds one test for each
+behaviour leaned on, so that a new release of either says what it broke.
+
+- `_StunProtocol`, `_IceConnection`: media goes past the STUN parser and the queue; the one host
+  candidate is the given address, 127.0.0.1 too; checks go only to addresses that sent an
+  authenticated check, so a client's candidates are never probed.
+- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue.
+- `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
+- `ForwardingPeerConnection`: uses these; one transport, no RTX, a certificate shared by all.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pylibsrtp
+from aioice import Candidate, Connection
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+from aioice.stun import Message
+from aioice.utils import random_string
+from aiortc import (
+    RTCBundlePolicy,
+    RTCCertificate,
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+    codecs,
+)
+from aiortc.codecs import is_rtx
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint
+from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from callfleet_engine.media.interface import Kind
+from callfleet_engine.media.udp import UdpTransport
+
+log = logging.getLogger(__name__)
+
+MAX_DATAGRAM = 1500
+_MAX_QUEUED_DTLS = 64
+_FORWARDED = {"audio": {"audio/opus"}, "video": {"video/vp8", "video/h264"}}
+CODECS = {
+    kind: [
+        codec
+        for codec in RTCRtpSender.getCapabilities(kind).codecs
+        if codec.mimeType.lower() in names and not is_rtx(codec)
+    ]
+    for kind, names in _FORWARDED.items()
+}
+"""What is negotiated: no RTX, so that a retransmission keeps its SSRC and sequence number."""
+
+
+def common_codecs(kind: str, remote: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:
+    """Which codecs a description with these would be answered with."""
+    return filter_preferred_codecs(find_common_codecs(codecs.CODECS[kind], remote), CODECS[kind])
+
+
+Datagram = Callable[[bytes], None]
+
+
+class Certificate(RTCCertificate):
+    """A certificate with its SHA-256 fingerprint only: some peers refuse three."""
+
+    def getFingerprints(self) -> list[RTCDtlsFingerprint]:  # noqa: N802 (aiortc's name)
+        """The one fingerprint."""
+        return [f for f in super().getFingerprints() if f.algorithm == "sha-256"]
+
+
+class _StunProtocol(StunProtocol):
+    """Tells STUN from the rest by the first byte (RFC 7983)."""
+
+    receiver: _IceConnection
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if isinstance(data, str) or not data:
+            return
+        if data[0] > 3:
+            self.receiver.data_received(data, 1)
+            return
+        try:
+            super().datagram_received(data, addr)
+        except struct.error:  # an attribute of a wrong length: the parser means ValueError
+            log.debug("malformed STUN from %s dropped", addr[0])
+
+
+class _IceConnection(Connection):
+    def __init__(self, address: str) -> None:
+        # aioice's ufrags of four characters are few for a server.
+        super().__init__(
+            ice_controlling=False,
+            local_username=random_string(8),
+            local_password=random_string(24),
+        )
+        self._address = address
+        self.media_received: Datagram = lambda _: None
+
+    async def gather_candidates(self) -> None:
+        if self._local_candidates_start:
+            return
+        self._local_candidates_start = True
+        protocol = _StunProtocol(self)
+        host, port = UdpTransport.bind(self._address, protocol).address
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", host),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host"),
+            host=host,
+            port=port,
+            type="host",
+        )
+        self._protocols.append(protocol)
+        self._local_candidates.append(protocol.local_candidate)
+        self._local_candidates_end = True
+
+    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
+        """Never pair it: the client's own checks make it known as peer-reflexive."""
+
+    def check_incoming(
+        self, message: Message, addr: tuple[str, int], protocol: StunProtocol
+    ) -> None:
+        # Some clients leave PRIORITY out, and aioice reads it unasked.
+        message.attributes.setdefault("PRIORITY", candidate_priority(1, "prflx"))
+        super().check_incoming(message, addr, protocol)
+
+    def data_received(self, data: bytes, component: int) -> None:
+        if 127 < data[0] < 192:
+            self.media_received(data)
+        elif 19 < data[0] < 64 and self._queue.qsize() < _MAX_QUEUED_DTLS:
+            super().data_received(data, component)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it closed or closes by itself or by request."""
+        return self._closing
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None:
+        """The selected pair's remote address."""
+        pair = self._nominated.get(1)
+        return pair.remote_addr if pair else None
+
+    def send_now(self, data: bytes) -> bool:
+        """Send on the selected pair without awaiting; False if there is none."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return False
+        pair.protocol.transport.sendto(data, pair.remote_addr)
+        return True
+
+
+class _IceGatherer(RTCIceGatherer):
+    def __init__(self, connection: _IceConnection) -> None:
+        super().__init__(iceServers=[])
+        self._connection = connection
+
+
+class _DtlsTransport(RTCDtlsTransport):
+    def __init__(
+        self,
+        ice: RTCIceTransport,
+        connection: _IceConnection,
+        certificate: RTCCertificate,
+        on_rtp: Datagram,
+        on_rtcp: Datagram,
+    ) -> None:
+        super().__init__(ice, [certificate])
+        self._connection = connection
+        self._on_rtp = on_rtp
+        self._on_rtcp = on_rtcp
+        self.rejected = 0
+        connection.media_received = self._media_received
+
+    def _media_received(self, data: bytes) -> None:
+        session: Any = self._rx_srtp
+        if session is None or not 12 <= len(data) <= MAX_DATAGRAM:
+            return
+        try:
+            if 192 <= data[1] < 224:  # RFC 5761 section 4
+                self._on_rtcp(session.unprotect_rtcp(data))
+            else:
+                self._on_rtp(session.unprotect(data))
+        except pylibsrtp.Error:  # forged, replayed or damaged
+            self.rejected += 1
+
+    def send_rtp(self, packet: bytes) -> bool:
+        """Protect and send an RTP packet; False if the transport is not up."""
+        session: Any = self._tx_srtp
+        return session is not None and self._connection.send_now(session.protect(packet))
+
+    def send_rtcp(self, packet: bytes) -> bool:
+        """Protect and send a compound RTCP packet; False if the transport is not up."""
+        session: Any = self._tx_srtp
+        return session is not None and self._connection.send_now(session.protect_rtcp(packet))
+
+
+class _Receiver:
+    """What RTCPeerConnection and RTCRtpTransceiver use of an RTCRtpReceiver."""
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        self.transport = transport
+        self.track = None
+        self._track = None
+        self._enabled = True
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 (aiortc's name)
+        self.transport = transport
+
+    async def receive(self, parameters: object) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class _Sender:
+    """What RTCPeerConnection and RTCRtpTransceiver use of an RTCRtpSender."""
+
+    track = None
+
+    def __init__(self, transport: RTCDtlsTransport, ssrc: int) -> None:
+        self.transport = transport
+        self._ssrc = ssrc
+        self._stream_id = str(uuid.uuid4())
+        self._track_id = str(uuid.uuid4())
+        self._enabled = True
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 (aiortc's name)
+        self.transport = transport
+
+    async def send(self, parameters: object) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiatedMedia:
+    """One m-line after offer and answer. `sends` and `receives` are the server's."""
+
+    mid: str
+    kind: Kind
+    sends: bool
+    receives: bool
+    codecs: tuple[RTCRtpCodecParameters, ...]
+    extensions: dict[str, int]
+
+
+class MediaLine:
+    """One m-line of a peer connection whose offers the server makes."""
+
+    def __init__(self, transceiver: RTCRtpTransceiver, kind: Kind, ssrc: int) -> None:
+        self._transceiver = transceiver
+        self.kind = kind
+        self.ssrc = ssrc
+
+    @property
+    def mid(self) -> str:
+        """Known once the offer is the local description."""
+        mid = self._transceiver.mid
+        return mid if mid is not None else ""
+
+    def offer_stream(self, stream: str | None) -> None:
+        """Offer to send as part of the MediaStream of that id, or nothing."""
+        self._transceiver.direction = "sendonly" if stream is not None else "inactive"
+        if stream is not None:
+            sender: Any = self._transceiver.sender
+            sender._stream_id = stream  # noqa: SLF001 (a seam)
+            sender._track_id = f"{stream}-{self.kind}"  # noqa: SLF001 (a seam)
+
+
+class ForwardingPeerConnection(RTCPeerConnection):
+    """A peer connection that hands on unprotected packets and sends what it is given.
+
+    `on_rtp` and `on_rtcp` get each packet synchronously, plain. `on_state` is called at each
+    change of the ICE or DTLS state.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        certificate: RTCCertificate,
+        on_rtp: Datagram,
+        on_rtcp: Datagram,
+        on_state: Callable[[], None],
+    ) -> None:
+        super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self.connection = _IceConnection(address)
+        self.ice = RTCIceTransport(_IceGatherer(self.connection))
+        self.dtls = _DtlsTransport(self.ice, self.connection, certificate, on_rtp, on_rtcp)
+        # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
+        # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
+        self.dtls._set_role("server")  # noqa: SLF001 (a seam)
+        self.ice.on("statechange", on_state)
+        self.dtls.on("statechange", on_state)
+        self._ice_transports().add(self.ice)
+
+    def _ice_transports(self) -> set[RTCIceTransport]:
+        transports: set[RTCIceTransport] = self._RTCPeerConnection__iceTransports  # type: ignore[attr-defined] # mangled
+        return transports
+
+    def _all_transceivers(self) -> list[RTCRtpTransceiver]:
+        transceivers: list[RTCRtpTransceiver] = self._RTCPeerConnection__transceivers  # type: ignore[attr-defined] # mangled
+        return transceivers
+
+    def _RTCPeerConnection__createTransceiver(  # noqa: N802 (overrides a mangled name)
+        self,
+        direction: str,
+        kind: str,
+        sender_track: None = None,  # noqa: ARG002 (aiortc's)
+    ) -> RTCRtpTransceiver:
+        transceivers = self._all_transceivers()
+        sender: Any = _Sender(self.dtls, uuid.uuid4().int & 0xFFFFFFFF)
+        receiver: Any = _Receiver(self.dtls)
+        transceiver = RTCRtpTransceiver(
+            direction=direction, kind=kind, sender=sender, receiver=receiver
+        )
+        transceiver.setCodecPreferences(CODECS[kind])
+        transceiver._bundled = bool(transceivers)  # noqa: SLF001 (a seam)
+        transceivers.append(transceiver)
+        return transceiver
+
+    def add_line(self, kind: Kind) -> MediaLine:
+        """A new m-line of the next offer, inactive."""
+        transceiver = self.addTransceiver(kind, "inactive")
+        return MediaLine(transceiver, kind, transceiver.sender._ssrc)  # noqa: SLF001 (a seam)
+
+    async def answer_offer(self, sdp: str) -> str:
+        """Take the client's offer and return the answer, with all candidates."""
+        await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
+        await self.setLocalDescription(await self.createAnswer())
+        return str(self.localDescription.sdp)
+
+    async def make_offer(self) -> str:
+        """An offer, set as the local description, with all candidates."""
+        await self.setLocalDescription(await self.createOffer())
+        return str(self.localDescription.sdp)
+
+    async def take_answer(self, sdp: str) -> None:
+        """Take the client's answer."""
+        await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
+
+    def negotiated(self) -> dict[str, NegotiatedMedia]:
+        """The m-lines by mid, after an answer."""
+        lines = {}
+        for t in self.getTransceivers():
+            direction = t.currentDirection or "inactive"
+            if t.mid is None:
+                continue
+            lines[t.mid] = NegotiatedMedia(
+                mid=t.mid,
+                kind="audio" if t.kind == "audio" else "video",
+                sends=direction in {"sendonly", "sendrecv"},
+                receives=direction in {"recvonly", "sendrecv"},
+                codecs=tuple(t._codecs),  # noqa: SLF001 (a seam)
+                extensions={e.uri: e.id for e in t._headerExtensions},  # noqa: SLF001 (a seam)
+            )
+        return lines
+
+    async def close(self) -> None:
+        """End it, also before any negotiation."""
+        await super().close()
+        await self.dtls.stop()
+        await self.ice.stop()

@@ -1,0 +1,300 @@
+"""One participant: publishing and subscribing, and the order of offers and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, TypeVar
+
+from aiortc import InvalidStateError
+from aiortc.exceptions import OperationError
+
+from callfleet_engine.media.description import (
+    RemoteDescription,
+    check_answer,
+    check_candidate,
+    check_offer,
+)
+from callfleet_engine.media.interface import (
+    BadSdpError,
+    FailureCause,
+    IceCandidateInit,
+    Kind,
+    LossCause,
+    MediaError,
+    MediaEvents,
+    NotPermittedError,
+    ParticipantStats,
+    Path,
+    PeerConnection,
+)
+from callfleet_engine.media.link import Link
+from callfleet_engine.media.published import PublishedTrack
+from callfleet_engine.media.publishing import Publishing
+from callfleet_engine.media.subscribing import Subscribing
+
+if TYPE_CHECKING:
+    from callfleet_engine.media.plane import AiortcCall
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+NEGOTIATION_SECONDS = 5.0
+MAX_PUBLISHERS = 24
+"""A subscribe offer with this many pairs of m-lines still fits a signalling message."""
+
+
+class AiortcSession:
+    """One participant's media."""
+
+    def __init__(
+        self,
+        call: AiortcCall,
+        participant_id: str,
+        events: MediaEvents,
+        *,
+        can_publish: bool,
+        can_subscribe: bool,
+    ) -> None:
+        self.participant_id = participant_id
+        self._call = call
+        self._events = events
+        self._can_publish = can_publish
+        self._can_subscribe = can_subscribe
+        self._loop = asyncio.get_running_loop()
+        self._publishing = Publishing(
+            participant_id, call.plane.totals, call.plane.settings.max_video_bitrate
+        )
+        self._publish_link: Link | None = None
+        self._publish_ufrag: str | None = None
+        self._subscribing: Subscribing | None = None
+        self._publish_lock = asyncio.Lock()
+        self._answer_outstanding = False
+        self._offer_task: asyncio.Task[None] | None = None
+        self._ended = False
+        self._closed = False
+
+    @property
+    def tracks(self) -> dict[Kind, PublishedTrack]:
+        """What this participant publishes now."""
+        return {} if self._ended else self._publishing.tracks
+
+    # what the client asks for
+
+    async def publish(self, offer_sdp: str) -> str:
+        """Answer the client's offer."""
+        self._check_open()
+        if not self._can_publish:
+            raise NotPermittedError(
+                "This participant may not publish.",
+                "Use a join token whose claim `can` holds `publish`.",
+            )
+        async with self._publish_lock:
+            remote = check_offer(offer_sdp, ufrag=self._publish_ufrag)
+            self._check_open()
+            link = self._publish_link
+            if link is None:
+                self._call.check_room_for_publisher()
+                link = self._publish_link = self._new_link("publish")
+            self._publish_ufrag = remote.ufrag
+            self._note_candidates(link, remote)
+            answer = await _negotiated(link.pc.answer_offer(offer_sdp))
+            self._check_open()
+            self._publishing.negotiated(link.pc.negotiated(), remote, link)
+        self._call.tracks_changed()
+        return answer
+
+    async def answer(self, answer_sdp: str) -> None:
+        """Take the client's answer to the outstanding subscribe offer."""
+        self._check_open()
+        subscribing = self._subscribing
+        if subscribing is None or not self._answer_outstanding:
+            raise BadSdpError(
+                "There is no offer to answer.", "Answer each `offer` message exactly once."
+            )
+        remote = check_answer(answer_sdp)
+        self._answer_outstanding = False
+        try:
+            await _negotiated(
+                subscribing.answered(answer_sdp, self._publishers(), self._loop.time())
+            )
+        except MediaError:
+            self._answer_outstanding = True
+            raise
+        self._note_candidates(subscribing.link, remote)
+        self.tracks_changed()
+
+    async def add_candidate(self, pc: PeerConnection, candidate: IceCandidateInit | None) -> None:
+        """Note a trickled candidate."""
+        self._check_open()
+        link = self._link(pc)
+        if link is None:
+            raise BadSdpError(
+                f"There is no {pc} connection yet.", "Send candidates after the description."
+            )
+        if candidate is not None and (found := check_candidate(candidate)):
+            link.add_candidate(*found)
+
+    def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
+        """Forward what the participant publishes, or hold it back."""
+        now = self._loop.time()
+        if audio is not None:
+            self._publishing.set_sending("audio", audio, now)
+        if video is not None:
+            self._publishing.set_sending("video", video, now)
+
+    def stats(self) -> ParticipantStats:
+        """Both directions."""
+        return ParticipantStats(
+            published=self._publishing.stats(),
+            subscribed=self._subscribing.stats() if self._subscribing else (),
+        )
+
+    async def close(self) -> None:
+        """End both peer connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end()
+        self._call.left(self)
+        if self._offer_task is not None:
+            self._offer_task.cancel()
+        links = [self._publish_link, self._subscribing.link if self._subscribing else None]
+        results = await asyncio.gather(
+            *(link.close() for link in links if link is not None), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error(
+                    "peer connection of %s did not close", self.participant_id, exc_info=result
+                )
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise MediaError("not_joined", "This participant's media has ended.", "Join again.")
+
+    def _link(self, pc: PeerConnection) -> Link | None:
+        if pc == "publish":
+            return self._publish_link
+        return self._subscribing.link if self._subscribing else None
+
+    def _new_link(self, name: PeerConnection) -> Link:
+        plane = self._call.plane
+        publishing = name == "publish"
+        return Link(
+            name,
+            self,
+            address=plane.settings.address,
+            certificate=plane.certificate,
+            attempt_seconds=plane.settings.attempt_seconds,
+            on_rtp=self._publish_rtp if publishing else _nothing_to_publish,
+            on_rtcp=self._publish_rtcp if publishing else self._subscribe_rtcp,
+        )
+
+    @staticmethod
+    def _note_candidates(link: Link, remote: RemoteDescription) -> None:
+        for address, candidate_type in remote.candidates:
+            link.add_candidate(address, candidate_type)
+
+    # packets
+
+    def _publish_rtp(self, data: bytes) -> None:
+        self._publishing.rtp_received(data, self._loop.time())
+
+    def _publish_rtcp(self, data: bytes) -> None:
+        self._publishing.rtcp_received(data, self._loop.time())
+
+    def _subscribe_rtcp(self, data: bytes) -> None:
+        if self._subscribing is not None:
+            self._subscribing.rtcp_received(data, self._loop.time())
+
+    def tick(self, now: float) -> None:
+        """Ten times a second."""
+        self._publishing.tick(now)
+        if self._subscribing is not None:
+            self._subscribing.tick()
+
+    def report(self, now: float) -> None:
+        """Once a second."""
+        self._publishing.report(now)
+
+    # the server's offers
+
+    def _publishers(self) -> dict[str, dict[Kind, PublishedTrack]]:
+        return self._call.published_to(self)
+
+    def tracks_changed(self) -> None:
+        """Someone's tracks came, went or changed: offer what differs, one offer at a time."""
+        if self._ended or not self._can_subscribe:
+            return
+        if self._subscribing is not None:
+            self._subscribing.connect(self._publishers(), self._loop.time())
+        if self._answer_outstanding or self._offer_task is not None:
+            return
+        offered = self._subscribing.offered if self._subscribing else frozenset()
+        if Subscribing.wanted(self._publishers()) != offered:
+            self._offer_task = self._loop.create_task(self._offer())
+            self._offer_task.add_done_callback(self._offer_done)
+
+    async def _offer(self) -> None:
+        if self._subscribing is None:
+            self._subscribing = Subscribing(self._new_link("subscribe"), self._call.plane.totals)
+        self._answer_outstanding = True
+        async with asyncio.timeout(NEGOTIATION_SECONDS):
+            sdp = await self._subscribing.offer(self._publishers())
+        if not self._ended:
+            self._events.offer(sdp, self._subscribing.tracks())
+
+    def _offer_done(self, task: asyncio.Task[None]) -> None:
+        self._offer_task = None
+        if task.cancelled():
+            return
+        if error := task.exception():
+            log.error("no subscribe offer for %s", self.participant_id, exc_info=error)
+            self.link_lost("internal")
+
+    # the links' events
+
+    def link_connected(self, link: Link, path: Path, seconds: float) -> None:
+        """Media can flow on one of the two."""
+        if link.name == "subscribe" and self._subscribing is not None:
+            self._subscribing.connect(self._publishers(), self._loop.time())
+        self._events.connected(link.name, path, seconds)
+
+    def link_failed(self, link: Link, cause: FailureCause) -> None:
+        """One of the two never connected: the attempt is over."""
+        if not self._ended:
+            self._end()
+            self._events.failed(link.name, cause)
+
+    def link_lost(self, cause: LossCause) -> None:
+        """One of the two ended."""
+        if not self._ended:
+            self._end()
+            self._events.lost(cause)
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._publishing.close()
+        if self._subscribing is not None:
+            self._subscribing.close()
+        self._call.tracks_changed()
+
+
+def _nothing_to_publish(_: bytes) -> None:
+    """A subscribe connection receives no media."""
+
+
+async def _negotiated(step: Coroutine[None, None, T]) -> T:
+    """Run a step of aiortc's; what it refuses is the client's description."""
+    try:
+        async with asyncio.timeout(NEGOTIATION_SECONDS):
+            return await step
+    except (InvalidStateError, OperationError, ValueError) as error:
+        raise BadSdpError(
+            f"The description cannot be applied: {error}",
+            "Send the SDP of createOffer() or createAnswer() unchanged.",
+        ) from error

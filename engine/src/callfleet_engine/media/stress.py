@@ -1,0 +1,63 @@
+"""How full the plane is (contracts: `stress`). No I/O but for `cores_allowed`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from callfleet_engine.media.interface import Stress
+
+AVERAGE_SECONDS = 5.0
+LATE_SECONDS = 0.05
+"""A loop that is late by this much on average is full: audio packets come every 20 ms."""
+
+
+def cores_allowed(cpu_max: str) -> float:
+    """Cores that the plane can use: one at most, less under a quota of cgroup v2.
+
+    `cpu_max` is the text of `cpu.max`, microseconds of quota (or `max`) and period; empty if
+    there is none. One thread forwards, so that a second core does not help.
+    """
+    fields = cpu_max.split()
+    if len(fields) != 2 or not all(f.isdigit() for f in fields) or int(fields[1]) == 0:
+        return 1.0
+    return min(int(fields[0]) / int(fields[1]), 1.0) or 1.0
+
+
+def read_cpu_max(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> str:
+    """The text of `cpu.max`, empty where cgroup v2 has none (the root, cgroup v1)."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+class StressMeter:
+    """Exponential averages over five seconds of what each tick measured."""
+
+    def __init__(
+        self, *, packets_per_second: float, egress_bits_per_second: float, cores: float
+    ) -> None:
+        self._packets_per_second = packets_per_second
+        self._egress_bits_per_second = egress_bits_per_second
+        self._cores = cores
+        self._values: dict[str, float] = dict.fromkeys(Stress.__required_keys__, 0.0)
+
+    def observe(
+        self, *, elapsed: float, packets: int, bytes_sent: int, cpu_seconds: float, late: float
+    ) -> None:
+        """One tick: what was forwarded and used in `elapsed` seconds, and how late it came."""
+        weight = 1 - math.exp(-elapsed / AVERAGE_SECONDS)
+        measured = {
+            "packets": packets / elapsed / self._packets_per_second,
+            "cpu": cpu_seconds / elapsed / self._cores,
+            "loop": late / LATE_SECONDS,
+            "egress": bytes_sent * 8 / elapsed / self._egress_bits_per_second,
+        }
+        for resource, value in measured.items():
+            self._values[resource] += weight * (value - self._values[resource])
+
+    def stress(self) -> Stress:
+        """The averages."""
+        v = self._values
+        return Stress(packets=v["packets"], cpu=v["cpu"], loop=v["loop"], egress=v["egress"])

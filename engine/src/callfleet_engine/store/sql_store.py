@@ -1,0 +1,439 @@
+"""The store on SQLite and PostgreSQL, in one dialect of SQL as far as they have one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from callfleet_engine.store import maintenance
+from callfleet_engine.store.database import connect_to
+from callfleet_engine.store.failures import describe, silent
+from callfleet_engine.store.interface import (
+    Admission,
+    CallRoute,
+    InvalidValue,
+    LivePod,
+    Maintenance,
+    MetricsWritten,
+    NoActiveCall,
+    Observer,
+    Owner,
+    Participant,
+    PodBeat,
+    QualitySample,
+    StaleOwner,
+    TurnProbe,
+)
+from callfleet_engine.store.migrate import bring_up_to_date
+from callfleet_engine.store.schema import (
+    ago,
+    calls,
+    hour_of,
+    insert_into,
+    now,
+    participants,
+    pods,
+    quality_samples,
+    turn_hours,
+)
+from callfleet_engine.store.settings import StoreSettings
+from callfleet_engine.store.values import (
+    check_beat,
+    check_identifier,
+    check_owner,
+    check_participant,
+    check_probe,
+    check_room,
+    check_sample,
+)
+
+FIRST_EPOCH: Final = 1
+LARGEST_BATCH: Final = 10_000
+MOST_PROBES: Final = 1_000
+
+_ROUTE = (
+    calls.c.call_id,
+    calls.c.room,
+    calls.c.owner_uid,
+    calls.c.owner_address,
+    calls.c.epoch,
+    calls.c.started_at,
+)
+_ACTIVE: ColumnElement[bool] = calls.c.ended_at.is_(None)
+
+
+class SqlStore:
+    """Implements `interface.Store`; what each operation promises stands there."""
+
+    def __init__(self, settings: StoreSettings, observe: Observer | None = None) -> None:
+        self._settings = settings
+        self._database = connect_to(settings)
+        self._observe = observe
+
+    async def open(self) -> None:
+        async with self._operation("open", self._settings.migration_timeout):
+            await bring_up_to_date(self._database, self._settings)
+
+    async def close(self) -> None:
+        await self._database.dispose()
+
+    async def heartbeat(self, pod: PodBeat) -> None:
+        check_beat(pod)
+        row = {
+            "name": pod.name,
+            "address": pod.address,
+            "admission": pod.admission.value,
+            "participants": pod.participants,
+            "pending_joins": pod.pending_joins,
+            "capacity": pod.capacity,
+            "release": pod.release,
+            "at": now(),
+        }
+        async with self._statement("heartbeat") as connection:
+            await connection.execute(
+                insert_into(pods, connection.dialect)
+                .values(uid=pod.uid, **row)
+                .on_conflict_do_update(index_elements=[pods.c.uid], set_=row)
+            )
+
+    async def live_pods(self, within: timedelta) -> tuple[LivePod, ...]:
+        async with self._read("live_pods") as connection:
+            rows = await connection.execute(
+                select(pods)
+                .where(pods.c.at > ago(within.total_seconds()))
+                .order_by(pods.c.name, pods.c.uid)
+            )
+            return tuple(_live_pod(row) for row in rows)
+
+    async def initiate_call(self, room: str, owner: Owner) -> CallRoute:
+        check_room(room)
+        check_owner(owner)
+        async with self._statement("initiate_call") as connection:
+            rows = await connection.execute(
+                insert_into(calls, connection.dialect)
+                .values(
+                    call_id=str(uuid4()),
+                    room=room,
+                    owner_uid=owner.uid,
+                    owner_address=owner.address,
+                    epoch=FIRST_EPOCH,
+                    started_at=now(),
+                )
+                # An update that changes nothing, for DO NOTHING would return no row.
+                .on_conflict_do_update(
+                    index_elements=[calls.c.room],
+                    index_where=_ACTIVE,
+                    set_={"room": calls.c.room},
+                )
+                .returning(*_ROUTE)
+            )
+            return _route(rows.one())
+
+    async def get_active_call(
+        self, *, room: str | None = None, call: str | None = None
+    ) -> CallRoute | None:
+        if room is not None and call is None:
+            check_room(room)
+            found = calls.c.room == room
+        elif call is not None and room is None:
+            check_identifier("call", call)
+            found = calls.c.call_id == call
+        else:
+            raise TypeError("get_active_call takes either room or call")
+        async with self._read("get_active_call") as connection:
+            row = (await connection.execute(select(*_ROUTE).where(found, _ACTIVE))).one_or_none()
+            return None if row is None else _route(row)
+
+    async def take_over(self, call_id: str, epoch: int, new_owner: Owner) -> CallRoute:
+        check_identifier("call", call_id)
+        check_owner(new_owner)
+        async with self._transaction("take_over") as connection:
+            rows = await connection.execute(
+                update(calls)
+                .where(calls.c.call_id == call_id, calls.c.epoch == epoch, _ACTIVE)
+                .values(
+                    owner_uid=new_owner.uid,
+                    owner_address=new_owner.address,
+                    epoch=calls.c.epoch + 1,
+                )
+                .returning(*_ROUTE)
+            )
+            row = rows.one_or_none()
+            if row is None:
+                present = select(*_ROUTE).where(calls.c.call_id == call_id, _ACTIVE)
+                row = (await connection.execute(present)).one_or_none()
+            if row is None:
+                raise _no_active_call(call_id)
+            return _route(row)
+
+    async def join_call(self, call_id: str, epoch: int, participant: Participant) -> None:
+        check_identifier("call", call_id)
+        check_participant(participant)
+        async with self._transaction("join_call") as connection:
+            if await _ended(connection, call_id, epoch):
+                raise _no_active_call(call_id)
+            await connection.execute(
+                insert_into(participants, connection.dialect)
+                .values(
+                    call_id=call_id,
+                    participant_id=participant.participant_id,
+                    identity=participant.identity,
+                    name=participant.name,
+                    joined_at=now(),
+                )
+                .on_conflict_do_nothing()
+            )
+
+    async def leave_call(self, call_id: str, epoch: int, participant_id: str, reason: str) -> None:
+        check_identifier("call", call_id)
+        check_identifier("participant", participant_id)
+        check_identifier("reason", reason)
+        async with self._transaction("leave_call") as connection:
+            await _ended(connection, call_id, epoch)
+            await connection.execute(
+                update(participants)
+                .where(
+                    participants.c.call_id == call_id,
+                    participants.c.participant_id == participant_id,
+                    participants.c.left_at.is_(None),
+                )
+                .values(left_at=now(), leave_reason=reason)
+            )
+
+    async def end_call(self, call_id: str, epoch: int, reason: str) -> None:
+        check_identifier("call", call_id)
+        check_identifier("reason", reason)
+        async with self._transaction("end_call") as connection:
+            if await _ended(connection, call_id, epoch, will_change=True):
+                return
+            ended_at = await connection.scalar(
+                update(calls)
+                .where(calls.c.call_id == call_id)
+                .values(ended_at=now(), end_reason=reason)
+                .returning(calls.c.ended_at)
+            )
+            await connection.execute(
+                update(participants)
+                .where(participants.c.call_id == call_id, participants.c.left_at.is_(None))
+                .values(left_at=ended_at, leave_reason=reason)
+            )
+
+    async def insert_metrics(self, batch: Sequence[QualitySample]) -> MetricsWritten:
+        if len(batch) > LARGEST_BATCH:
+            raise InvalidValue(
+                f"{len(batch)} quality samples at once.", f"Write at most {LARGEST_BATCH}."
+            )
+        for sample in batch:
+            check_sample(sample)
+        async with self._transaction("insert_metrics") as connection:
+            owned = await _owned(connection, batch)
+            rows = [
+                _sample_row(sample) for sample in batch if (sample.call_id, sample.epoch) in owned
+            ]
+            if rows:
+                insert = insert_into(quality_samples, connection.dialect)
+                await connection.execute(insert.on_conflict_do_nothing(), rows)
+        return MetricsWritten(written=len(rows), refused=len(batch) - len(rows))
+
+    async def update_turn_metrics(self, probes: Sequence[TurnProbe]) -> None:
+        if len(probes) > MOST_PROBES:
+            raise InvalidValue(f"{len(probes)} probes at once.", f"Write at most {MOST_PROBES}.")
+        for probe in probes:
+            check_probe(probe)
+        if not probes:
+            return
+        # In one order, so that two pods that report the same relays cannot deadlock.
+        rows = [_probe_row(probe) for probe in sorted(probes, key=lambda probe: probe.server)]
+        async with self._transaction("update_turn_metrics") as connection:
+            insert = insert_into(turn_hours, connection.dialect).values(hour=hour_of(now()))
+            new = insert.excluded
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[turn_hours.c.server, turn_hours.c.hour],
+                    set_={
+                        "probes": turn_hours.c.probes + new.probes,
+                        "failures": turn_hours.c.failures + new.failures,
+                        "latency_seconds_sum": (
+                            turn_hours.c.latency_seconds_sum + new.latency_seconds_sum
+                        ),
+                        "latency_seconds_max": maintenance.greater(
+                            turn_hours.c.latency_seconds_max, new.latency_seconds_max
+                        ),
+                    },
+                ),
+                rows,
+            )
+
+    async def maintain(self) -> Maintenance | None:
+        counts = dict.fromkeys(maintenance.TASKS, 0)
+        for task, run in maintenance.TASKS.items():
+            for _ in range(maintenance.MOST_ROUNDS):
+                async with self._snapshot("maintain") as connection:
+                    if not await maintenance.has_lock(connection):
+                        return None
+                    done = await run(connection, self._settings.retention)
+                counts[task] += done
+                if done < maintenance.ROUND:
+                    break
+        return Maintenance(**counts)
+
+    @asynccontextmanager
+    async def _operation(self, name: str, timeout: timedelta) -> AsyncIterator[None]:  # noqa: ASYNC109
+        """Bounds, times and translates the errors of one operation."""
+        begun = perf_counter()
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                yield
+        except TimeoutError as error:
+            raise silent(self._settings.location) from error
+        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            failure = describe(error, self._settings.location)
+            if failure is None:
+                raise
+            raise failure from error
+        finally:
+            if self._observe is not None:
+                self._observe(name, perf_counter() - begun)
+
+    @asynccontextmanager
+    async def _read(self, name: str) -> AsyncIterator[AsyncConnection]:
+        async with (
+            self._operation(name, self._settings.operation_timeout),
+            self._database.reads.connect() as connection,
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def _statement(self, name: str) -> AsyncIterator[AsyncConnection]:
+        async with (
+            self._operation(name, self._settings.operation_timeout),
+            self._database.statements.begin() as connection,
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, name: str) -> AsyncIterator[AsyncConnection]:
+        async with (
+            self._operation(name, self._settings.operation_timeout),
+            self._database.transactions.begin() as connection,
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def _snapshot(self, name: str) -> AsyncIterator[AsyncConnection]:
+        async with (
+            self._operation(name, self._settings.operation_timeout),
+            self._database.snapshots.begin() as connection,
+        ):
+            yield connection
+
+
+async def _ended(
+    connection: AsyncConnection, call_id: str, epoch: int, *, will_change: bool = False
+) -> bool:
+    """The fence: hold the call as it is until the transaction ends, for its owner only.
+
+    Returns:
+        whether the call has ended.
+    Raises:
+        NoActiveCall: unknown.
+        StaleOwner: the epoch is not the call's.
+    """
+    found = await connection.execute(
+        select(*_ROUTE, calls.c.ended_at)
+        .where(calls.c.call_id == call_id)
+        .with_for_update(read=not will_change)
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise _no_active_call(call_id)
+    ended: bool = row.ended_at is not None
+    if row.epoch != epoch:
+        raise StaleOwner(
+            f"Call {call_id} has gone on to epoch {row.epoch}; this owner's was {epoch}.",
+            "Send its participants to the present owner and forget the call.",
+            None if ended else _route(row),
+        )
+    return ended
+
+
+async def _owned(
+    connection: AsyncConnection, batch: Sequence[QualitySample]
+) -> set[tuple[str, int]]:
+    """Pairs of call and epoch in the batch that are true; held so, as `_ended` does."""
+    wanted = sorted({sample.call_id for sample in batch})
+    rows = await connection.execute(
+        select(calls.c.call_id, calls.c.epoch)
+        .where(calls.c.call_id.in_(wanted))
+        .order_by(calls.c.call_id)
+        .with_for_update(read=True)
+    )
+    return {(row.call_id, row.epoch) for row in rows}
+
+
+def _no_active_call(call_id: str) -> NoActiveCall:
+    return NoActiveCall(
+        f"There is no active call {call_id}.", "Look the room up again, or start a new call."
+    )
+
+
+def _route(row: Row[*tuple[Any, ...]]) -> CallRoute:
+    return CallRoute(
+        call_id=row.call_id,
+        room=row.room,
+        owner_uid=row.owner_uid,
+        owner_address=row.owner_address,
+        epoch=row.epoch,
+        started_at=row.started_at,
+    )
+
+
+def _live_pod(row: Row[*tuple[Any, ...]]) -> LivePod:
+    return LivePod(
+        PodBeat(
+            uid=row.uid,
+            name=row.name,
+            address=row.address,
+            admission=Admission(row.admission),
+            participants=row.participants,
+            pending_joins=row.pending_joins,
+            capacity=row.capacity,
+            release=row.release,
+        ),
+        at=row.at,
+    )
+
+
+def _sample_row(sample: QualitySample) -> dict[str, object]:
+    return {
+        "call_id": sample.call_id,
+        "participant_id": sample.participant_id,
+        "direction": sample.direction.value,
+        "at": sample.at,
+        "packets": sample.packets,
+        "packets_lost": sample.packets_lost,
+        "jitter_seconds": sample.jitter_seconds,
+        "round_trip_seconds": sample.round_trip_seconds,
+        "bits_per_second": sample.bits_per_second,
+    }
+
+
+def _probe_row(probe: TurnProbe) -> dict[str, object]:
+    failed = probe.latency_seconds is None
+    return {
+        "server": probe.server,
+        "probes": 1,
+        "failures": int(failed),
+        "latency_seconds_sum": probe.latency_seconds or 0.0,
+        "latency_seconds_max": probe.latency_seconds,
+    }

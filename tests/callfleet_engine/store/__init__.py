@@ -1,0 +1,1 @@
+"""Tests of callfleet_engine.store."""
