@@ -97,15 +97,24 @@ class Drain:
                 "try again when they have ended.",
                 occupancy,
             )
-        self.admission = Admission.SEALED
-        logger.info("sealed", extra={"drainId": drain_id})
-        self._on_sealed()
+        self._seal()
+
+    def end(self) -> None:
+        """The process ends now, whatever is left."""
+        self.terminating = True
+        if self.admission is not Admission.SEALED:
+            self._seal()
 
     def terminate(self) -> None:
         """The process was told to end: drain for good, under the drain id there is."""
         self.terminating = True
         if self.admission is Admission.OPEN:
             self.begin("terminating")
+
+    def _seal(self) -> None:
+        self.admission = Admission.SEALED
+        logger.info("sealed", extra={"drainId": self.drain_id})
+        self._on_sealed()
 
     def _require_drain(self, drain_id: str) -> None:
         if drain_id != self.drain_id:

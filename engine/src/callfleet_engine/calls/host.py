@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from weakref import WeakValueDictionary
@@ -61,9 +60,7 @@ class CallHost:
         metrics: Metrics,
         random: Random,
         resume_grace_seconds: float = RESUME_GRACE_SECONDS,
-        on_empty: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_empty`: the last call has ended."""
         self._plane = plane
         self._admission = admission
         self._ownership = ownership
@@ -72,7 +69,6 @@ class CallHost:
         self._metrics = metrics
         self._random = random
         self._resume_grace_seconds = resume_grace_seconds
-        self._on_empty = on_empty
         self._calls: dict[str, Call] = {}
         self._by_resume: dict[str, tuple[Call, Participant]] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
@@ -163,11 +159,11 @@ class CallHost:
             self._background.run(participant.close(), f"media of {participant.id}")
         self._forget(call)
 
-    async def verify_ownership(self) -> None:
-        """Give up calls that others have taken over while this pod could not be heard.
+    def doubt_ownership(self) -> None:
+        """This pod could not be heard: give up the calls that others have taken over."""
+        self._background.run(self._verify_ownership(), "verify ownership")
 
-        Raises CallError `store_unavailable`.
-        """
+    async def _verify_ownership(self) -> None:
         for call in tuple(self._calls.values()):
             route = await self._ownership.find(room=None, call=call.id)
             if route is not None and route.epoch != call.route.epoch:
@@ -246,8 +242,6 @@ class CallHost:
         self._metrics.call_participants.observe(call.most_participants)
         self._closing[call.room] = asyncio.Event()
         self._background.run(self._close(call), f"end of call {call.id}")
-        if not self._calls:
-            self._on_empty()
 
     async def _close(self, call: Call) -> None:
         """The room's next call waits for this: it may be the same one, taken back."""
