@@ -36,7 +36,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition; fails with `what` after a bound."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + LIMIT_SECONDS
-    while not condition():  # noqa: ASYNC110 (the condition is the other side's, without an event)
+    while not condition():
         assert loop.time() < deadline, f"not within {LIMIT_SECONDS} s: {what}"
         await asyncio.sleep(0.01)
 

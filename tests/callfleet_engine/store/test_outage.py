@@ -174,10 +174,13 @@ async def test_a_cancelled_operation_leaves_the_store_in_order(tmp_path: Path) -
     await store.close()
 
 
-async def test_closing_twice_is_fine_and_leaves_no_journal(tmp_path: Path) -> None:
-    store = on(f"sqlite:///{tmp_path}/calls.db")
-    await store.open()
-    await store.close()
-    await store.close()
+def test_closing_twice_is_fine_and_leaves_no_journal(tmp_path: Path) -> None:
+    async def open_and_close() -> None:
+        store = on(f"sqlite:///{tmp_path}/calls.db")
+        await store.open()
+        await store.close()
+        await store.close()
+
+    asyncio.run(open_and_close())
 
     assert [path.name for path in tmp_path.iterdir()] == ["calls.db"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -11,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from callfleet_engine.store.settings import PostgresqlServer, SqliteFile, StoreSettings
+from callfleet_engine.store.settings import Location, PostgresqlServer, SqliteFile, StoreSettings
 
 SQLITE_READERS: Final = 4
 IDLE_SECONDS: Final = 60
@@ -92,13 +96,36 @@ def _sqlite(file: SqliteFile, settings: StoreSettings) -> Database:
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # sqlite3 would begin transactions by itself, and too late (see _begin_writing).
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
+    try:
+        # sqlite3 would begin transactions by itself, and too late (see _begin_writing).
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+    except BaseException:
+        # The pool forgets a connection that fails here, and its thread would outlive the loop.
+        connection.close()
+        raise
+
+
+async def check_file(location: Location) -> None:
+    """Find out whether a SQLite file can be used, before any pool tries.
+
+    aiosqlite leaves the thread of a connection that fails to open behind, to stumble over an event
+    loop that may be closed by then.
+
+    Raises:
+        sqlite3.Error: it cannot.
+    """
+    if isinstance(location, SqliteFile):
+        await asyncio.to_thread(_read_header, location.path)
+
+
+def _read_header(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
 
 
 def _begin_writing(connection: Connection) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import asyncpg
 from sqlalchemy import exc
@@ -71,6 +72,15 @@ _SQLITE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_CORRUPT: ("is damaged", "Restore it from a copy, or move it away."),
     sqlite3.SQLITE_NOTADB: ("is no SQLite database", "Move it away, or name another file."),
 }
+
+DRIVER_ERRORS: Final = (
+    OSError,
+    exc.SQLAlchemyError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+"""What the drivers and the pool raise; `describe` says which of them are the database's doing."""
 
 
 def describe(error: BaseException, location: Location) -> StoreError | None:

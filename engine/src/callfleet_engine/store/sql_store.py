@@ -10,14 +10,12 @@ from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
 
-import asyncpg
 from sqlalchemy import ColumnElement, Row, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callfleet_engine.store import maintenance
-from callfleet_engine.store.database import connect_to
-from callfleet_engine.store.failures import describe, silent
+from callfleet_engine.store.database import check_file, connect_to
+from callfleet_engine.store.failures import DRIVER_ERRORS, describe, silent
 from callfleet_engine.store.interface import (
     Admission,
     CallRoute,
@@ -82,6 +80,7 @@ class SqlStore:
 
     async def open(self) -> None:
         async with self._operation("open", self._settings.migration_timeout):
+            await check_file(self._settings.location)
             await bring_up_to_date(self._database, self._settings)
 
     async def close(self) -> None:
@@ -296,7 +295,7 @@ class SqlStore:
                 yield
         except TimeoutError as error:
             raise silent(self._settings.location) from error
-        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DRIVER_ERRORS as error:
             failure = describe(error, self._settings.location)
             if failure is None:
                 raise

@@ -1,0 +1,140 @@
+// The two peer connections of a participant: one that publishes, one that subscribes.
+
+const REPORT_DELAY_MS = 300;
+
+export class Media extends EventTarget {
+  // Events: `tracks` (detail: Map of participant to MediaStream), `state` (detail: 'connecting',
+  // 'connected', 'failed').
+  #signalling;
+  #connections = { publish: null, subscribe: null };
+  #configuration = {};
+  #local = { audio: null, video: null };
+  #iceErrors = [];
+  #reportTimer = null;
+  #offers = Promise.resolve();
+
+  constructor(signalling) {
+    super();
+    this.#signalling = signalling;
+  }
+
+  configure(iceServers, iceTransportPolicy) {
+    this.#configuration = {
+      iceServers,
+      iceTransportPolicy: iceTransportPolicy ?? this.#configuration.iceTransportPolicy,
+    };
+    for (const pc of Object.values(this.#connections)) pc?.setConfiguration(this.#configuration);
+  }
+
+  // Offer one audio and one video m-line, with a track or still without. Throws Refused.
+  async publish(local) {
+    this.#local = local;
+    const pc = this.#open('publish');
+    const stream = new MediaStream();
+    for (const kind of ['audio', 'video']) {
+      pc.addTransceiver(local[kind] ?? kind, { direction: 'sendonly', streams: [stream] });
+    }
+    await pc.setLocalDescription();
+    const { answer } = await this.#signalling.request({
+      type: 'publish', offer: pc.localDescription.sdp,
+    });
+    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  }
+
+  stopPublishing() {
+    this.#connections.publish?.close();
+    this.#connections.publish = null;
+  }
+
+  async replace(kind, track) {
+    this.#local[kind] = track;
+    const transceiver = this.#connections.publish?.getTransceivers()
+      .find((t) => t.receiver.track.kind === kind);
+    await transceiver?.sender.replaceTrack(track);
+  }
+
+  // Answer the server's offer; offers are taken one after the other.
+  take(message) {
+    this.#offers = this.#offers.then(() => this.#take(message)).catch((error) => {
+      console.error('subscribe offer', error);
+      this.#changed('failed');
+    });
+  }
+
+  async #take({ offer, tracks }) {
+    const pc = this.#connections.subscribe ?? this.#open('subscribe');
+    await pc.setRemoteDescription({ type: 'offer', sdp: offer });
+    await pc.setLocalDescription();
+    this.#signalling.send({ type: 'subscribe', answer: pc.localDescription.sdp });
+    const byMid = new Map(pc.getTransceivers().map((t) => [t.mid, t.receiver.track]));
+    const streams = new Map();
+    for (const { mid, participant } of tracks) {
+      if (!streams.has(participant)) streams.set(participant, []);
+      streams.get(participant).push(byMid.get(mid));
+    }
+    this.dispatchEvent(new CustomEvent('tracks', { detail: streams }));
+  }
+
+  // Begin anew with other relays: the server has given up the old connections.
+  async restart() {
+    const publishing = this.#connections.publish !== null;
+    this.close();
+    if (publishing) await this.publish(this.#local);
+  }
+
+  close() {
+    for (const name of Object.keys(this.#connections)) {
+      this.#connections[name]?.close();
+      this.#connections[name] = null;
+    }
+    clearTimeout(this.#reportTimer);
+    this.#reportTimer = null;
+    this.#iceErrors = [];
+  }
+
+  #open(name) {
+    const pc = new RTCPeerConnection(this.#configuration);
+    this.#connections[name] = pc;
+    pc.onicecandidate = ({ candidate }) => {
+      this.#signalling.send({ type: 'candidate', pc: name, candidate: candidate?.toJSON() ?? null });
+    };
+    pc.onicecandidateerror = ({ url, errorCode, errorText }) => {
+      this.#iceErrors.push({ url, errorCode, errorText });
+      this.#reportSoon();
+    };
+    pc.onconnectionstatechange = () => {
+      if (pc.connectionState === 'failed') this.#reportSoon();
+      this.#changed(pc.connectionState);
+    };
+    return pc;
+  }
+
+  #changed(state) {
+    if (['connecting', 'connected', 'failed'].includes(state)) {
+      this.dispatchEvent(new CustomEvent('state', { detail: state }));
+    }
+  }
+
+  #reportSoon() {
+    this.#reportTimer ??= setTimeout(() => this.#report(), REPORT_DELAY_MS);
+  }
+
+  async #report() {
+    this.#reportTimer = null;
+    const iceErrors = this.#iceErrors.splice(0).slice(0, 64);
+    const candidatePairs = [];
+    for (const [name, pc] of Object.entries(this.#connections)) {
+      if (pc === null) continue;
+      const stats = await pc.getStats();
+      for (const pair of stats.values()) {
+        if (pair.type !== 'candidate-pair') continue;
+        const local = stats.get(pair.localCandidateId)?.candidateType;
+        const remote = stats.get(pair.remoteCandidateId)?.candidateType;
+        if (local && remote) candidatePairs.push({ pc: name, state: pair.state, local, remote });
+      }
+    }
+    this.#signalling.send({
+      type: 'report', iceErrors, candidatePairs: candidatePairs.slice(0, 256),
+    });
+  }
+}
