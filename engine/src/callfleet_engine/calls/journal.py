@@ -1,0 +1,115 @@
+"""Records of who came and went, written to the store in order and beside the calls.
+
+A call never waits for its history. While the store is away records wait, up to a bound; those of
+a call that has another owner by now are void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from callfleet_engine.store.interface import (
+    CallRoute,
+    NoActiveCall,
+    Participant,
+    StaleOwner,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORDS = 10_000
+RETRY_SECONDS = 1.0
+
+Record = Callable[[], Awaitable[None]]
+
+
+class Journal:
+    """One writer, first in first out."""
+
+    def __init__(self, store: Store, on_lost: Callable[[CallRoute], None]) -> None:
+        """`on_lost`: this call belongs to another pod."""
+        self._store = store
+        self._on_lost = on_lost
+        self._records: deque[tuple[CallRoute, Record]] = deque()
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.dropped = 0
+        """Records lost because too many waited."""
+
+    @property
+    def backlog(self) -> int:
+        """Records that wait."""
+        return len(self._records)
+
+    def joined(self, route: CallRoute, participant: Participant) -> None:
+        """Somebody came."""
+        self._add(route, lambda: self._store.join_call(route.call_id, route.epoch, participant))
+
+    def left(self, route: CallRoute, participant_id: str, reason: str) -> None:
+        """Somebody left."""
+        self._add(
+            route,
+            lambda: self._store.leave_call(route.call_id, route.epoch, participant_id, reason),
+        )
+
+    def ended(self, route: CallRoute, reason: str) -> None:
+        """The call is over."""
+        self._add(route, lambda: self._store.end_call(route.call_id, route.epoch, reason))
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._work.wait()
+            while self._records:
+                route, write = self._records[0]
+                if not await self._write(route, write):
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                self._records.popleft()
+            self._work.clear()
+            self._idle.set()
+
+    async def flush(self, within_seconds: float) -> bool:
+        """Wait until everything is written; False if this takes longer."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _add(self, route: CallRoute, write: Record) -> None:
+        if len(self._records) >= MAX_RECORDS:
+            self.dropped += 1
+            if self.dropped == 1 or self.dropped % 1000 == 0:
+                logger.error("the store's backlog is full", extra={"dropped": self.dropped})
+            return
+        self._records.append((route, write))
+        self._idle.clear()
+        self._work.set()
+
+    async def _write(self, route: CallRoute, write: Record) -> bool:
+        try:
+            await write()
+        except StoreUnavailable as error:
+            logger.warning(
+                "the store is away, records wait",
+                extra={"backlog": self.backlog, "error": str(error)},
+            )
+            return False
+        except StaleOwner:
+            self._on_lost(route)
+        except NoActiveCall:
+            logger.warning(
+                "a record of a call that the store no longer has", extra={"call": route.call_id}
+            )
+        except StoreError:
+            logger.exception("the store refuses a record", extra={"call": route.call_id})
+        return True

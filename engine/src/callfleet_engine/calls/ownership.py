@@ -1,0 +1,126 @@
+"""Which pod owns a call, and how this one comes to own it.
+
+The store decides: a start and a take-over are compare-and-swap there, so two pods never own one
+call under the same epoch. An owner is dead when it has sent no heartbeat for three intervals. An
+owner that is this pod, without the call in memory, is this pod's former life: its container was
+restarted.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from callfleet_engine.calls.peers import Peers
+from callfleet_engine.errors import CallError, error_code
+from callfleet_engine.store.interface import (
+    CallRoute,
+    NoActiveCall,
+    Owner,
+    Store,
+    StoreError,
+)
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 4
+"""Each round is lost only to another pod that has won it."""
+
+STORE_RETRY_AFTER_MS = 3_000
+
+
+class OwnedElsewhere(Exception):  # noqa: N818 - named for what is the case
+    """Another pod that is alive owns the call."""
+
+    def __init__(self, route: CallRoute) -> None:
+        super().__init__(f"call {route.call_id} belongs to pod {route.owner_uid}")
+        self.route = route
+
+
+class Ownership:
+    """Routes of calls, as the store has them."""
+
+    def __init__(self, store: Store, peers: Peers, me: Owner) -> None:
+        self._store = store
+        self._peers = peers
+        self._me = me
+
+    async def find(self, *, room: str | None, call: str | None) -> CallRoute | None:
+        """The active call of a room or with an identifier, None if there is none.
+
+        Raises CallError `store_unavailable`.
+        """
+        try:
+            if call is not None:
+                return await self._store.get_active_call(call=call)
+            return await self._store.get_active_call(room=room)
+        except StoreError as error:
+            raise refusal(error) from error
+
+    async def is_alive(self, owner_uid: str) -> bool:
+        """Whether the pod was heard of lately. Raises CallError `store_unavailable`."""
+        try:
+            return await self._peers.is_alive(owner_uid)
+        except StoreError as error:
+            raise refusal(error) from error
+
+    async def claim(self, room: str, *, may_start: bool) -> CallRoute:
+        """Own the room's call: start it, or take it over from a dead owner.
+
+        Raises OwnedElsewhere, CallError `unknown_call`, `store_unavailable`.
+        """
+        try:
+            for _ in range(ROUNDS):
+                route = await self._round(room, may_start=may_start)
+                if route is not None:
+                    return route
+        except StoreError as error:
+            raise refusal(error) from error
+        raise CallError(
+            "store_unavailable",
+            "The call's owner keeps changing.",
+            "Try again in a few seconds.",
+            retry_after_ms=STORE_RETRY_AFTER_MS,
+        )
+
+    async def _round(self, room: str, *, may_start: bool) -> CallRoute | None:
+        route = await self._store.get_active_call(room=room)
+        if route is None:
+            if not may_start:
+                raise unknown_call()
+            started = await self._store.initiate_call(room, self._me)
+            return started if started.owner_uid == self._me.uid else None
+        if route.owner_uid != self._me.uid and await self._peers.is_alive(route.owner_uid):
+            raise OwnedElsewhere(route)
+        try:
+            taken = await self._store.take_over(route.call_id, route.epoch, self._me)
+        except NoActiveCall:
+            return None
+        if taken.owner_uid != self._me.uid:
+            return None
+        logger.warning(
+            "call taken over",
+            extra={"call": taken.call_id, "from": route.owner_uid, "epoch": taken.epoch},
+        )
+        return taken
+
+
+def unknown_call() -> CallError:
+    """There is no such call, and the token does not let its bearer start one."""
+    return CallError(
+        "unknown_call",
+        "There is no such call now, and the token may not start one.",
+        "Wait until somebody with the permission `start` has joined, or ask for such a token.",
+        retry_after_ms=STORE_RETRY_AFTER_MS,
+    )
+
+
+def refusal(error: StoreError) -> CallError:
+    """What a client is told of an error of the store."""
+    if error.code == "store_unavailable":
+        return CallError(
+            "store_unavailable",
+            "The engine's database does not answer.",
+            "Try again in a few seconds; running calls go on.",
+            retry_after_ms=STORE_RETRY_AFTER_MS,
+        )
+    return CallError(error_code(error.code), error.message, error.remedy)

@@ -1,0 +1,349 @@
+"""One participant: a client's messages in, messages to the client and to the others out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from callfleet_engine.calls.ice import Reports, failure
+from callfleet_engine.calls.sdp import kinds_sent
+from callfleet_engine.errors import CallError, error_code
+from callfleet_engine.media.interface import (
+    FailureCause,
+    IceCandidateInit,
+    Kind,
+    LossCause,
+    MediaError,
+    MediaEvents,
+    MediaSession,
+    ParticipantStats,
+    Path,
+    PeerConnection,
+    SubscribedTrack,
+)
+from callfleet_engine.metrics import Metrics
+from callfleet_engine.signalling.messages import (
+    Ended,
+    IceServersUpdate,
+    Joined,
+    MessageId,
+    Offer,
+    OfferedTrack,
+    Presence,
+    Reconnect,
+    Report,
+    ServerMessage,
+)
+from callfleet_engine.tokens import Grant
+from callfleet_engine.turn.ice_servers import IceServers, IceServerSource
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TIMEOUT_SECONDS = 10
+"""For one operation of the media plane."""
+
+MAX_RELAY_CHANGES = 3
+"""Relays a client is given after the first, so that no client wanders through a pool for ever."""
+
+
+class Outbox(Protocol):
+    """The way to one client. Sending never waits; a client that does not read is cut off."""
+
+    def send(self, message: ServerMessage) -> None:
+        """Queue a message; nothing happens once it is closed."""
+        ...
+
+    def close(self, code: str) -> None:
+        """Close the socket once everything queued has been sent."""
+        ...
+
+
+class Surroundings(Protocol):
+    """What a participant needs of the call it is in."""
+
+    def open_media(self, participant: Participant, events: MediaEvents) -> MediaSession:
+        """A new media session for the participant."""
+        ...
+
+    def toggled(self, participant: Participant) -> None:
+        """Tell the others what the participant sends now."""
+        ...
+
+    def fallen(self, participant: Participant, *, dropped: bool) -> None:
+        """Media never came about, or (`dropped`) ended; the participant must leave."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all participants of a pod share."""
+
+    ice: IceServerSource
+    metrics: Metrics
+
+
+class Participant:
+    """Somebody in a call, from `joined` to `ended`; sockets may change meanwhile."""
+
+    def __init__(
+        self,
+        participant_id: str,
+        grant: Grant,
+        *,
+        name: str,
+        resume: str,
+        surroundings: Surroundings,
+        services: Services,
+    ) -> None:
+        """Raises CallError `no_relay`."""
+        self.id = participant_id
+        self.grant = grant
+        self.name = name
+        self.resume = resume
+        self._surroundings = surroundings
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._outbox: Outbox | None = None
+        self._held_back: set[Kind] = set()
+        self._published: frozenset[Kind] = frozenset()
+        self._offer: Offer | None = None
+        self._reports = Reports()
+        self._connected: set[PeerConnection] = set()
+        self._tried: set[tuple[str, str]] = set()
+        self._renewal: asyncio.TimerHandle | None = None
+        self._ice = services.ice.issue(participant_id)
+        self._schedule_renewal()
+        self._media_lock = asyncio.Lock()
+        self._events = _Events(self)
+        self._media = surroundings.open_media(self, self._events)
+
+    @property
+    def presence(self) -> Presence:
+        """What others know of this participant."""
+        return Presence(
+            participant=self.id,
+            name=self.name,
+            identity=self.grant.identity,
+            audio=self._sends("audio"),
+            video=self._sends("video"),
+        )
+
+    @property
+    def here(self) -> bool:
+        """Whether there is a socket; without one the grace to resume runs."""
+        return self._outbox is not None
+
+    def send(self, message: ServerMessage) -> None:
+        """To this participant's client; lost while there is no socket."""
+        if self._outbox:
+            self._outbox.send(message)
+
+    def attach(
+        self, outbox: Outbox, message_id: MessageId, describe: Callable[[IceServers], Joined]
+    ) -> None:
+        """Take this socket; one that was there before is told that it was replaced."""
+        if self._outbox:
+            self._outbox.send(Ended(reason="replaced"))
+            self._outbox.close("replaced")
+        self._outbox = outbox
+        self.send(describe(self._ice).model_copy(update={"id": message_id}))
+        if self._offer:
+            self.send(self._offer)
+
+    def detach(self, outbox: Outbox) -> bool:
+        """The socket has gone; whether it was the present one."""
+        if self._outbox is not outbox:
+            return False
+        self._outbox = None
+        return True
+
+    def dismiss(self, last: Ended | Reconnect) -> None:
+        """Say the last message and close the socket."""
+        self.send(last)
+        if self._outbox:
+            self._outbox.close("reconnect" if isinstance(last, Reconnect) else last.reason)
+            self._outbox = None
+
+    async def close(self) -> None:
+        """End the media."""
+        if self._renewal:
+            self._renewal.cancel()
+        self._events.active = False
+        async with asyncio.timeout(MEDIA_TIMEOUT_SECONDS):
+            await self._media.close()
+
+    async def publish(self, offer: str) -> str:
+        """The answer to an offer. Raises CallError `bad_sdp`, `not_permitted`."""
+        async with self._media_operation() as media:
+            answer = await media.publish(offer)
+        published = kinds_sent(offer)
+        if published != self._published:
+            self._published = published
+            self._surroundings.toggled(self)
+        return answer
+
+    async def subscribe(self, answer: str) -> None:
+        """Take the answer to the outstanding offer. Raises CallError `bad_sdp`."""
+        answered = self._offer
+        async with self._media_operation() as media:
+            await media.answer(answer)
+        # The next offer may have come while the media plane took the answer.
+        if self._offer is answered:
+            self._offer = None
+
+    async def add_candidate(self, pc: PeerConnection, candidate: IceCandidateInit | None) -> None:
+        """Take a trickled candidate. Raises CallError `bad_sdp`."""
+        async with self._media_operation() as media:
+            await media.add_candidate(pc, candidate)
+
+    def toggle(self, *, audio: bool | None, video: bool | None) -> None:
+        """Send, or hold back; None: as it was."""
+        before = self.presence
+        wanted: tuple[tuple[Kind, bool | None], ...] = (("audio", audio), ("video", video))
+        for kind, sending in wanted:
+            if sending is not None:
+                (self._held_back.discard if sending else self._held_back.add)(kind)
+        self._media.set_sending(audio=audio, video=video)
+        if self.presence != before:
+            self._surroundings.toggled(self)
+
+    async def report(self, report: Report) -> None:
+        """Take what the client met; a relay that did not serve is replaced by another."""
+        relay_failed = self._reports.add(report)
+        if not relay_failed or self._ice.relay is None or len(self._tried) >= MAX_RELAY_CHANGES:
+            return
+        self._tried.add(self._ice.relay.identity)
+        before, restart = self._ice.relay, not self._connected
+        after = self._renew(keep=False).relay
+        logger.info(
+            "relay replaced after a report",
+            extra={
+                "participant": self.id,
+                "from": before.pod,
+                "to": None if after is None else after.pod,
+                "causes": sorted(self._reports.causes),
+            },
+        )
+        if restart:
+            await self._restart_media()
+        self.send(IceServersUpdate(ice_servers=self._ice.servers, restart=restart))
+
+    def statistics(self) -> ParticipantStats:
+        """A snapshot of the media's figures."""
+        return self._media.stats()
+
+    def media_offer(self, offer: Offer) -> None:
+        """The media plane has something for this participant to receive."""
+        self._offer = offer
+        self.send(offer)
+
+    def media_connected(self, pc: PeerConnection, path: Path) -> None:
+        """Media flows on `pc`."""
+        self._services.metrics.connected(path)
+        if not self._connected:
+            self._services.metrics.join_seconds.observe(self._loop.time() - self._began)
+        self._connected.add(pc)
+
+    def media_failed(self, pc: PeerConnection, cause: FailureCause) -> None:
+        """No media will flow on `pc`."""
+        path, told = failure(pc, cause, self._reports, relay_only=self._services.ice.required)
+        self._services.metrics.not_connected(path, told)
+        logger.warning(
+            "a peer connection did not connect",
+            extra={"participant": self.id, "pc": pc, "path": path, "cause": told},
+        )
+        self._surroundings.fallen(self, dropped=bool(self._connected))
+
+    def media_lost(self, cause: LossCause) -> None:
+        """Media has ended."""
+        logger.info("media lost", extra={"participant": self.id, "cause": cause})
+        self._surroundings.fallen(self, dropped=cause == "consent" and self.here)
+
+    def _sends(self, kind: Kind) -> bool:
+        return kind in self._published and kind not in self._held_back
+
+    @asynccontextmanager
+    async def _media_operation(self) -> AsyncIterator[MediaSession]:
+        try:
+            async with asyncio.timeout(MEDIA_TIMEOUT_SECONDS), self._media_lock:
+                yield self._media
+        except MediaError as error:
+            code = error_code(error.code)
+            raise CallError(code, error.message, error.remedy) from error
+        except TimeoutError as error:
+            raise CallError(
+                "internal", "The media plane did not answer in time.", "Join again."
+            ) from error
+
+    async def _restart_media(self) -> None:
+        self._reports.forget()
+        self._offer = None
+        self._events.active = False
+        async with self._media_operation() as media:
+            await media.close()
+            self._events = _Events(self)
+            self._media = self._surroundings.open_media(self, self._events)
+            self._media.set_sending(
+                audio="audio" not in self._held_back, video="video" not in self._held_back
+            )
+
+    def _renew(self, *, keep: bool) -> IceServers:
+        self._ice = self._services.ice.issue(
+            self.id, keep=self._ice.relay if keep else None, tried=self._tried
+        )
+        self._schedule_renewal()
+        return self._ice
+
+    def _schedule_renewal(self) -> None:
+        if self._renewal:
+            self._renewal.cancel()
+            self._renewal = None
+        if self._ice.renew_after_seconds is not None:
+            self._renewal = self._loop.call_later(self._ice.renew_after_seconds, self._expiring)
+
+    def _expiring(self) -> None:
+        try:
+            self._renew(keep=True)
+        except CallError as error:
+            logger.warning(
+                "credentials cannot be renewed now",
+                extra={"participant": self.id, "code": error.code},
+            )
+            self._schedule_renewal()
+        else:
+            self.send(IceServersUpdate(ice_servers=self._ice.servers))
+
+
+class _Events:
+    """Events of one media session; once it has been replaced or closed they go nowhere."""
+
+    def __init__(self, participant: Participant) -> None:
+        self.active = True
+        self._participant = participant
+
+    def offer(self, sdp: str, tracks: Sequence[SubscribedTrack]) -> None:
+        if self.active:
+            offered = tuple(
+                OfferedTrack(mid=track.mid, participant=track.participant, kind=track.kind)
+                for track in tracks
+            )
+            self._participant.media_offer(Offer(offer=sdp, tracks=offered))
+
+    def connected(self, pc: PeerConnection, path: Path, seconds: float) -> None:  # noqa: ARG002
+        if self.active:
+            self._participant.media_connected(pc, path)
+
+    def failed(self, pc: PeerConnection, cause: FailureCause) -> None:
+        if self.active:
+            self.active = False
+            self._participant.media_failed(pc, cause)
+
+    def lost(self, cause: LossCause) -> None:
+        if self.active:
+            self.active = False
+            self._participant.media_lost(cause)

@@ -1,0 +1,197 @@
+"""Settings of the engine: what the command line and the environment say, checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+from uuid import uuid4
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from callfleet_engine.limits import Limits
+from callfleet_engine.store.interface import InvalidDatabaseUrl
+from callfleet_engine.store.settings import SqliteFile, parse_database_url
+from callfleet_engine.turn.relays import Relay
+
+_ENDPOINT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\s\[\]]*)):(?P<port>\d{1,5})")
+
+
+class InvalidSettings(Exception):  # noqa: N818 - named for what is the case
+    """The configuration cannot be used; the text names the flags and what to do."""
+
+
+class Endpoint(BaseModel):
+    """Where to listen: HOST:PORT; port 0 takes a free one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int = Field(ge=0, le=65_535)
+
+    @classmethod
+    def parse(cls, value: object) -> object:
+        """Read HOST:PORT or [IPV6]:PORT. Raises ValueError."""
+        if not isinstance(value, str):
+            return value
+        match = _ENDPOINT.fullmatch(value)
+        if match is None or int(match["port"]) > 65_535:
+            raise ValueError(f"{value!r} is not HOST:PORT; write for example 127.0.0.1:8080")
+        return cls(host=match["six"] or match["host"] or "0.0.0.0", port=int(match["port"]))  # noqa: S104 - ":8080" means all addresses
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+At = Annotated[Endpoint, BeforeValidator(Endpoint.parse)]
+
+
+class Settings(BaseModel):
+    """Everything the engine is told at its start. A field is named like its flag."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: At = Endpoint(host="127.0.0.1", port=8080)
+    metrics: At = Endpoint(host="127.0.0.1", port=9090)
+    admin: At = Endpoint(host="127.0.0.1", port=9091)
+    media_address: str = "127.0.0.1"
+    mediaplane: str = "auto"
+    open: bool = False
+    keys_file: Path | None = None
+    database: str = "sqlite:///calls.db"
+    database_connections: int = Field(10, ge=1, le=100)
+    retention_days: int = Field(30, ge=1, le=3650)
+    turn: tuple[str, ...] = ()
+    turn_secret_file: Path | None = None
+    turn_keys_directory: Path | None = None
+    turn_credential_lifetime: int = Field(3600, ge=60, le=86_400)
+    consumer: str = Field("", max_length=300)
+    require_relay: bool = False
+    capacity: int = Field(150, ge=1, le=10_000)
+    limits_file: Path | None = None
+    admin_keys_file: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    pod_name: str = Field("callfleet-engine", min_length=1, max_length=253)
+    pod_uid: str = Field(default_factory=lambda: str(uuid4()), min_length=1, max_length=64)
+    pod_address: str = ""
+    heartbeat_seconds: float = Field(3.0, ge=0.1, le=60)
+    termination_grace: float = Field(3595.0, ge=0)
+    log_level: str = "info"
+
+    @field_validator("media_address")
+    @classmethod
+    def _an_ip_address(cls, value: str) -> str:
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not an IP address of this host") from None
+        if address.is_unspecified:
+            raise ValueError(
+                f"{value} is no address that clients can send to; give the one they reach"
+            )
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _a_database(cls, value: str) -> str:
+        try:
+            parse_database_url(value)
+        except InvalidDatabaseUrl as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("turn")
+    @classmethod
+    def _turn_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            try:
+                Relay(pod=url, urls=(url,))
+            except ValidationError:
+                raise ValueError(
+                    f"{url!r} is no TURN URL; write for example turn:192.0.2.1:3478?transport=udp"
+                ) from None
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write for example https://calls.example.org"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _who_may_join(self) -> Self:
+        if self.open and self.keys_file:
+            raise ValueError(
+                "--open and --keys-file exclude each other: leave --open out to ask for tokens"
+            )
+        if not self.open and not self.keys_file:
+            raise ValueError(
+                "--keys-file is missing: name a JWK Set (`callfleet token` makes one), or give "
+                "--open to let everybody join without a token"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _turn_belongs_together(self) -> Self:
+        if bool(self.turn) != bool(self.turn_secret_file):
+            raise ValueError(
+                "--turn and --turn-secret-file belong together: the URL of a relay and the file "
+                "with its secret"
+            )
+        if self.turn_keys_directory and not self.consumer:
+            raise ValueError("--turn-keys-directory needs --consumer NAMESPACE/NAME")
+        return self
+
+    @property
+    def single_pod(self) -> bool:
+        """Whether the database serves one engine only."""
+        return isinstance(parse_database_url(self.database), SqliteFile)
+
+    @property
+    def fixed_limits(self) -> Limits:
+        """The limits without a limits file."""
+        return Limits(capacity_participants=self.capacity)
+
+
+def flag(field: str) -> str:
+    """The flag of a field."""
+    return "--" + field.replace("_", "-")
+
+
+def load(values: dict[str, object]) -> Settings:
+    """Check what was given; None means not given. Raises InvalidSettings."""
+    try:
+        return Settings.model_validate({k: v for k, v in values.items() if v is not None})
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_explain(dict(e)) for e in error.errors())) from error
+
+
+def _explain(error: dict[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    return f"{flag(str(error['loc'][0]))}: {message}"

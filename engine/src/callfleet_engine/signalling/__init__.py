@@ -1,0 +1,1 @@
+"""Signalling: WebSocket, messages, forwarding between pods, the call page."""

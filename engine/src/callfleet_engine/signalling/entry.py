@@ -1,0 +1,127 @@
+"""Where a join belongs: here, on the pod that owns the call, or on the pod for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from random import Random
+
+from callfleet_engine.calls.admission import AdmissionControl, draining, full
+from callfleet_engine.calls.host import CallHost, Entrance
+from callfleet_engine.calls.ownership import Ownership, unknown_call
+from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.placement import Candidate, place
+from callfleet_engine.limits import LimitsSource
+from callfleet_engine.signalling.access import Access
+from callfleet_engine.signalling.messages import Join
+from callfleet_engine.store.interface import CallRoute, Owner
+from callfleet_engine.tokens import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This pod hosts the call, or is to host it."""
+
+    entrance: Entrance
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Another pod does. `placed`: the call is new there, so another pod would do as well."""
+
+    owner: Owner
+    placed: bool
+
+
+class Entry:
+    """Decides with the store and the peers' heartbeats; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        me: Owner,
+        access: Access,
+        host: CallHost,
+        ownership: Ownership,
+        peers: Peers,
+        admission: AdmissionControl,
+        limits: LimitsSource,
+        is_open: Callable[[], bool],
+        random: Random,
+    ) -> None:
+        self._me = me
+        self._access = access
+        self._host = host
+        self._ownership = ownership
+        self._peers = peers
+        self._admission = admission
+        self._limits = limits
+        self._is_open = is_open
+        self._random = random
+
+    async def local(self, join: Join) -> Here:
+        """A join that another pod passed on: it belongs here or is refused. Raises CallError."""
+        grant = self._access.verify(join.token)
+        hosted = self._host.has(room=join.room, call=join.call)
+        room = hosted.room if hosted else join.room
+        if room is None:
+            route = await self._ownership.find(room=None, call=join.call)
+            if route is None:
+                raise unknown_call()
+            room = route.room
+        return Here(
+            Entrance(self._access.admit(grant, room), room, join.call, join.name, join.resume)
+        )
+
+    async def route(self, join: Join, excluded: Collection[str]) -> Here | There:
+        """Where the join belongs, none of the `excluded` pods (uids) if it may be any.
+
+        Raises CallError.
+        """
+        grant = self._access.verify(join.token)
+        if join.room is not None:
+            # Whoever may not enter shall not learn whether there is a call.
+            self._access.admit(grant, join.room)
+        if self._host.has(room=join.room, call=join.call):
+            return await self.local(join)
+        route = await self._ownership.find(room=join.room, call=join.call)
+        room = route.room if route else join.room
+        if room is None:
+            raise unknown_call()
+        admitted = self._access.admit(grant, room)
+        if route is None and Permission.START not in admitted.can:
+            raise unknown_call()
+        if route is not None and await self._serves(route, excluded):
+            return There(Owner(route.owner_uid, route.owner_address), placed=False)
+        chosen = self._place(excluded)
+        if chosen.uid == self._me.uid:
+            return Here(Entrance(admitted, room, join.call, join.name, join.resume))
+        self._peers.sent_to(chosen.uid)
+        return There(Owner(chosen.uid, chosen.address), placed=True)
+
+    async def _serves(self, route: CallRoute, excluded: Collection[str]) -> bool:
+        """Whether the owner hosts the call. This pod does not, or it would be here."""
+        if route.owner_uid == self._me.uid or route.owner_uid in excluded:
+            return False
+        return await self._ownership.is_alive(route.owner_uid)
+
+    def _place(self, excluded: Collection[str]) -> Candidate:
+        limits = self._limits.value
+        mine = Candidate(
+            uid=self._me.uid,
+            address=self._me.address,
+            open=self._is_open(),
+            used=self._admission.committed,
+            capacity=limits.capacity_participants,
+        )
+        candidates = [
+            candidate
+            for candidate in (mine, *self._peers.candidates())
+            if candidate.uid not in excluded
+        ]
+        chosen = place(candidates, limits, self._random)
+        if chosen is not None:
+            return chosen
+        if any(candidate.open for candidate in candidates):
+            raise full("No engine pod has room for a new call.")
+        raise draining("No engine pod takes new calls at the moment.")

@@ -1,0 +1,216 @@
+"""Whole engines and real clients for tests: nothing between them but loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import av
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
+
+from callfleet_engine.engine import Engine
+from callfleet_engine.settings import Settings
+
+LIMIT_SECONDS = 20.0
+Message = dict[str, Any]
+
+
+def settings(directory: Path, **changes: object) -> Settings:
+    """An engine on free loopback ports, with a database of its own, open to everybody."""
+    given: dict[str, object] = {
+        "listen": "127.0.0.1:0",
+        "metrics": "127.0.0.1:0",
+        "admin": "127.0.0.1:0",
+        "database": f"sqlite:///{directory}/calls.db",
+        "open": "keys_file" not in changes,
+        "heartbeat_seconds": 0.2,
+        **changes,
+    }
+    return Settings.model_validate(given)
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; fails with `what` after a bound."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LIMIT_SECONDS
+    while not condition():  # noqa: ASYNC110 - the condition is the other side's, without an event
+        assert loop.time() < deadline, f"not within {LIMIT_SECONDS} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+class Client:
+    """One WebSocket of signalling. Messages that are not waited for are kept."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.received: list[Message] = []
+        self._ids = 0
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def connect(
+        cls, http: aiohttp.ClientSession, engine: Engine, **headers: str
+    ) -> Self:
+        return cls(
+            await http.ws_connect(
+                f"http://{engine.listening.listen}/api/v1/signal",
+                protocols=("callfleet.v1",),
+                headers={name.replace("_", "-"): value for name, value in headers.items()},
+            )
+        )
+
+    async def send(self, **message: object) -> None:
+        await self.socket.send_str(json.dumps(message))
+
+    async def ask(self, type: str, **fields: object) -> Message:  # noqa: A002 - its name in JSON
+        """Send a message and wait for the one with its id."""
+        self._ids += 1
+        number = self._ids
+        await self.send(type=type, id=number, **fields)
+        return await self.expect(lambda message: message.get("id") == number, f"answer to {type}")
+
+    async def join(self, room: str = "room", **fields: object) -> Message:
+        return await self.ask("join", room=room, **fields)
+
+    async def expect(self, wanted: Callable[[Message], bool], what: str) -> Message:
+        """Wait for a message, and take it and those before it out of `received`."""
+        await until(
+            lambda: any(wanted(message) for message in self.received) or self._reader.done(),
+            f"{what}; came: {[m.get('type') for m in self.received]}",
+        )
+        found = [index for index, message in enumerate(self.received) if wanted(message)]
+        assert found, f"closed with {self.socket.close_code} without {what}: {self.received}"
+        message = self.received[found[0]]
+        del self.received[: found[0] + 1]
+        return message
+
+    async def expect_type(self, kind: str) -> Message:
+        return await self.expect(lambda message: message["type"] == kind, kind)
+
+    async def closed(self) -> int | None:
+        """Wait until the server has closed; the close code."""
+        await until(self._reader.done, "close")
+        return self.socket.close_code
+
+    async def drop(self) -> None:
+        """Lose the connection without a word, as a client that changes networks does."""
+        transport = self.socket.get_extra_info("transport") or self.socket._response.connection
+        assert transport is not None
+        self.socket._response.close()
+        await until(self._reader.done, "dropped")
+
+    async def close(self) -> None:
+        await self.socket.close()
+        self._reader.cancel()
+        await asyncio.wait({self._reader})
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self.received.append(json.loads(message.data))
+
+
+class Tone(AudioStreamTrack):
+    """A steady loud signal, unlike silence."""
+
+    async def recv(self) -> av.AudioFrame:
+        frame = await super().recv()
+        assert isinstance(frame, av.AudioFrame)
+        for plane in frame.planes:
+            plane.update(b"\x00\x20\x00\xe0" * (plane.buffer_size // 4))
+        return frame
+
+
+class Caller:
+    """A participant with real peer connections, who speaks and listens."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.joined: Message = {}
+        self.publishing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.subscribing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.loudness: dict[str, int] = {}
+        self._listening: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
+        self.subscribing.on("track", self._track)
+
+    async def join(self, room: str = "room", **fields: object) -> Message:
+        self.joined = await self.client.join(room, **fields)
+        assert self.joined["type"] == "joined", self.joined
+        self._answering = asyncio.create_task(self._answer())
+        return self.joined
+
+    async def publish(self) -> None:
+        self.publishing.addTrack(Tone())
+        await self.publishing.setLocalDescription(await self.publishing.createOffer())
+        published = await self.client.ask(
+            "publish", offer=self.publishing.localDescription.sdp
+        )
+        assert published["type"] == "published", published
+        await self.publishing.setRemoteDescription(
+            RTCSessionDescription(published["answer"], "answer")
+        )
+
+    async def hears(self) -> None:
+        """Wait until sound of somebody arrives."""
+        await until(lambda: any(loud > 1000 for loud in self.loudness.values()), "sound")
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._answering, *self._listening) if task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await asyncio.gather(self.publishing.close(), self.subscribing.close())
+        await self.client.close()
+
+    async def _answer(self) -> None:
+        while True:
+            offer = await self._next_offer()
+            await self.subscribing.setRemoteDescription(
+                RTCSessionDescription(offer["offer"], "offer")
+            )
+            await self.subscribing.setLocalDescription(await self.subscribing.createAnswer())
+            await self.client.send(
+                type="subscribe", answer=self.subscribing.localDescription.sdp
+            )
+
+    async def _next_offer(self) -> Message:
+        while True:
+            for index, message in enumerate(self.client.received):
+                if message["type"] == "offer":
+                    return self.client.received.pop(index)
+            await asyncio.sleep(0.01)
+
+    def _track(self, track: MediaStreamTrack) -> None:
+        self._listening.add(asyncio.create_task(self._listen(track)))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.AudioFrame)
+            samples = memoryview(bytes(frame.planes[0])).cast("h")
+            self.loudness[track.id] = max(abs(sample) for sample in samples)
+
+
+@asynccontextmanager
+async def running(*all_settings: Settings) -> AsyncIterator[list[Engine]]:
+    """Engines in this process, ended afterwards."""
+    engines = [Engine(one) for one in all_settings]
+    started: list[Engine] = []
+    try:
+        for engine in engines:
+            started.append(await engine.__aenter__())
+        yield started
+    finally:
+        for engine in reversed(started):
+            await engine.__aexit__(None, None, None)
