@@ -50,7 +50,8 @@ def pod_template(
     volumes: Mapping[str, tuple[str, Mapping[str, Any]]],
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The template of a fleet's pods, within Pod Security's level "restricted".
+    """The template of a fleet's pods, within Pod Security's level "restricted" but for the ports
+    on the node that relays get later (baseline and restricted forbid these).
 
     `volumes` gives to each name the path and the source. Nothing in here depends on
     `spec.scaling`: a change of the numbers must not change running pods.

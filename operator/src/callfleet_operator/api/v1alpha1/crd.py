@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import click
 import yaml
-from pydantic import BaseModel
 
 from callfleet_operator.api.v1alpha1.callcluster import (
     CallCluster,
@@ -22,7 +21,7 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     CallClusterStatus,
 )
 from callfleet_operator.api.v1alpha1.common import GROUP, VERSION
-from callfleet_operator.api.v1alpha1.model import VALIDATIONS, rule
+from callfleet_operator.api.v1alpha1.model import VALIDATIONS, Model, rule
 from callfleet_operator.api.v1alpha1.structural import hoisted_rules, structural_schema
 from callfleet_operator.api.v1alpha1.turnpool import TurnPool, TurnPoolSpec, TurnPoolStatus
 
@@ -83,9 +82,9 @@ _LAST: Final = [
 class Kind:
     """One custom resource."""
 
-    model: type[BaseModel]
-    spec: type[BaseModel]
-    status: type[BaseModel]
+    model: type[Model]
+    spec: type[Model]
+    status: type[Model]
     short_name: str
     columns: list[dict[str, Any]]
 
