@@ -41,10 +41,18 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure known to lie between two bounds, both included."""
+    """A figure known to lie between two bounds, both included.
+
+    Raises ValueError unless 0 <= low <= high and both are finite: `plan.classify.judge` makes
+    an interval out of any reading, however broken.
+    """
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.low <= self.high < float("inf")):
+            raise ValueError(f"no interval of a load: {self.low} to {self.high}")
 
     @classmethod
     def exactly(cls, value: float) -> Interval:
@@ -93,6 +101,7 @@ class PodLoad:
     `used` counts participants and pending joins of an engine, allocations of a relay;
     `capacity` is in the same unit. `stress` is a ratio of what the pod can bear.
     Of a pod without trusted data `used` reaches from 0 to `capacity` and `stress` from 0 to 1.
+    Raises ValueError if `capacity` is not positive.
     """
 
     used: Interval
@@ -102,10 +111,14 @@ class PodLoad:
     source: Source
     calls: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.capacity < 1:
+            raise ValueError(f"a pod's capacity is at least 1, not {self.capacity}")
+
     @property
     def known(self) -> bool:
         """Fresh and from Prometheus: good enough to start a drain on."""
-        return self.freshness is Freshness.FRESH and self.source is not Source.POD_STATUS
+        return self.freshness is Freshness.FRESH and self.source is Source.PROMETHEUS
 
 
 @dataclass(frozen=True, slots=True)
