@@ -100,6 +100,7 @@ def utc(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pods(number: int) -> str:
-    """`1 pod`, `3 pods`."""
-    return f"{number} pod" if number == 1 else f"{number} pods"
+def pods(number: int, kind: str = "") -> str:
+    """`1 pod`, `3 open pods`."""
+    noun = "pod" if number == 1 else "pods"
+    return f"{number} {kind} {noun}" if kind else f"{number} {noun}"

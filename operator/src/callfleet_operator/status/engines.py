@@ -58,5 +58,5 @@ def headroom_exhausted(case: Case[CallClusterSpec]) -> Finding:
     if perhaps:
         text = f"No pod is known to have room; not known of: {names(perhaps)}."
         return finding(ConditionType.HEADROOM_EXHAUSTED, "LoadUnknown", text)
-    text = f"All {len(serving)} open pods are at newCallLimitPercent {percent} % or above."
+    text = f"Every open pod ({len(serving)}) is at newCallLimitPercent {percent} % or above."
     return finding(ConditionType.HEADROOM_EXHAUSTED, "NoRoomForNewCalls", text)
