@@ -19,6 +19,8 @@ from callfleet_operator.api.v1alpha1.common import (
 )
 from callfleet_operator.api.v1alpha1.model import (
     LIST_KEYS,
+    QUALIFIED_KEYS,
+    AnnotationValue,
     Model,
     ObjectName,
     ResourceRequirements,
@@ -206,9 +208,9 @@ class Signalling(Model):
 
     service_type: ServiceType = ServiceType.CLUSTER_IP
     """Type of the Service."""
-    annotations: dict[
-        Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]
-    ] = Field(default={}, max_length=32)
+    annotations: dict[str, AnnotationValue] = Field(
+        default={}, max_length=32, json_schema_extra=rules(QUALIFIED_KEYS)
+    )
     """Annotations of the Service."""
     tls_secret_ref: SecretRef = SecretRef()
     """Secret of type kubernetes.io/tls; without a name TLS ends before the pods."""
@@ -266,8 +268,12 @@ class Store(Model):
     model_config = validated(
         rule(
             "has(self.postgresql) == (self.type == 'PostgreSQL')",
-            "postgresql belongs to type PostgreSQL: set postgresql.uriSecretRef.name, or remove "
-            "postgresql with type SQLite",
+            "store.postgresql and store.type PostgreSQL belong together",
+            message_expression=(
+                "self.type == 'PostgreSQL' ? "
+                "'type PostgreSQL needs a database: set store.postgresql.uriSecretRef.name' : "
+                "'type SQLite has no server: remove store.postgresql, or set store.type PostgreSQL'"
+            ),
             field_path=".postgresql",
         )
     )
@@ -344,10 +350,6 @@ class CallClusterSpec(FleetSpec):
             f"self.exposure.type == 'TurnOnly' || {_WIDTH} >= {_TOTAL}",
             "exposure.hostPortRange needs a port for each pod: make it at least "
             "scaling.maxTotalReplicas wide",
-            message_expression=(
-                f"'exposure.hostPortRange has ' + string({_WIDTH}) + ' ports for up to ' + "
-                f"string({_TOTAL}) + ' pods: make it wider or lower scaling.maxTotalReplicas'"
-            ),
             field_path=".exposure.hostPortRange",
         ),
     )

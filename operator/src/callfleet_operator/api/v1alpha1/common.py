@@ -10,9 +10,13 @@ from pydantic import Field, computed_field
 
 from callfleet_operator.api.v1alpha1.model import (
     LIST_KEYS,
+    NOT_OURS,
+    QUALIFIED_KEYS,
     Affinity,
+    AnnotationValue,
     EnvVar,
     Image,
+    LabelValue,
     LocalObjectReference,
     Model,
     ObjectName,
@@ -20,6 +24,7 @@ from callfleet_operator.api.v1alpha1.model import (
     Toleration,
     TopologySpreadConstraint,
     rule,
+    rules,
     validated,
 )
 
@@ -86,7 +91,7 @@ class Scheduling(Model):
     """Where pods may run. Without topology spread constraints of its own a fleet is spread over
     zones and nodes where that is possible."""
 
-    node_selector: dict[str, str] = Field(default={}, max_length=32)
+    node_selector: dict[str, LabelValue] = Field(default={}, max_length=32)
     """Labels that a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     """Taints of nodes that do not keep the pods away."""
@@ -101,39 +106,16 @@ class Scheduling(Model):
     """PriorityClass of the pods. A pod that is preempted loses its calls."""
 
 
-_NOT_OURS = (
-    "self.all(key, !key.startsWith('callfleet.dev/') && !key.startsWith('app.kubernetes.io/'))"
-)
-
-
 class PodMetadata(Model):
     """Labels and annotations added to every pod."""
 
-    model_config = validated(
-        rule(
-            "!has(self.labels) || " + _NOT_OURS.replace("self", "self.labels", 1),
-            "labels under callfleet.dev/ and app.kubernetes.io/ are the operator's: "
-            "use a prefix of your own",
-            field_path=".labels",
-        ),
-        rule(
-            "!has(self.annotations) || " + _NOT_OURS.replace("self", "self.annotations", 1),
-            "annotations under callfleet.dev/ and app.kubernetes.io/ are the operator's: "
-            "use a prefix of your own",
-            field_path=".annotations",
-        ),
+    labels: dict[str, LabelValue] = Field(
+        default={}, max_length=32, json_schema_extra=rules(QUALIFIED_KEYS, NOT_OURS)
     )
-
-    labels: dict[
-        Annotated[str, Field(max_length=317)],
-        Annotated[
-            str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
-        ],
-    ] = Field(default={}, max_length=32)
     """Labels of your own, at most 32."""
-    annotations: dict[
-        Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]
-    ] = Field(default={}, max_length=32)
+    annotations: dict[str, AnnotationValue] = Field(
+        default={}, max_length=32, json_schema_extra=rules(QUALIFIED_KEYS, NOT_OURS)
+    )
     """Annotations of your own, at most 32."""
 
 
@@ -192,8 +174,12 @@ class Address(Model):
     model_config = validated(
         rule(
             "(self.source in ['Static', 'STUN']) == (has(self.value) && self.value != '')",
-            "value belongs to source Static (an IP address) and STUN (host:port), "
-            "and only to these: set it there, remove it elsewhere",
+            "address.value and the sources Static and STUN belong together",
+            message_expression=(
+                "self.source == 'Static' ? 'source Static needs an IP address in address.value' : "
+                "self.source == 'STUN' ? 'source STUN needs HOST:PORT of a STUN server in "
+                "address.value' : 'only the sources Static and STUN take address.value: remove it'"
+            ),
             field_path=".value",
         ),
         rule(

@@ -106,3 +106,18 @@ Image = Annotated[str, Field(max_length=512)]
 ObjectName = Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
 """Name of another object, or empty for none."""
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+LabelValue = Annotated[
+    str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+]
+AnnotationValue = Annotated[str, Field(max_length=4096)]
+
+QUALIFIED_KEYS: Final = rule(
+    "self.all(key, key.size() <= 316 && key.matches("
+    "'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+    "each key is a name of at most 63 letters, digits, '-', '_' and '.', with an optional prefix "
+    "such as example.org/",
+)
+NOT_OURS: Final = rule(
+    "self.all(key, !key.startsWith('callfleet.dev/') && !key.startsWith('app.kubernetes.io/'))",
+    "keys under callfleet.dev/ and app.kubernetes.io/ are the operator's: use a prefix of your own",
+)

@@ -127,8 +127,13 @@ class Listener(Model):
         rule(
             "(self.protocol == 'TLS') == (has(self.certificateSecretRef) && "
             "has(self.certificateSecretRef.name) && self.certificateSecretRef.name != '')",
-            "certificateSecretRef belongs to protocol TLS: name a Secret of type "
-            "kubernetes.io/tls there, remove it elsewhere",
+            "certificateSecretRef and protocol TLS belong together",
+            message_expression=(
+                "self.protocol == 'TLS' ? "
+                "'protocol TLS needs certificateSecretRef: name a Secret of type "
+                "kubernetes.io/tls' : "
+                "'only protocol TLS takes a certificate: remove certificateSecretRef'"
+            ),
             field_path=".certificateSecretRef",
         )
     )
@@ -147,7 +152,13 @@ class Peers(Model):
     model_config = validated(
         rule(
             "(self.policy == 'CIDRs') == (has(self.cidrs) && self.cidrs.size() > 0)",
-            "cidrs belong to policy CIDRs: list at least one there, remove them with EnginesOnly",
+            "peers.cidrs and policy CIDRs belong together",
+            message_expression=(
+                "self.policy == 'CIDRs' ? "
+                "'policy CIDRs needs at least one address range in peers.cidrs' : "
+                "'policy EnginesOnly takes no address ranges: remove peers.cidrs, "
+                "or set policy CIDRs'"
+            ),
             field_path=".cidrs",
         )
     )
@@ -199,7 +210,12 @@ class AllowedNamespaces(Model):
     model_config = validated(
         rule(
             "(self.from == 'Selector') == has(self.selector)",
-            "selector belongs to from: Selector: set it there, remove it elsewhere",
+            "allowedNamespaces.selector and from: Selector belong together",
+            message_expression=(
+                "self.from == 'Selector' ? "
+                "'from: Selector needs the labels of the namespaces in allowedNamespaces.selector' "
+                ": 'only from: Selector takes a selector: remove allowedNamespaces.selector'"
+            ),
             field_path=".selector",
         )
     )
@@ -223,11 +239,6 @@ class TurnPoolSpec(FleetSpec):
             "b.port - a.port >= self.exposure.relaysPerNode))",
             "each listener takes exposure.relaysPerNode ports of a node from its own on: listeners "
             "that share UDP or TCP (TLS is TCP) must stand at least that far apart",
-            message_expression=(
-                "'each listener takes exposure.relaysPerNode (' + "
-                "string(self.exposure.relaysPerNode) + ') ports of a node from its own on: "
-                "listeners that share UDP or TCP (TLS is TCP) must stand at least that far apart'"
-            ),
             field_path=".listeners",
         ),
         rule(
