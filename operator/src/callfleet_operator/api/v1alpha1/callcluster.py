@@ -25,6 +25,7 @@ from callfleet_operator.api.v1alpha1.model import (
     ObjectName,
     ResourceRequirements,
     SecretKey,
+    not_set_by_operator,
     rule,
     rules,
     validated,
@@ -335,6 +336,29 @@ _TOTAL = (
 _WIDTH = "(self.exposure.hostPortRange.max - self.exposure.hostPortRange.min + 1)"
 
 
+ENGINE_VARIABLES: Final = (
+    "ADMIN",
+    "ADMIN_KEYS_FILE",
+    "ALLOWED_ORIGINS",
+    "CONSUMER",
+    "DATABASE",
+    "DATABASE_CONNECTIONS",
+    "KEYS_FILE",
+    "LIMITS_FILE",
+    "LISTEN",
+    "MEDIA_ADDRESS",
+    "METRICS",
+    "OPEN",
+    "POD_ADDRESS",
+    "POD_NAME",
+    "POD_UID",
+    "REQUIRE_RELAY",
+    "RETENTION_DAYS",
+    "TURN_CREDENTIAL_LIFETIME",
+    "TURN_KEYS_DIRECTORY",
+)
+
+
 class CallClusterSpec(FleetSpec):
     """What a fleet of engine pods shall be."""
 
@@ -352,6 +376,7 @@ class CallClusterSpec(FleetSpec):
             "scaling.maxTotalReplicas wide",
             field_path=".exposure.hostPortRange",
         ),
+        not_set_by_operator("CALLFLEET_ENGINE", ENGINE_VARIABLES),
     )
 
     resources: ResourceRequirements = DEFAULT_ENGINE_RESOURCES

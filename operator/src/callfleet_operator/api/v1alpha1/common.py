@@ -116,7 +116,8 @@ class PodMetadata(Model):
     annotations: dict[str, AnnotationValue] = Field(
         default={}, max_length=32, json_schema_extra=rules(QUALIFIED_KEYS, NOT_OURS)
     )
-    """Annotations of your own, at most 32."""
+    """Annotations of your own, at most 32. prometheus.io/ and safe-to-evict remain the
+    operator's."""
 
 
 class ScaleRate(Model):

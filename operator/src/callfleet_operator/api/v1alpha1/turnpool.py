@@ -22,6 +22,7 @@ from callfleet_operator.api.v1alpha1.model import (
     LabelSelector,
     Model,
     ResourceRequirements,
+    not_set_by_operator,
     rule,
     rules,
     validated,
@@ -227,6 +228,26 @@ class AllowedNamespaces(Model):
     """Labels of the namespaces."""
 
 
+RELAY_VARIABLES: Final = (
+    "ADMIN",
+    "ADMIN_KEYS_FILE",
+    "ALLOW_PEER",
+    "LISTEN",
+    "MAX_ALLOCATIONS",
+    "MAX_ALLOCATIONS_PER_USER",
+    "MAX_BITS_PER_SECOND",
+    "MAX_CREDENTIAL_LIFETIME",
+    "METRICS",
+    "PEERS_FROM_ADMIN",
+    "POD_ADDRESS",
+    "POD_NAME",
+    "POD_UID",
+    "REALM",
+    "RELAY_ADDRESS",
+    "SECRET_FILE",
+)
+
+
 class TurnPoolSpec(FleetSpec):
     """What a fleet of relays shall be."""
 
@@ -247,6 +268,7 @@ class TurnPoolSpec(FleetSpec):
             "65535 is the last: choose a lower port",
             field_path=".listeners",
         ),
+        not_set_by_operator("CALLFLEET_RELAY", RELAY_VARIABLES),
     )
 
     resources: ResourceRequirements = DEFAULT_RELAY_RESOURCES
