@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callfleet_operator.plan.decision import Proposal, StageRecord
 from callfleet_operator.plan.fleet import Fleet, names
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def bounds(number: int, *, min_replicas: int, max_replicas: int) -> tuple[int, StageRecord]:
@@ -21,7 +21,7 @@ def bounds(number: int, *, min_replicas: int, max_replicas: int) -> tuple[int, S
         reason = Reason.TOO_FEW
         message = f"{number} open pods are planned so far, minReplicas is {min_replicas}."
     before = Proposal.exactly(number)
-    return after, StageRecord("Bounds", before, Proposal.exactly(after), reason, message)
+    return after, StageRecord(Stage.BOUNDS, before, Proposal.exactly(after), reason, message)
 
 
 def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
@@ -33,7 +33,7 @@ def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
     same = Proposal.exactly(number)
     if reachable >= number:
         message = f"maxTotalReplicas {max_total} leaves room."
-        return StageRecord("Total", same, same, Reason.ROOM_FOR_PODS, message)
+        return StageRecord(Stage.TOTAL, same, same, Reason.ROOM_FOR_PODS, message)
     holders = [
         f"{len(pods)} {what} ({names(pods)})"
         for what, pods in (
@@ -49,4 +49,4 @@ def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
         f"{reachable} of {number} open pods can exist: maxTotalReplicas is {max_total} and "
         f"{', '.join(holders) or 'every pod counts'}."
     )
-    return StageRecord("Total", same, same, Reason.TOTAL_REACHED, message)
+    return StageRecord(Stage.TOTAL, same, same, Reason.TOTAL_REACHED, message)

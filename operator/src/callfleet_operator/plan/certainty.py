@@ -5,7 +5,7 @@ from __future__ import annotations
 from callfleet_operator.observation import MetricsHealth, MetricsProblem
 from callfleet_operator.plan.classify import FleetLoad, unknown_pods
 from callfleet_operator.plan.decision import Proposal, StageRecord
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def prometheus_away(metrics: MetricsHealth) -> bool:
@@ -28,13 +28,13 @@ def certainty(
     more = number > present and hold and away
     if not fewer and not more:
         message = "The data allow this."
-        return number, StageRecord("Certainty", before, before, Reason.DATA_SUFFICIENT, message)
+        return number, StageRecord(Stage.CERTAINTY, before, before, Reason.DATA_SUFFICIENT, message)
     after = Proposal.exactly(present)
     causes = ["Prometheus is away"] if away else []
     if load.unknown:
         causes.append(f"data of pods are not to be relied on ({unknown_pods(load.unknown)})")
     message = f"Holding at {present} instead of {number}: {' and '.join(causes)}."
-    return present, StageRecord("Certainty", before, after, Reason.HOLDING, message)
+    return present, StageRecord(Stage.CERTAINTY, before, after, Reason.HOLDING, message)
 
 
 def may_drain(load: FleetLoad, metrics: MetricsHealth) -> bool:

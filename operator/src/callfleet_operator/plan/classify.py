@@ -19,7 +19,7 @@ from callfleet_operator.observation import (
 )
 from callfleet_operator.plan.decision import Proposal, StageRecord
 from callfleet_operator.plan.fleet import Fleet, holds_nothing, names
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 _NOTHING: Final = Interval.exactly(0)
 _MOST: Final = 1e9
@@ -107,7 +107,7 @@ def classify(fleet: Fleet, present: int) -> tuple[FleetLoad, StageRecord]:
     )
     reason = Reason.DATA_COMPLETE if load.complete else Reason.DATA_INCOMPLETE
     same = Proposal.exactly(present)
-    return load, StageRecord("Classify", same, same, reason, _message(load))
+    return load, StageRecord(Stage.CLASSIFY, same, same, reason, _message(load))
 
 
 def utilisation(pod: FleetPod) -> tuple[Fraction, Fraction]:

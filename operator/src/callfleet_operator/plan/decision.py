@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from callfleet_operator.observation import FleetPod
+from callfleet_operator.plan.reasons import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,30 @@ class Decision:
     """TurnPool: failures go on after the allowed number of steps, so no more are taken."""
 
     @property
+    def changed(self) -> bool:
+        """Whether the number is another one than before."""
+        return self.desired_open != self.present_open
+
+    @property
     def decisive(self) -> StageRecord:
-        """The last stage that changed the number, or the last of all: why it is what it is."""
-        changing = [record for record in self.trace if record.before != record.after]
-        return (changing or list(self.trace))[-1]
+        """The stage that explains the number best.
+
+        Of a scale-out the last stage that raised the proposal, of a scale-in the window that has
+        passed, of a moved bound the bounds. Of no change what kept the number: the last stage
+        that moved it back, else a limit, else what the windows say.
+        """
+        stages = [record.stage for record in self.trace]
+        settled = stages.index(Stage.STABILIZATION)
+        number = self.trace[settled].after.low
+        if self.present_open < min(self.desired_open, number):
+            raised = [one for one in self.trace[:settled] if one.before.low < one.after.low]
+            return raised[-1]
+        if number < self.present_open > self.desired_open:
+            return self.trace[settled]
+        if self.changed:
+            return self.trace[stages.index(Stage.BOUNDS)]
+        moved = [one for one in self.trace[settled + 1 :] if one.before != one.after]
+        return moved[-1] if moved else self.limited or self.trace[settled]
 
 
 @dataclass(frozen=True, slots=True)

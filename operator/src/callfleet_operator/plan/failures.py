@@ -11,9 +11,8 @@ from typing import Final
 from callfleet_operator.observation import ConnectionFailures
 from callfleet_operator.plan.decision import FailureStep, Proposal, StageRecord
 from callfleet_operator.plan.fleet import Fleet
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
-STAGE: Final = "Failures"
 HELPED: Final = Fraction(9, 10)
 """A step that left more than this part of the failure ratio did not help: a smaller change is
 noise at minAttempts."""
@@ -124,7 +123,7 @@ def _ineffective_steps(past: Effect, ratio: Fraction) -> int:
 
 
 def _record(before: Proposal, after: Proposal, reason: Reason, message: str) -> StageRecord:
-    return StageRecord(STAGE, before, after, reason, message)
+    return StageRecord(Stage.FAILURES, before, after, reason, message)
 
 
 def _percent(ratio: Fraction) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from callfleet_operator.plan.decision import Proposal, StageRecord
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def minimum(before: Proposal, min_replicas: int) -> tuple[Proposal, StageRecord]:
@@ -12,6 +12,6 @@ def minimum(before: Proposal, min_replicas: int) -> tuple[Proposal, StageRecord]
     after = before.at_least(min_replicas)
     if after == before:
         message = f"The load asks for at least minReplicas {min_replicas}."
-        return after, StageRecord("Floors", before, after, Reason.ABOVE_FLOORS, message)
+        return after, StageRecord(Stage.FLOORS, before, after, Reason.ABOVE_FLOORS, message)
     message = f"The load asks for {before}, minReplicas is {min_replicas}."
-    return after, StageRecord("Floors", before, after, Reason.MIN_REPLICAS, message)
+    return after, StageRecord(Stage.FLOORS, before, after, Reason.MIN_REPLICAS, message)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from callfleet_operator.api.v1alpha1.common import Mode
 from callfleet_operator.plan.decision import Proposal, StageRecord, Steering
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def mode(
@@ -35,7 +35,7 @@ def mode(
     elif setting is Mode.SCALE_OUT_ONLY and number < present:
         after, reason = present, Reason.SCALE_OUT_ONLY
         message = f"ScaleOutOnly keeps {present}; Active would steer to {number}."
-    return after, StageRecord("Mode", before, Proposal.exactly(after), reason, message)
+    return after, StageRecord(Stage.MODE, before, Proposal.exactly(after), reason, message)
 
 
 def steering(setting: Mode) -> Steering:

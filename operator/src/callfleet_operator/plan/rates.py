@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from callfleet_operator.plan.decision import Proposal, ScaleEvent, StageRecord
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def rates(
@@ -34,7 +34,7 @@ def rates(
         message = f"scaleIn.maxPods {in_pods} within {in_period.total_seconds():.0f} s: {after}."
     else:
         reason, message = Reason.WITHIN_RATES, "The change is within its rate."
-    return after, StageRecord("Rates", before, Proposal.exactly(after), reason, message)
+    return after, StageRecord(Stage.RATES, before, Proposal.exactly(after), reason, message)
 
 
 def remember(

@@ -1,8 +1,25 @@
-"""Why a stage of the plan left the number alone or changed it, value by value."""
+"""The stages of the plan, and why one left the number alone or changed it, value by value."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The stages in their order; Failures is a TurnPool's, FreeRoom a CallCluster's."""
+
+    CLASSIFY = "Classify"
+    UTILIZATION = "Utilization"
+    TOLERANCE = "Tolerance"
+    FREE_ROOM = "FreeRoom"
+    FAILURES = "Failures"
+    FLOORS = "Floors"
+    STABILIZATION = "Stabilization"
+    CERTAINTY = "Certainty"
+    RATES = "Rates"
+    BOUNDS = "Bounds"
+    MODE = "Mode"
+    TOTAL = "Total"
 
 
 class Reason(StrEnum):

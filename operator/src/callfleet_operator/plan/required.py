@@ -12,7 +12,7 @@ from callfleet_operator.observation import CallDemand, FleetPod
 from callfleet_operator.plan.classify import FleetLoad, carried
 from callfleet_operator.plan.decision import Proposal, StageRecord
 from callfleet_operator.plan.fleet import START_BUDGET, Fleet
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 DETECTION: Final = timedelta(seconds=30)
 """From the arrival of a call to a decision that knows of it: one scrape and one tick, 15 s each."""
@@ -35,7 +35,7 @@ def utilisation(load: FleetLoad, target_percent: int, present: int) -> tuple[Pro
         f"at {target_percent} % that takes {needed} open pods."
     )
     before = Proposal.exactly(present)
-    return needed, StageRecord("Utilization", before, needed, Reason.UTILIZATION, message)
+    return needed, StageRecord(Stage.UTILIZATION, before, needed, Reason.UTILIZATION, message)
 
 
 def room_for_arrivals(
@@ -55,7 +55,7 @@ def room_for_arrivals(
     """
     if demand is None or not _usable(demand):
         message = "The rate of new calls is not known: no room is reserved for them."
-        return before, StageRecord("FreeRoom", before, before, Reason.DEMAND_UNKNOWN, message)
+        return before, StageRecord(Stage.FREE_ROOM, before, before, Reason.DEMAND_UNKNOWN, message)
     people = Fraction(max(1.0, demand.mean_participants))
     reaction = DETECTION + start_time(fleet)
     arrivals = min(demand.arrivals_per_second * reaction.total_seconds(), _MOST_CALLS)
@@ -71,7 +71,7 @@ def room_for_arrivals(
         f"{reaction.total_seconds():.0f} s reserve room for {reserve} calls, {calls_per_pod} a "
         f"pod: that takes {needed} open pods."
     )
-    return after, StageRecord("FreeRoom", before, after, Reason.ROOM_FOR_ARRIVALS, message)
+    return after, StageRecord(Stage.FREE_ROOM, before, after, Reason.ROOM_FOR_ARRIVALS, message)
 
 
 def _pods_for(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from callfleet_operator.plan.decision import Proposal, Recommendation, StageRecord
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 SLOTS: Final = 60
 """Recommendations kept for a window. More frequent ones are merged, the widest counts, so that a
@@ -79,7 +79,7 @@ def stabilise(
         reason = Reason.SCALE_IN_STABILIZED
         message = f"{asked.high} open pods would do now, but not yet for {_seconds(in_window)}."
     after = Proposal.exactly(number)
-    return number, StageRecord("Stabilization", asked, after, reason, message)
+    return number, StageRecord(Stage.STABILIZATION, asked, after, reason, message)
 
 
 def _within(past: tuple[Recommendation, ...], start: datetime) -> tuple[Recommendation, ...]:

@@ -6,7 +6,7 @@ import math
 
 from callfleet_operator.plan.classify import FleetLoad
 from callfleet_operator.plan.decision import Proposal, StageRecord
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 
 
 def tolerance(
@@ -35,10 +35,14 @@ def tolerance(
     after = Proposal(low, high)
     if after == before:
         return after, StageRecord(
-            "Tolerance", before, after, Reason.OUTSIDE_TOLERANCE, "The tolerance changes nothing."
+            Stage.TOLERANCE,
+            before,
+            after,
+            Reason.OUTSIDE_TOLERANCE,
+            "The tolerance changes nothing.",
         )
     message = (
         f"Within {tolerance_percent} % of the target of {target_percent} % the present {present} "
         f"open pods stay: {after} instead of {before}."
     )
-    return after, StageRecord("Tolerance", before, after, Reason.WITHIN_TOLERANCE, message)
+    return after, StageRecord(Stage.TOLERANCE, before, after, Reason.WITHIN_TOLERANCE, message)
