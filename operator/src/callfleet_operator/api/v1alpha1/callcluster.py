@@ -17,6 +17,7 @@ from callfleet_operator.api.v1alpha1.common import (
     ScaleOut,
     SecretRef,
 )
+from callfleet_operator.api.v1alpha1.environment import ENGINE_VARIABLES, not_set_by_operator
 from callfleet_operator.api.v1alpha1.model import (
     LIST_KEYS,
     QUALIFIED_KEYS,
@@ -25,7 +26,6 @@ from callfleet_operator.api.v1alpha1.model import (
     ObjectName,
     ResourceRequirements,
     SecretKey,
-    not_set_by_operator,
     rule,
     rules,
     validated,
@@ -334,29 +334,6 @@ _TOTAL = (
     "self.scaling.maxReplicas + (self.scaling.maxReplicas + 1) / 2))"
 )
 _WIDTH = "(self.exposure.hostPortRange.max - self.exposure.hostPortRange.min + 1)"
-
-
-ENGINE_VARIABLES: Final = (
-    "ADMIN",
-    "ADMIN_KEYS_FILE",
-    "ALLOWED_ORIGINS",
-    "CONSUMER",
-    "DATABASE",
-    "DATABASE_CONNECTIONS",
-    "KEYS_FILE",
-    "LIMITS_FILE",
-    "LISTEN",
-    "MEDIA_ADDRESS",
-    "METRICS",
-    "OPEN",
-    "POD_ADDRESS",
-    "POD_NAME",
-    "POD_UID",
-    "REQUIRE_RELAY",
-    "RETENTION_DAYS",
-    "TURN_CREDENTIAL_LIFETIME",
-    "TURN_KEYS_DIRECTORY",
-)
 
 
 class CallClusterSpec(FleetSpec):

@@ -121,14 +121,3 @@ NOT_OURS: Final = rule(
     "self.all(key, !key.startsWith('callfleet.dev/') && !key.startsWith('app.kubernetes.io/'))",
     "keys under callfleet.dev/ and app.kubernetes.io/ are the operator's: use a prefix of your own",
 )
-
-
-def not_set_by_operator(prefix: str, variables: tuple[str, ...]) -> JsonDict:
-    """The rule that `env` names no variable that the operator sets from other fields."""
-    names = ", ".join(f"'{prefix}_{name}'" for name in variables)
-    return rule(
-        f"!has(self.env) || self.env.all(variable, !(variable.name in [{names}]))",
-        f"env must not name a variable that the operator sets from other fields "
-        f"({prefix}_LISTEN and others, see docs/reference/contracts.md): set the field instead",
-        field_path=".env",
-    )

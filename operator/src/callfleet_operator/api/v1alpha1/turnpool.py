@@ -17,12 +17,12 @@ from callfleet_operator.api.v1alpha1.common import (
     ScaleOut,
     SecretRef,
 )
+from callfleet_operator.api.v1alpha1.environment import RELAY_VARIABLES, not_set_by_operator
 from callfleet_operator.api.v1alpha1.model import (
     LIST_KEYS,
     LabelSelector,
     Model,
     ResourceRequirements,
-    not_set_by_operator,
     rule,
     rules,
     validated,
@@ -226,26 +226,6 @@ class AllowedNamespaces(Model):
     labels match."""
     selector: LabelSelector | None = None
     """Labels of the namespaces."""
-
-
-RELAY_VARIABLES: Final = (
-    "ADMIN",
-    "ADMIN_KEYS_FILE",
-    "ALLOW_PEER",
-    "LISTEN",
-    "MAX_ALLOCATIONS",
-    "MAX_ALLOCATIONS_PER_USER",
-    "MAX_BITS_PER_SECOND",
-    "MAX_CREDENTIAL_LIFETIME",
-    "METRICS",
-    "PEERS_FROM_ADMIN",
-    "POD_ADDRESS",
-    "POD_NAME",
-    "POD_UID",
-    "REALM",
-    "RELAY_ADDRESS",
-    "SECRET_FILE",
-)
 
 
 class TurnPoolSpec(FleetSpec):

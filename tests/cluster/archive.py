@@ -1,0 +1,60 @@
+"""Image archives written without a container tool; containerd, buildah and docker read them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go, and so images, name them
+
+
+def architecture() -> str:
+    machine = platform.machine()
+    return ARCHITECTURES.get(machine, machine)
+
+
+def write_archive(out: Path, tag: str, layer: Path, config: Mapping[str, object]) -> None:
+    """A docker-archive of one image with one layer (a tar file).
+
+    https://github.com/moby/docker-image-spec/blob/main/spec.md
+    """
+    with layer.open("rb") as file:
+        diff_id = hashlib.file_digest(file, "sha256").hexdigest()
+    image = json.dumps(
+        {
+            "architecture": architecture(),
+            "os": "linux",
+            "config": config,
+            "history": [{"created_by": tag}],  # buildah counts the layers here
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
+        }
+    ).encode()
+    name = f"{hashlib.sha256(image).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [tag], "Layers": ["layer.tar"]}]
+    with tarfile.open(out, "w") as tar:
+        for member, data in ((name, image), ("manifest.json", json.dumps(manifest).encode())):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        tar.add(layer, "layer.tar")
+
+
+def write_single_program(out: Path, tag: str, program: Path, name: str, uid: int) -> None:
+    """An image that holds one static program, /NAME, and nothing else."""
+    layer = out.with_name(f".{out.name}.layer")
+    with tarfile.open(layer, "w") as tar:
+        tar.add(program, name, filter=_as_root)
+    user = f"{uid}:{uid}"
+    write_archive(out, tag, layer, {"Entrypoint": [f"/{name}"], "User": user})
+    layer.unlink()
+
+
+def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = "root"
+    return member
