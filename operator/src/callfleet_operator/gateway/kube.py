@@ -70,6 +70,10 @@ class Kube:
         except GoneError:
             return [item async for item in self._pages(resource, namespace, label_selector)]
 
+    async def probe(self, resource: ResourceType, namespace: str = "") -> None:
+        """List one object; raises what keeps the operator from reading the kind."""
+        await self._request("list", resource, namespace, query=[("limit", "1")])
+
     async def _pages(
         self, resource: ResourceType, namespace: str, label_selector: str
     ) -> AsyncIterator[Body]:
