@@ -22,6 +22,10 @@ LOOPBACK_REGISTRY = re.compile(r"^(localhost|127\.\d+\.\d+\.\d+)(:\d+)?/")
 PIP_SETTINGS = frozenset({"cert", "extra-index-url", "index-url", "proxy", "trusted-host"})
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT_TAGS = 2
+# buildah runs a copy of itself from memory; while pages of it are still being written the
+# kernel refuses to seal it (EBUSY of F_ADD_SEALS, fcntl(2)): nothing has been run yet.
+TRANSIENT = "sealing memfd copy"
+ATTEMPTS = 4
 
 # Inside a mount namespace of its own: nothing of buildah is left in the machine's folders.
 WITH_OWN_FOLDERS = """
@@ -149,8 +153,14 @@ class Buildah:
         # Else buildah makes /etc/cni.
         settings.write_text(f'[network]\nnetwork_config_dir = "{self._home}/cni"\n')
         inside = ["sh", "-c", WITH_OWN_FOLDERS, str(self._home), "buildah", *arguments]
-        isolate = ["unshare", "--mount", "--propagation=private", "--"]
-        return _call([*isolate, *inside], {"CONTAINERS_CONF": str(settings)})
+        argv = ["unshare", "--mount", "--propagation=private", "--", *inside]
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return _call(argv, {"CONTAINERS_CONF": str(settings)})
+            except HarnessError as error:
+                if TRANSIENT not in str(error):
+                    raise
+        return _call(argv, {"CONTAINERS_CONF": str(settings)})
 
 
 def _pip_settings(folder: Path) -> Path:

@@ -15,7 +15,9 @@ from pathlib import Path
 from tests.cluster.cache import digest, made_once, scratch
 from tests.cluster.container_tools import ContainerTool, container_tool
 from tests.cluster.errors import HarnessError
+from tests.cluster.interface import Cluster
 from tests.cluster.progress import step
+from tests.cluster.stand_ins import POSTGRES, PROMETHEUS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("operator", "engine", "relay")
@@ -24,6 +26,7 @@ PARTS = ("operator", "engine", "relay")
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", *(f"{part}/src" for part in PARTS))
 SETUPTOOLS_NEEDED = 80
 KEPT_ARCHIVES = 4
+SOURCE_DATE_EPOCH = 1767225600
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,25 @@ def build_images() -> list[Image]:
     return [_build_part(part, tool) for part in PARTS]
 
 
+def load_all(cluster: Cluster) -> list[Image]:
+    """Build the images and load them, with the public ones where no registry is asked."""
+    built = build_images()
+    archives = [image.archive for image in built]
+    if not cluster.pulls_images:
+        archives += [PROMETHEUS.archive(), POSTGRES.archive()]
+    with step(f"Loading {len(archives)} images into {cluster.name}", "15 s"):
+        cluster.load(archives)
+    return built
+
+
+def named_for(image: Image, registry: str) -> str:
+    """The image's name in a registry, such as registry.example.org/team."""
+    return f"{registry.rstrip('/')}/{image.reference.removeprefix('localhost/')}"
+
+
 def push(image: Image, registry: str) -> str:
     """Push to a registry; returns the image's name there."""
-    reference = f"{registry.rstrip('/')}/{image.reference.removeprefix('localhost/')}"
+    reference = named_for(image, registry)
     with step(f"Pushing {reference}", "depends on the registry"):
         container_tool().push(image.archive, reference)
     return reference
@@ -108,6 +127,8 @@ def _write_context(context: Path, lock: Path) -> None:
         shutil.copy(file, copy)
     _build_wheel(sources, context / "dist")
     shutil.rmtree(sources)
+    for path in context.rglob("*"):
+        os.utime(path, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))  # buildah's cache looks at it
 
 
 def _build_wheel(sources: Path, out: Path) -> None:
@@ -115,7 +136,7 @@ def _build_wheel(sources: Path, out: Path) -> None:
     if _has_setuptools():
         argv.insert(-1, "--no-isolation")  # nothing to fetch: seconds less
     # The same sources, the same bytes: an unchanged wheel keeps its layer.
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HarnessError(f"the wheel was not built:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
