@@ -14,10 +14,9 @@ import yaml
 
 from tests.cluster.clients import helm
 from tests.cluster.errors import HarnessError
-from tests.cluster.images import CHECKOUT, Image, build_images, helm_values
+from tests.cluster.images import CHECKOUT, Image, helm_values, load_all
 from tests.cluster.interface import Cluster
 from tests.cluster.progress import step
-from tests.cluster.stand_ins import stand_in_archives
 from tests.demo.stage import OPERATOR_NAMESPACE
 
 NAMESPACE = "demo"
@@ -25,6 +24,7 @@ CLUSTER = "demo"
 POOL = "relays"
 TICK_SECONDS = 3
 READY_SECONDS = 180
+KEYS = "keys.json"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ def set_up(cluster: Cluster, directory: Path) -> Fleet:
     Raises:
         HarnessError: a step failed; the text holds what the program said.
     """
-    images = build_images()
-    with step("Giving the images to the node", "15 s"):
-        cluster.load([*(image.archive for image in images), *stand_in_archives()])
+    images = load_all(cluster)
     cluster.kubectl("create", "namespace", NAMESPACE)
     with step("Starting Prometheus and PostgreSQL", "10 s"):
         for example in ("prometheus", "postgresql"):
@@ -56,7 +54,7 @@ def set_up(cluster: Cluster, directory: Path) -> Fleet:
         cluster.kubectl("-n", NAMESPACE, "apply", "-f", str(example_file("demo")))
         for kind in ("turnpool", "callcluster"):
             _wait(cluster, NAMESPACE, kind, "--all", "condition=Ready")
-    return Fleet(_signalling(cluster), _keys_file(cluster, directory))
+    return Fleet(signalling(cluster), _keys_file(cluster, directory))
 
 
 def example_file(name: str) -> Path:
@@ -108,7 +106,8 @@ def _wait(cluster: Cluster, namespace: str, kind: str, which: str, condition: st
     )
 
 
-def _signalling(cluster: Cluster) -> str:
+def signalling(cluster: Cluster) -> str:
+    """Where clients reach signalling and the page: a port of the node."""
     service: dict[str, Any] = json.loads(
         cluster.kubectl("-n", NAMESPACE, "get", "service", f"{CLUSTER}-engine", "-o", "json")
     )
@@ -121,12 +120,24 @@ def _signalling(cluster: Cluster) -> str:
     return f"http://{cluster.node_address()}:{port['nodePort']}"
 
 
+def join_link(cluster: Cluster, keys_file: Path) -> str:
+    """A link to the call page with a join token for the room `demo`, good for an hour."""
+    command = [
+        Path(sys.executable).parent / "callfleet", "token", "--keys-file", keys_file,
+        "--room", NAMESPACE, "--identity", "guest", "--link", signalling(cluster),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if done.returncode:
+        raise HarnessError(f"callfleet token: {done.stderr}")
+    return done.stdout.strip()
+
+
 def _keys_file(cluster: Cluster, directory: Path) -> Path:
     data = cluster.kubectl(
         "-n", NAMESPACE, "get", "secret", "join-keys", "-o",
         "go-template={{index .data \"keys.json\" | base64decode}}",
     )  # fmt: skip
-    file = directory / "keys.json"
+    file = directory / KEYS
     file.touch(mode=0o600)
     file.write_text(data)
     return file
