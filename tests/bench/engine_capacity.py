@@ -13,6 +13,7 @@ import asyncio
 import functools
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
@@ -64,6 +65,10 @@ class Remote:
         say(event="lost", name=self.name, cause=cause)
 
 
+def resident_bytes() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def say(**message: object) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
@@ -101,7 +106,7 @@ async def serve() -> None:
                     received=counters.received_packets,
                     forwarded=counters.forwarded_packets,
                     lost=counters.lost_packets_in,
-                    rss=int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize(),
+                    rss=resident_bytes(),
                     stress=plane.stress(),
                 )
     await plane.close()
@@ -154,7 +159,8 @@ class Server:
         future = self._waiting[event, name] = asyncio.get_running_loop().create_future()
         self.tell(name=name, **command)
         async with asyncio.timeout(30):
-            return await future
+            answer: dict[str, Any] = await future
+        return answer
 
     async def figures(self) -> dict[str, Any]:
         return await self.ask("figures", do="figures")

@@ -271,8 +271,9 @@ class JoinKeys:
             ValueError: the grant is none that `verify` would accept.
         """
         self._look_again()
-        keys = self._keys.values()
-        return mint(next((key for key in keys if key.private is not None), *keys), grant)
+        keys = list(self._keys.values())
+        signing = [key for key in keys if key.private is not None]
+        return mint((signing or keys)[0], grant)
 
     def _look_again(self) -> None:
         if self._clock() - self._looked < CHECK_FILE_SECONDS:

@@ -59,8 +59,8 @@ async def test_a_restart_between_two_operations_is_not_noticed(
     server: PrivatePostgresql, store: SqlStore
 ) -> None:
     await asyncio.gather(*(store.heartbeat(BEAT) for _ in range(10)))
-    server.stop()
-    server.start()
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
 
     await asyncio.gather(*(store.heartbeat(BEAT) for _ in range(10)))
 

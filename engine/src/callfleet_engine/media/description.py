@@ -26,16 +26,18 @@ _SEND_THE_ANSWER = "Send the SDP of RTCPeerConnection.createAnswer() to the last
 class RemoteDescription:
     """What a client's description says beyond what the peer connection reads itself.
 
-    `ssrcs` are the media SSRCs by mid; `candidates` are (address, port) with their type.
+    `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid;
+    `candidates` are (address, port) with their type.
     """
 
     ufrag: str
+    mids: tuple[str, ...]
     ssrcs: dict[str, tuple[int, ...]]
     candidates: tuple[tuple[Address, str], ...]
 
 
-def check_offer(sdp: str, *, ufrag: str | None = None) -> RemoteDescription:
-    """Check a publish offer; `ufrag` is that of the offer before it.
+def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
+    """Check a publish offer; `previous` is the one before it on this peer connection.
 
     Raises BadSdpError with what is wrong and what to do.
     """
@@ -71,10 +73,15 @@ def check_offer(sdp: str, *, ufrag: str | None = None) -> RemoteDescription:
                 "Offer " + " or ".join(_codec_names(media.kind)) + ".",
             )
     remote = _remote(sections)
-    if ufrag is not None and remote.ufrag != ufrag:
+    if previous is not None and remote.ufrag != previous.ufrag:
         raise BadSdpError(
             "The offer restarts ICE or belongs to another peer connection.",
             "Join the call again to publish from a new peer connection.",
+        )
+    if previous is not None and remote.mids[: len(previous.mids)] != previous.mids:
+        raise BadSdpError(
+            "The offer removes, renames or reorders m-lines of the offer before it.",
+            _SEND_A_NEW_OFFER,
         )
     return remote
 
@@ -162,6 +169,7 @@ def _remote(sections: list[MediaDescription]) -> RemoteDescription:
                 candidates[found[0]] = found
     return RemoteDescription(
         ufrag=(ice.usernameFragment or "") if ice is not None else "",
+        mids=tuple(m.rtp.muxId for m in sections),
         ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
         candidates=tuple(candidates.values())[:MAX_CANDIDATES],
     )

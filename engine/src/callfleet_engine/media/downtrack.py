@@ -163,6 +163,8 @@ class DownTrack:
         ):
             self.packets_sent += 1
             self.bytes_sent += len(tail)
+            self._totals.forwarded_packets += 1
+            self._totals.forwarded_bytes += len(tail)
 
     def _renumber(self, extended: int, timestamp: int, source: object, now: float) -> None:
         self._sequence_offset = self._last_out + 1 - extended

@@ -66,7 +66,7 @@ class InboundStream:
                 return extended
             extended = self.highest + distance
             if distance > 1:
-                self._note_missing(extended, arrival)
+                self._note_missing(extended)
             self.highest = extended
             if timestamp != self._last_timestamp:
                 elapsed = (timestamp - self._last_timestamp) & 0xFFFFFFFF
@@ -78,9 +78,13 @@ class InboundStream:
         self._last_timestamp = timestamp
         return extended
 
-    def _note_missing(self, extended: int, now: float) -> None:
-        for missing in range(max(self.highest + 1, extended - MAX_MISSING), extended):
-            self._missing[missing] = _Missing(0, now - NACK_RETRY_SECONDS)
+    def _note_missing(self, extended: int) -> None:
+        if extended - self.highest > MAX_MISSING:
+            # Too long to repair: subscribers ask for a keyframe instead.
+            self._missing.clear()
+            return
+        for missing in range(self.highest + 1, extended):
+            self._missing[missing] = _Missing(0, float("-inf"))
         while len(self._missing) > MAX_MISSING:
             del self._missing[next(iter(self._missing))]
 

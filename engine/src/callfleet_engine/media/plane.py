@@ -29,13 +29,14 @@ _PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 class MediaSettings:
     """What the owner of a plane chooses.
 
-    `address` is the one host candidate, an IP address of this host. `packets_per_second` and
-    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is asked of each
-    publisher. `attempt_seconds` is how long a peer connection may take to connect.
+    `address` is the one host candidate, an IP address of this host. `forwards_per_core` (packets
+    a second, a received one counted as `stress.RECEIVED_COST`) and `egress_bits_per_second` are
+    what counts as full. `max_video_bitrate` (bit/s) is asked of each publisher.
+    `attempt_seconds` is how long a peer connection may take to connect.
     """
 
     address: str
-    packets_per_second: float = 30_000.0
+    forwards_per_core: float = 95_000.0
     egress_bits_per_second: float = 1e9
     max_video_bitrate: int = 2_500_000
     attempt_seconds: float = 15.0
@@ -115,7 +116,7 @@ class AiortcPlane:
         self.totals = Totals()
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
-            packets_per_second=settings.packets_per_second,
+            forwards_per_core=settings.forwards_per_core,
             egress_bits_per_second=settings.egress_bits_per_second,
             cores=cores_allowed(read_cpu_max()),
         )
@@ -123,7 +124,7 @@ class AiortcPlane:
         self._ticks = 0
         self._last_tick = 0.0
         self._last_cpu = 0.0
-        self._last_packets = 0
+        self._last = self.totals.snapshot()
         self._last_bytes = 0
 
     async def start(self) -> None:
@@ -177,12 +178,13 @@ class AiortcPlane:
         elapsed = now - self._last_tick
         self._meter.observe(
             elapsed=elapsed,
-            packets=self.totals.forwarded_packets - self._last_packets,
+            received=self.totals.received_packets - self._last.received_packets,
+            forwarded=self.totals.forwarded_packets - self._last.forwarded_packets,
             bytes_sent=self.totals.forwarded_bytes - self._last_bytes,
             cpu_seconds=cpu - self._last_cpu,
             late=max(elapsed - TICK_SECONDS, 0.0),
         )
         self._last_tick = now
         self._last_cpu = cpu
-        self._last_packets = self.totals.forwarded_packets
+        self._last = self.totals.snapshot()
         self._last_bytes = self.totals.forwarded_bytes

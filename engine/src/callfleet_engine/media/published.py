@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from callfleet_engine.media.totals import Totals
 
 KEYFRAME_INTERVAL_SECONDS = 0.5
-RING_PACKETS = 512
+RING_PACKETS = 256
 SUBSCRIBER_AUDIO_LEVEL_ID = 2
 SUBSCRIBER_ABS_SEND_TIME_ID = 3
 """The identifiers that aiortc offers to every subscriber."""
@@ -161,9 +161,6 @@ class PublishedTrack:
         source = self.stream
         for downtrack in self.downtracks:
             downtrack.forward(packet, source, now)
-        count = len(self.downtracks)
-        self._totals.forwarded_packets += count
-        self._totals.forwarded_bytes += count * len(data)
 
     def _audio_level(self, data: bytes) -> bytes:
         if self._audio_level_id is None:
@@ -190,13 +187,12 @@ class PublishedTrack:
         """Ask the publisher for a keyframe, at most once in half a second."""
         if self.kind != "video":
             return
+        self._keyframe_wanted = True
         if self.ssrc is None or now - self._last_keyframe_request < KEYFRAME_INTERVAL_SECONDS:
-            self._keyframe_wanted = True
             return
-        self._keyframe_wanted = False
-        if self._send_rtcp(
-            bytes(RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._reporter_ssrc, media_ssrc=self.ssrc))
-        ):
+        request = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._reporter_ssrc, media_ssrc=self.ssrc)
+        if self._send_rtcp(bytes(request)):
+            self._keyframe_wanted = False
             self._last_keyframe_request = now
             self.pli_count += 1
 

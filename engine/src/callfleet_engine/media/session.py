@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aiortc import InvalidStateError
 from aiortc.exceptions import OperationError
@@ -67,10 +67,10 @@ class AiortcSession:
             participant_id, call.plane.totals, call.plane.settings.max_video_bitrate
         )
         self._publish_link: Link | None = None
-        self._publish_ufrag: str | None = None
+        self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
         self._publish_lock = asyncio.Lock()
-        self._answer_outstanding = False
+        self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._offer_task: asyncio.Task[None] | None = None
         self._ended = False
         self._closed = False
@@ -91,13 +91,13 @@ class AiortcSession:
                 "Use a join token whose claim `can` holds `publish`.",
             )
         async with self._publish_lock:
-            remote = check_offer(offer_sdp, ufrag=self._publish_ufrag)
+            remote = check_offer(offer_sdp, previous=self._publish_remote)
             self._check_open()
             link = self._publish_link
             if link is None:
                 self._call.check_room_for_publisher()
                 link = self._publish_link = self._new_link("publish")
-            self._publish_ufrag = remote.ufrag
+            self._publish_remote = remote
             self._note_candidates(link, remote)
             answer = await _negotiated(link.pc.answer_offer(offer_sdp))
             self._check_open()
@@ -109,19 +109,20 @@ class AiortcSession:
         """Take the client's answer to the outstanding subscribe offer."""
         self._check_open()
         subscribing = self._subscribing
-        if subscribing is None or not self._answer_outstanding:
+        if subscribing is None or self._negotiation != "offered":
             raise BadSdpError(
                 "There is no offer to answer.", "Answer each `offer` message exactly once."
             )
         remote = check_answer(answer_sdp)
-        self._answer_outstanding = False
+        self._negotiation = "answering"
         try:
             await _negotiated(
                 subscribing.answered(answer_sdp, self._publishers(), self._loop.time())
             )
         except MediaError:
-            self._answer_outstanding = True
+            self._negotiation = "offered"
             raise
+        self._negotiation = "stable"
         self._note_candidates(subscribing.link, remote)
         self.tracks_changed()
 
@@ -230,20 +231,21 @@ class AiortcSession:
             return
         if self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
-        if self._answer_outstanding or self._offer_task is not None:
+        if self._negotiation != "stable":
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
         if Subscribing.wanted(self._publishers()) != offered:
+            self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
 
     async def _offer(self) -> None:
         if self._subscribing is None:
             self._subscribing = Subscribing(self._new_link("subscribe"), self._call.plane.totals)
-        self._answer_outstanding = True
         async with asyncio.timeout(NEGOTIATION_SECONDS):
             sdp = await self._subscribing.offer(self._publishers())
         if not self._ended:
+            self._negotiation = "offered"
             self._events.offer(sdp, self._subscribing.tracks())
 
     def _offer_done(self, task: asyncio.Task[None]) -> None:

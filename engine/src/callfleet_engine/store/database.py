@@ -12,8 +12,9 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from callfleet_engine.store.settings import Location, PostgresqlServer, SqliteFile, StoreSettings
 
@@ -68,14 +69,25 @@ def _postgresql(server: PostgresqlServer, settings: StoreSettings) -> Database:
         pool_size=settings.connections,
         max_overflow=0,
         pool_timeout=settings.operation_timeout.total_seconds(),
-        # Idle connections are the server's to close; a ping tells before a statement is lost.
         pool_use_lifo=True,
-        pool_pre_ping=True,
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     single = engine.execution_options(isolation_level="AUTOCOMMIT")
     snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
     return Database(transactions=engine, statements=single, reads=single, snapshots=snapshots)
+
+
+def _refuse_closed(
+    _: DBAPIConnection, record: ConnectionPoolEntry, __: PoolProxiedConnection
+) -> None:
+    """Has the pool connect anew in place of what the server has closed while it lay idle.
+
+    A ping would tell more, but costs every operation three round trips with asyncpg.
+    """
+    connection = record.driver_connection
+    if isinstance(connection, asyncpg.Connection) and connection.is_closed():
+        raise DisconnectionError("closed by the server")
 
 
 def _sqlite(file: SqliteFile, settings: StoreSettings) -> Database:

@@ -13,12 +13,18 @@ from typing import Final
 import asyncpg
 from sqlalchemy import exc
 
-from callfleet_engine.store.interface import InvalidDatabaseUrl, StoreError, StoreUnavailable
+from callfleet_engine.store.interface import (
+    InvalidDatabaseUrl,
+    StoreError,
+    StoreFault,
+    StoreUnavailable,
+)
 from callfleet_engine.store.settings import Location
 
 _AGAIN = "The engine tries again by itself."
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, by longest prefix
 _POSTGRESQL: dict[str, tuple[str, str]] = {
+    "0A000": ("has had its tables changed by a newer release", "Repeat the operation."),
     "08": ("lost the connection", f"Check the server and the network to it. {_AGAIN}"),
     "25006": (
         "is read-only, as a standby is",
@@ -83,13 +89,13 @@ DRIVER_ERRORS: Final = (
 """What the drivers and the pool raise; `describe` says which of them are the database's doing."""
 
 
-def describe(error: BaseException, location: Location) -> StoreError | None:
-    """The store's error for a driver's one; None for a mistake of ours, not of the database."""
+def describe(error: BaseException, location: Location) -> StoreError:
+    """The store's error for one of DRIVER_ERRORS."""
     for cause in _causes(error):
         for kind, explain in _EXPLANATIONS:
             if isinstance(cause, kind):
                 return explain(cause, location)
-    return None
+    return _fault(type(error).__name__, location)
 
 
 def silent(location: Location) -> StoreUnavailable:
@@ -118,23 +124,30 @@ def _parameters(_: BaseException, location: Location) -> StoreError:
     )
 
 
-def _postgresql(error: BaseException, location: Location) -> StoreError | None:
+def _postgresql(error: BaseException, location: Location) -> StoreError:
     state = str(getattr(error, "sqlstate", None) or "")
     known = _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
     if known is None:
-        return None
+        return _fault(f"SQLSTATE {state}", location)
     what, remedy = known
     return StoreUnavailable(f"{location} {what} (SQLSTATE {state}).", remedy)
 
 
-def _sqlite(error: BaseException, location: Location) -> StoreError | None:
+def _sqlite(error: BaseException, location: Location) -> StoreError:
     # Extended result codes (https://www.sqlite.org/rescode.html) hold the primary one in 8 bits.
     code = getattr(error, "sqlite_errorcode", None)
     known = None if code is None else _SQLITE.get(code & 0xFF)
     if known is None:
-        return None
+        return _fault(type(error).__name__, location)
     what, remedy = known
     return StoreUnavailable(f"{location} {what} ({error}).", remedy)
+
+
+def _fault(what: str, location: Location) -> StoreFault:
+    return StoreFault(
+        f"{location} did not accept an operation of the store ({what}).",
+        "Nothing was written. See the log for the cause and report it as a fault of Callfleet.",
+    )
 
 
 def _busy(_: BaseException, location: Location) -> StoreError:
@@ -159,7 +172,7 @@ def _lost(_: BaseException, location: Location) -> StoreError:
     return StoreUnavailable(f"{location} {_POSTGRESQL['08'][0]}.", _POSTGRESQL["08"][1])
 
 
-_Explain = Callable[[BaseException, Location], StoreError | None]
+_Explain = Callable[[BaseException, Location], StoreError]
 _EXPLANATIONS: tuple[tuple[type[BaseException], _Explain], ...] = (
     (asyncpg.ClientConfigurationError, _parameters),
     (asyncpg.PostgresError, _postgresql),

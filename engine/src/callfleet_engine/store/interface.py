@@ -179,6 +179,10 @@ class StoreUnavailable(StoreError):
     code = "store_unavailable"
 
 
+class StoreFault(StoreError):
+    """The database refused what only a fault of Callfleet, or damage, explains; see the cause."""
+
+
 class IncompatibleSchema(StoreError):
     """The database was made by a release this one cannot work beside, or by another program."""
 

@@ -7,32 +7,31 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callfleet_engine.store import maintenance
 from callfleet_engine.store.database import check_file, connect_to
 from callfleet_engine.store.failures import DRIVER_ERRORS, describe, silent
+from callfleet_engine.store.fence import has_ended, no_active_call, owned_by_batch
 from callfleet_engine.store.interface import (
-    Admission,
     CallRoute,
     InvalidValue,
     LivePod,
     Maintenance,
     MetricsWritten,
-    NoActiveCall,
     Observer,
     Owner,
     Participant,
     PodBeat,
     QualitySample,
-    StaleOwner,
     TurnProbe,
 )
 from callfleet_engine.store.migrate import bring_up_to_date
+from callfleet_engine.store.rows import ROUTE, probe_row, sample_row, to_live_pod, to_route
 from callfleet_engine.store.schema import (
     ago,
     calls,
@@ -59,14 +58,6 @@ FIRST_EPOCH: Final = 1
 LARGEST_BATCH: Final = 10_000
 MOST_PROBES: Final = 1_000
 
-_ROUTE = (
-    calls.c.call_id,
-    calls.c.room,
-    calls.c.owner_uid,
-    calls.c.owner_address,
-    calls.c.epoch,
-    calls.c.started_at,
-)
 _ACTIVE: ColumnElement[bool] = calls.c.ended_at.is_(None)
 
 
@@ -112,7 +103,7 @@ class SqlStore:
                 .where(pods.c.at > ago(within.total_seconds()))
                 .order_by(pods.c.name, pods.c.uid)
             )
-            return tuple(_live_pod(row) for row in rows)
+            return tuple(to_live_pod(row) for row in rows)
 
     async def initiate_call(self, room: str, owner: Owner) -> CallRoute:
         check_room(room)
@@ -134,9 +125,9 @@ class SqlStore:
                     index_where=_ACTIVE,
                     set_={"room": calls.c.room},
                 )
-                .returning(*_ROUTE)
+                .returning(*ROUTE)
             )
-            return _route(rows.one())
+            return to_route(rows.one())
 
     async def get_active_call(
         self, *, room: str | None = None, call: str | None = None
@@ -150,8 +141,8 @@ class SqlStore:
         else:
             raise TypeError("get_active_call takes either room or call")
         async with self._read("get_active_call") as connection:
-            row = (await connection.execute(select(*_ROUTE).where(found, _ACTIVE))).one_or_none()
-            return None if row is None else _route(row)
+            row = (await connection.execute(select(*ROUTE).where(found, _ACTIVE))).one_or_none()
+            return None if row is None else to_route(row)
 
     async def take_over(self, call_id: str, epoch: int, new_owner: Owner) -> CallRoute:
         check_identifier("call", call_id)
@@ -165,22 +156,22 @@ class SqlStore:
                     owner_address=new_owner.address,
                     epoch=calls.c.epoch + 1,
                 )
-                .returning(*_ROUTE)
+                .returning(*ROUTE)
             )
             row = rows.one_or_none()
             if row is None:
-                present = select(*_ROUTE).where(calls.c.call_id == call_id, _ACTIVE)
+                present = select(*ROUTE).where(calls.c.call_id == call_id, _ACTIVE)
                 row = (await connection.execute(present)).one_or_none()
             if row is None:
-                raise _no_active_call(call_id)
-            return _route(row)
+                raise no_active_call(call_id)
+            return to_route(row)
 
     async def join_call(self, call_id: str, epoch: int, participant: Participant) -> None:
         check_identifier("call", call_id)
         check_participant(participant)
         async with self._transaction("join_call") as connection:
-            if await _ended(connection, call_id, epoch):
-                raise _no_active_call(call_id)
+            if await has_ended(connection, call_id, epoch):
+                raise no_active_call(call_id)
             await connection.execute(
                 insert_into(participants, connection.dialect)
                 .values(
@@ -198,7 +189,7 @@ class SqlStore:
         check_identifier("participant", participant_id)
         check_identifier("reason", reason)
         async with self._transaction("leave_call") as connection:
-            await _ended(connection, call_id, epoch)
+            await has_ended(connection, call_id, epoch)
             await connection.execute(
                 update(participants)
                 .where(
@@ -213,7 +204,7 @@ class SqlStore:
         check_identifier("call", call_id)
         check_identifier("reason", reason)
         async with self._transaction("end_call") as connection:
-            if await _ended(connection, call_id, epoch, will_change=True):
+            if await has_ended(connection, call_id, epoch, will_change=True):
                 return
             ended_at = await connection.scalar(
                 update(calls)
@@ -235,9 +226,9 @@ class SqlStore:
         for sample in batch:
             check_sample(sample)
         async with self._transaction("insert_metrics") as connection:
-            owned = await _owned(connection, batch)
+            owned = await owned_by_batch(connection, batch)
             rows = [
-                _sample_row(sample) for sample in batch if (sample.call_id, sample.epoch) in owned
+                sample_row(sample) for sample in batch if (sample.call_id, sample.epoch) in owned
             ]
             if rows:
                 insert = insert_into(quality_samples, connection.dialect)
@@ -252,7 +243,7 @@ class SqlStore:
         if not probes:
             return
         # In one order, so that two pods that report the same relays cannot deadlock.
-        rows = [_probe_row(probe) for probe in sorted(probes, key=lambda probe: probe.server)]
+        rows = [probe_row(probe) for probe in sorted(probes, key=lambda probe: probe.server)]
         async with self._transaction("update_turn_metrics") as connection:
             insert = insert_into(turn_hours, connection.dialect).values(hour=hour_of(now()))
             new = insert.excluded
@@ -296,10 +287,7 @@ class SqlStore:
         except TimeoutError as error:
             raise silent(self._settings.location) from error
         except DRIVER_ERRORS as error:
-            failure = describe(error, self._settings.location)
-            if failure is None:
-                raise
-            raise failure from error
+            raise describe(error, self._settings.location) from error
         finally:
             if self._observe is not None:
                 self._observe(name, perf_counter() - begun)
@@ -335,104 +323,3 @@ class SqlStore:
             self._database.snapshots.begin() as connection,
         ):
             yield connection
-
-
-async def _ended(
-    connection: AsyncConnection, call_id: str, epoch: int, *, will_change: bool = False
-) -> bool:
-    """The fence: hold the call as it is until the transaction ends, for its owner only.
-
-    Returns:
-        whether the call has ended.
-    Raises:
-        NoActiveCall: unknown.
-        StaleOwner: the epoch is not the call's.
-    """
-    found = await connection.execute(
-        select(*_ROUTE, calls.c.ended_at)
-        .where(calls.c.call_id == call_id)
-        .with_for_update(read=not will_change)
-    )
-    row = found.one_or_none()
-    if row is None:
-        raise _no_active_call(call_id)
-    ended: bool = row.ended_at is not None
-    if row.epoch != epoch:
-        raise StaleOwner(
-            f"Call {call_id} has gone on to epoch {row.epoch}; this owner's was {epoch}.",
-            "Send its participants to the present owner and forget the call.",
-            None if ended else _route(row),
-        )
-    return ended
-
-
-async def _owned(
-    connection: AsyncConnection, batch: Sequence[QualitySample]
-) -> set[tuple[str, int]]:
-    """Pairs of call and epoch in the batch that are true; held so, as `_ended` does."""
-    wanted = sorted({sample.call_id for sample in batch})
-    rows = await connection.execute(
-        select(calls.c.call_id, calls.c.epoch)
-        .where(calls.c.call_id.in_(wanted))
-        .order_by(calls.c.call_id)
-        .with_for_update(read=True)
-    )
-    return {(row.call_id, row.epoch) for row in rows}
-
-
-def _no_active_call(call_id: str) -> NoActiveCall:
-    return NoActiveCall(
-        f"There is no active call {call_id}.", "Look the room up again, or start a new call."
-    )
-
-
-def _route(row: Row[*tuple[Any, ...]]) -> CallRoute:
-    return CallRoute(
-        call_id=row.call_id,
-        room=row.room,
-        owner_uid=row.owner_uid,
-        owner_address=row.owner_address,
-        epoch=row.epoch,
-        started_at=row.started_at,
-    )
-
-
-def _live_pod(row: Row[*tuple[Any, ...]]) -> LivePod:
-    return LivePod(
-        PodBeat(
-            uid=row.uid,
-            name=row.name,
-            address=row.address,
-            admission=Admission(row.admission),
-            participants=row.participants,
-            pending_joins=row.pending_joins,
-            capacity=row.capacity,
-            release=row.release,
-        ),
-        at=row.at,
-    )
-
-
-def _sample_row(sample: QualitySample) -> dict[str, object]:
-    return {
-        "call_id": sample.call_id,
-        "participant_id": sample.participant_id,
-        "direction": sample.direction.value,
-        "at": sample.at,
-        "packets": sample.packets,
-        "packets_lost": sample.packets_lost,
-        "jitter_seconds": sample.jitter_seconds,
-        "round_trip_seconds": sample.round_trip_seconds,
-        "bits_per_second": sample.bits_per_second,
-    }
-
-
-def _probe_row(probe: TurnProbe) -> dict[str, object]:
-    failed = probe.latency_seconds is None
-    return {
-        "server": probe.server,
-        "probes": 1,
-        "failures": int(failed),
-        "latency_seconds_sum": probe.latency_seconds or 0.0,
-        "latency_seconds_max": probe.latency_seconds,
-    }

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callfleet_engine.media import rtp
+
+MID, LEVEL, TIME = 4, 1, 3
+
+
+def extensions_map() -> HeaderExtensionsMap:
+    extensions = HeaderExtensionsMap()
+    extensions.configure(
+        RTCRtpParameters(
+            headerExtensions=[
+                RTCRtpHeaderExtensionParameters(id=MID, uri=rtp.MID_URI),
+                RTCRtpHeaderExtensionParameters(id=LEVEL, uri=rtp.AUDIO_LEVEL_URI),
+                RTCRtpHeaderExtensionParameters(id=TIME, uri=rtp.ABS_SEND_TIME_URI),
+            ]
+        )
+    )
+    return extensions
+
+
+@given(
+    payload=st.binary(max_size=64),
+    csrc=st.lists(st.integers(0, 0xFFFFFFFF), max_size=15),
+    mid=st.one_of(st.none(), st.text("abcdef0123", min_size=1, max_size=24)),
+    level=st.one_of(st.none(), st.integers(0, 127)),
+)
+def test_payload_and_extensions_are_found_as_aiortc_wrote_them(
+    payload: bytes, csrc: list[int], mid: str | None, level: int | None
+) -> None:
+    packet = RtpPacket(payload_type=96, payload=payload)
+    packet.csrc = csrc
+    packet.extensions = HeaderExtensions(
+        mid=mid, audio_level=None if level is None else (False, level)
+    )
+    data = packet.serialize(extensions_map())
+    assert data[rtp.payload_offset(data) :] == payload
+    assert rtp.extension(data, MID) == (None if mid is None else mid.encode())
+    assert rtp.extension(data, LEVEL) == (None if level is None else bytes([level]))
+    assert rtp.extension(data, 9) is None
+
+
+@given(st.binary(min_size=12, max_size=48), st.integers(1, 14))
+def test_any_packet_is_read_or_refused(data: bytes, identifier: int) -> None:
+    with contextlib.suppress(ValueError):
+        assert rtp.payload_offset(data) <= len(data)
+        found = rtp.extension(data, identifier)
+        assert found is None or found in data
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\xbe\xde\x00",
+        b"\xbe\xde\x00\x02\x10\x00\x00\x00",
+        b"\xbe\xde\x00\x01\x1f\x00\x00\x00",
+        b"\x10\x00\x00\x01\x00\x00\x00\x01",
+    ],
+)
+def test_truncated_extensions_are_refused(tail: bytes) -> None:
+    data = b"\x90\x60" + bytes(10) + tail
+    with pytest.raises(ValueError, match="truncated"):
+        rtp.extension(data, 1)
+
+
+def test_blocks_are_read_back_by_aiortc() -> None:
+    header = b"\x90\x60" + bytes(10)
+    level = RtpPacket.parse(header + rtp.audio_level_block(LEVEL, 0x85), extensions_map())
+    assert level.extensions.audio_level == (True, 5)
+    stamped = RtpPacket.parse(header + rtp.abs_send_time_block(TIME, 65.5), extensions_map())
+    assert stamped.extensions.abs_send_time == int(1.5 * 2**18)  # seconds modulo 64
