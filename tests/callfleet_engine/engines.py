@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,12 +35,13 @@ def settings(directory: Path, **changes: object) -> Settings:
     return Settings.model_validate(given)
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
+async def until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:
     """Wait for a condition; fails with `what` after a bound."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + LIMIT_SECONDS
-    while not condition():  # noqa: ASYNC110 - the condition is the other side's, without an event
-        assert loop.time() < deadline, f"not within {LIMIT_SECONDS} s: {what}"
+    while not condition():
+        late = loop.time() > deadline
+        assert not late, f"not in {LIMIT_SECONDS} s: {what if isinstance(what, str) else what()}"
         await asyncio.sleep(0.01)
 
 
@@ -54,9 +55,7 @@ class Client:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def connect(
-        cls, http: aiohttp.ClientSession, engine: Engine, **headers: str
-    ) -> Self:
+    async def connect(cls, http: aiohttp.ClientSession, engine: Engine, **headers: str) -> Self:
         return cls(
             await http.ws_connect(
                 f"http://{engine.listening.listen}/api/v1/signal",
@@ -82,7 +81,7 @@ class Client:
         """Wait for a message, and take it and those before it out of `received`."""
         await until(
             lambda: any(wanted(message) for message in self.received) or self._reader.done(),
-            f"{what}; came: {[m.get('type') for m in self.received]}",
+            lambda: f"{what}; came: {[m.get('type') for m in self.received]}",
         )
         found = [index for index, message in enumerate(self.received) if wanted(message)]
         assert found, f"closed with {self.socket.close_code} without {what}: {self.received}"
@@ -149,9 +148,7 @@ class Caller:
     async def publish(self) -> None:
         self.publishing.addTrack(Tone())
         await self.publishing.setLocalDescription(await self.publishing.createOffer())
-        published = await self.client.ask(
-            "publish", offer=self.publishing.localDescription.sdp
-        )
+        published = await self.client.ask("publish", offer=self.publishing.localDescription.sdp)
         assert published["type"] == "published", published
         await self.publishing.setRemoteDescription(
             RTCSessionDescription(published["answer"], "answer")
@@ -177,9 +174,7 @@ class Caller:
                 RTCSessionDescription(offer["offer"], "offer")
             )
             await self.subscribing.setLocalDescription(await self.subscribing.createAnswer())
-            await self.client.send(
-                type="subscribe", answer=self.subscribing.localDescription.sdp
-            )
+            await self.client.send(type="subscribe", answer=self.subscribing.localDescription.sdp)
 
     async def _next_offer(self) -> Message:
         while True:
@@ -205,12 +200,5 @@ class Caller:
 @asynccontextmanager
 async def running(*all_settings: Settings) -> AsyncIterator[list[Engine]]:
     """Engines in this process, ended afterwards."""
-    engines = [Engine(one) for one in all_settings]
-    started: list[Engine] = []
-    try:
-        for engine in engines:
-            started.append(await engine.__aenter__())
-        yield started
-    finally:
-        for engine in reversed(started):
-            await engine.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Engine(one)) for one in all_settings]

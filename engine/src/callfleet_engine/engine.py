@@ -183,6 +183,9 @@ async def run(settings: Settings) -> None:
             await _first(engine.drained(), stop.wait(), within_seconds=settings.termination_grace)
     except EndedEarly:
         logger.info("ended before it served")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 async def _first(*works: Coroutine[None, None, object], within_seconds: float) -> None:
@@ -193,6 +196,9 @@ async def _first(*works: Coroutine[None, None, object], within_seconds: float) -
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def _announce(listening: Listening) -> None:

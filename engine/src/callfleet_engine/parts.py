@@ -33,7 +33,8 @@ from callfleet_engine.signalling.forwarding import Forwarder
 from callfleet_engine.signalling.websocket import Signalling
 from callfleet_engine.store import SqlStore, StoreSettings, parse_database_url
 from callfleet_engine.store.interface import Admission, CallRoute, Owner, PodBeat
-from callfleet_engine.tokens import JoinKeys, KeysFileInvalid
+from callfleet_engine.token_keys import KeysFileInvalid
+from callfleet_engine.tokens import JoinKeys
 from callfleet_engine.turn.credentials import read_keys, read_secret
 from callfleet_engine.turn.ice_servers import IceServerSource, Signers
 from callfleet_engine.turn.relays import Relay, RelayDirectory

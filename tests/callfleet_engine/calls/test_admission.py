@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     invariant,
+    multiple,
     precondition,
     rule,
 )
@@ -111,16 +113,17 @@ class Admissions(RuleBasedStateMachine):
         self.admission = AdmissionControl(self.drain, FixedLimits(self.limits))
         self.present: dict[str, int] = {}
         self.pending: dict[str, int] = {}
+        self.refused: list[tuple[str, bool]] = []
 
     @rule(target=tickets, room=rooms)
-    def join(self, room: str) -> tuple[str, Ticket] | object:
+    def join(self, room: str) -> tuple[str, Ticket] | MultipleResults[tuple[str, Ticket]]:
         new = not self.present.get(room) and not self.pending.get(room)
         before = self.admission.committed
         try:
             ticket = self.admission.begin_join(room)
         except CallError as error:
-            assert error.code != "draining" or new
-            return None
+            self.refused.append((error.code, new))
+            return multiple()
         if new:
             assert self.drain.admission.value == "open"
             assert before == 0 or self.admission.committed <= new_call_limit(self.limits)
@@ -128,9 +131,7 @@ class Admissions(RuleBasedStateMachine):
         return room, ticket
 
     @rule(held=consumes(tickets), admit=st.booleans())
-    def settle(self, held: tuple[str, Ticket] | None, admit: bool) -> None:
-        if held is None:
-            return
+    def settle(self, held: tuple[str, Ticket], admit: bool) -> None:
         room, ticket = held
         if admit:
             ticket.admit()
@@ -161,6 +162,10 @@ class Admissions(RuleBasedStateMachine):
         assert self.admission.participants == sum(self.present.values())
         assert self.admission.pending_joins == sum(self.pending.values())
         assert self.admission.occupancy == Occupancy(calls, sum(self.pending.values()))
+
+    @invariant()
+    def only_new_calls_are_refused_for_draining(self) -> None:
+        assert ("draining", False) not in self.refused
 
     @invariant()
     def never_more_than_the_capacity(self) -> None:

@@ -24,9 +24,7 @@ def error(code: int, url: str = "turn:10.0.0.1:3478") -> dict[str, Any]:
 
 def pairs(local: str = "host") -> dict[str, Any]:
     return {
-        "candidatePairs": [
-            {"pc": "publish", "state": "failed", "local": local, "remote": "host"}
-        ]
+        "candidatePairs": [{"pc": "publish", "state": "failed", "local": local, "remote": "host"}]
     }
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.calls.admission import EXPECTED_PARTICIPANTS
 from callfleet_engine.calls.placement import Candidate, place
 from callfleet_engine.limits import Limits
+from tests.callfleet_engine.seeded import seeded
 
 LIMITS = Limits(target_utilization_percent=70, new_call_limit_percent=85)
 
@@ -19,7 +18,7 @@ def pod(uid: str, used: int, *, capacity: int = 100, is_open: bool = True) -> Ca
 
 
 def chosen(*candidates: Candidate, seed: int = 1) -> str | None:
-    found = place(candidates, LIMITS, Random(seed))
+    found = place(candidates, LIMITS, seeded(seed))
     return found.uid if found else None
 
 
@@ -58,9 +57,7 @@ candidates = st.lists(
     max_size=8,
 )
 limits = st.tuples(st.integers(1, 100), st.integers(1, 100)).map(
-    lambda pair: Limits(
-        target_utilization_percent=min(pair), new_call_limit_percent=max(pair)
-    )
+    lambda pair: Limits(target_utilization_percent=min(pair), new_call_limit_percent=max(pair))
 )
 
 
@@ -68,21 +65,22 @@ limits = st.tuples(st.integers(1, 100), st.integers(1, 100)).map(
 def test_never_above_the_limit_never_a_draining_pod(
     pods: list[Candidate], at: Limits, seed: int
 ) -> None:
-    found = place(pods, at, Random(seed))
+    found = place(pods, at, seeded(seed))
     within = [
         one
         for one in pods
         if one.open
         and (
             one.used == 0
-            or (one.used + EXPECTED_PARTICIPANTS) * 100
-            <= one.capacity * at.new_call_limit_percent
+            or (one.used + EXPECTED_PARTICIPANTS) * 100 <= one.capacity * at.new_call_limit_percent
         )
     ]
     # Division rounds; a pod that stands exactly on the limit may fall either way.
     if found is None:
-        assert all(one.used and one.utilisation_with_call * 100 > at.new_call_limit_percent
-                   for one in within)
+        assert all(
+            one.used and one.utilisation_with_call * 100 > at.new_call_limit_percent
+            for one in within
+        )
     else:
         assert found in pods
         assert found.open
@@ -90,10 +88,8 @@ def test_never_above_the_limit_never_a_draining_pod(
 
 
 @given(candidates, limits, st.integers())
-def test_a_pod_within_the_target_goes_first(
-    pods: list[Candidate], at: Limits, seed: int
-) -> None:
-    found = place(pods, at, Random(seed))
+def test_a_pod_within_the_target_goes_first(pods: list[Candidate], at: Limits, seed: int) -> None:
+    found = place(pods, at, seeded(seed))
     fits = [
         one
         for one in pods

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import aiohttp
 import pytest
 
 from callfleet_engine.engine import Engine
-from tests.callfleet_engine.engines import Caller, Client, running, settings
+from tests.callfleet_engine.engines import Caller, until
+from tests.callfleet_engine.signalling.conftest import Connect
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    async with running(settings(tmp_path)) as [one]:
-        yield one
-
-
-async def test_two_participants_hear_each_other(
-    engine: Engine, http: aiohttp.ClientSession
-) -> None:
-    ada = Caller(await Client.connect(http, engine))
-    bob = Caller(await Client.connect(http, engine))
+async def test_two_participants_hear_each_other(engine: Engine, connect: Connect) -> None:
+    ada, bob = Caller(await connect(engine)), Caller(await connect(engine))
     try:
         await ada.join(name="Ada")
         joined = await bob.join(name="Bob")
@@ -37,6 +19,103 @@ async def test_two_participants_hear_each_other(
         await bob.publish()
         await ada.hears()
         await bob.hears()
+        stats = await ada.client.ask("stats")
+        mine = next(
+            one for one in stats["participants"] if one["participant"] == ada.joined["participant"]
+        )
+        assert mine["published"][0]["packetsReceived"] > 0
+        assert mine["subscribed"][0]["participant"] == bob.joined["participant"]
+        count = engine.parts.metrics.registry.get_sample_value
+        assert count("callfleet_engine_ice_attempts_total", {"path": "direct"}) == 4
+        assert count("callfleet_engine_join_seconds_count") == 2
+        assert count("callfleet_engine_forwarded_packets_total")
     finally:
         await ada.close()
         await bob.close()
+
+
+async def test_others_are_told_who_comes_toggles_and_leaves(
+    engine: Engine, connect: Connect
+) -> None:
+    ada, bob = await connect(engine), await connect(engine)
+    await ada.join()
+    joined = await bob.join(name="Bob")
+    about_bob = await ada.expect_type("participant")
+    assert about_bob == {
+        "type": "participant",
+        "event": "joined",
+        "participant": joined["participant"],
+        "name": "Bob",
+        "identity": "guest",
+        "audio": False,
+        "video": False,
+    }
+    await bob.ask("leave")
+    left = await ada.expect_type("participant")
+    assert (left["event"], left["participant"]) == ("left", joined["participant"])
+
+
+async def test_toggle(engine: Engine, connect: Connect) -> None:
+    ada, bob = await connect(engine), Caller(await connect(engine))
+    try:
+        await ada.join()
+        await bob.join()
+        await bob.publish()
+        events = [await ada.expect_type("participant") for _ in range(2)]
+        assert [(e["event"], e["audio"]) for e in events] == [("joined", False), ("toggled", True)]
+        await bob.client.send(type="toggle", audio=False)
+        assert (await ada.expect_type("participant"))["audio"] is False
+    finally:
+        await bob.close()
+
+
+async def test_a_call_ends_with_its_last_participant(engine: Engine, connect: Connect) -> None:
+    ada, bob = await connect(engine), await connect(engine)
+    first = await ada.join("one")
+    ended = await ada.ask("leave")
+    assert ended["reason"] == "left"
+    await ada.closed()
+    assert engine.parts.admission.calls == 0
+    second = await bob.join("one")
+    assert second["call"] != first["call"]
+
+
+async def test_end_ends_it_for_all(engine: Engine, connect: Connect) -> None:
+    clients = [await connect(engine) for _ in range(3)]
+    for client in clients:
+        await client.join("one")
+    await clients[0].send(type="end")
+    for client in clients:
+        assert (await client.expect_type("ended"))["reason"] == "ended"
+        assert await client.closed() == 1000
+    assert engine.parts.admission.participants == 0
+    await until(lambda: engine.parts.journal.backlog == 0, "records written")
+    assert await engine.parts.store.get_active_call(room="one") is None
+
+
+async def test_the_end_of_the_process_is_told(engine: Engine, connect: Connect) -> None:
+    client = await connect(engine)
+    await client.join("one")
+    await engine.__aexit__(None, None, None)
+    assert (await client.expect_type("ended"))["reason"] == "pod_terminated"
+    assert await client.closed() == 1001
+
+
+async def test_a_room_is_started_once_by_many_at_a_time(engine: Engine, connect: Connect) -> None:
+    clients = [await connect(engine) for _ in range(4)]
+    for client in clients:
+        await client.send(type="join", room="one")
+    joined = [await client.expect_type("joined") for client in clients]
+    assert len({one["call"] for one in joined}) == 1
+    assert engine.parts.admission.participants == 4
+
+
+@pytest.mark.parametrize("text", ["candidate:1 1 udp 1 10.0.0.1 1 typ host", ""])
+async def test_candidates_before_an_offer_do_no_harm(
+    engine: Engine, connect: Connect, text: str
+) -> None:
+    client = await connect(engine)
+    await client.join()
+    await client.send(type="candidate", pc="publish", candidate={"candidate": text, "sdpMid": "0"})
+    await client.send(type="candidate", pc="publish", candidate=None)
+    assert (await client.ask("stats"))["type"] == "stats"

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from callfleet_engine.errors import CallError
 from callfleet_engine.signalling.messages import (
@@ -20,11 +21,13 @@ from callfleet_engine.signalling.messages import (
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["type", "id", "room", "token", "offer", "candidate", "pc", "audio"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "id", "room", "token", "offer", "candidate", "pc", "audio"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )
@@ -39,15 +42,19 @@ def refused(text: str) -> BadMessage:
 @given(st.text() | st.binary() | json_values.map(json.dumps))
 def test_any_input_is_a_message_or_refused(text: str | bytes) -> None:
     try:
-        parse(text)
+        outcome: object = parse(text)
     except BadMessage as error:
-        assert error.code == "bad_message"
-        assert error.message
-        assert error.remedy
+        outcome = Error.of(error, error.id)
+    assert isinstance(outcome, BaseModel)
+    assert json.loads(outcome.model_dump_json(by_alias=True))["type"]
 
 
 def test_deep_nesting_is_refused() -> None:
     assert refused("[" * 30_000).message == "The message is not JSON."
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    assert refused(r'{"type": "join", "room": "a", "name": "\ud800"}').id is None
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,7 @@ def test_deep_nesting_is_refused() -> None:
         ({"type": "join", "room": "a/b"}, "room"),
         ({"type": "join", "room": "x" * 129}, "room"),
         ({"type": "join", "room": "a", "token": "x" * 9000}, "token"),
+        ({"type": "join", "room": "a", "name": "a\nb"}, "name"),
         ({"type": "publish"}, "offer"),
         ({"type": "publish", "offer": 7}, "offer"),
         ({"type": "candidate", "pc": "both", "candidate": None}, "pc"),

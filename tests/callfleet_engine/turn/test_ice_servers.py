@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -12,6 +11,7 @@ from callfleet_engine.reloading import Reloading
 from callfleet_engine.turn.credentials import read_keys, read_secret
 from callfleet_engine.turn.ice_servers import IceServerSource, Signers
 from callfleet_engine.turn.relays import Relay, RelayDirectory
+from tests.callfleet_engine.seeded import seeded
 
 URLS = ("turn:192.0.2.1:3478?transport=udp", "turn:192.0.2.1:3478?transport=tcp")
 POOLED = Relay(pool="infra/relays", pod="relay-0", urls=URLS)
@@ -24,7 +24,7 @@ def source(signers: Signers, *relays: Relay, required: bool = False) -> IceServe
         signers,
         lifetime_seconds=3600,
         required=required,
-        random=Random(1),
+        random=seeded(1),
         now=lambda: 1_000_000.7,
     )
 
@@ -76,9 +76,7 @@ def test_a_client_keeps_its_relay_while_it_is_handed_out(keys: Path) -> None:
 def test_stand_alone(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("s" * 32)
-    servers = source(
-        Signers(secret=Reloading(secret, read_secret)), Relay(pod="cli", urls=URLS)
-    )
+    servers = source(Signers(secret=Reloading(secret, read_secret)), Relay(pod="cli", urls=URLS))
     assert servers.issue("ada").servers[0]["username"] == "1003600:ada"
 
 

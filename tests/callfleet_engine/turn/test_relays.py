@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from callfleet_engine.turn.relays import Relay, RelayDirectory
+from tests.callfleet_engine.seeded import seeded
 
 
 class Keys:
@@ -32,7 +32,7 @@ def test_weighted_by_free_allocations() -> None:
     counts: Counter[str] = Counter()
     for seed in range(600):
         chosen = RelayDirectory([relay("a", 100), relay("b", 200), relay("c", 0)]).choose(
-            Random(seed), ALL
+            seeded(seed), ALL
         )
         assert chosen is not None
         counts[chosen.pod] += 1
@@ -43,26 +43,26 @@ def test_weighted_by_free_allocations() -> None:
 def test_what_was_handed_out_counts_until_the_next_list() -> None:
     directory = RelayDirectory([relay("a", 4), relay("b", 4)])
     chosen = Counter(
-        found.pod for _ in range(4) if (found := directory.choose(Random(1), ALL)) is not None
+        found.pod for _ in range(4) if (found := directory.choose(seeded(1), ALL)) is not None
     )
     assert chosen == {"a": 2, "b": 2}
 
 
 def test_full_relays_are_handed_out_all_the_same() -> None:
-    assert RelayDirectory([relay("a", 0)]).choose(Random(1), ALL) == relay("a", 0)
+    assert RelayDirectory([relay("a", 0)]).choose(seeded(1), ALL) == relay("a", 0)
 
 
 def test_a_relay_that_was_tried_comes_last() -> None:
     directory = RelayDirectory([relay("a", 1000), relay("b", 1)])
     tried = [relay("a").identity]
-    assert {directory.choose(Random(seed), ALL, tried) for seed in range(20)} == {relay("b", 1)}
+    assert {directory.choose(seeded(seed), ALL, tried) for seed in range(20)} == {relay("b", 1)}
     only = RelayDirectory([relay("a")])
-    assert only.choose(Random(1), ALL, tried) == relay("a")
+    assert only.choose(seeded(1), ALL, tried) == relay("a")
 
 
 def test_a_pool_without_a_key_is_of_no_use() -> None:
     directory = RelayDirectory([relay("a", pool="infra/other")])
-    assert directory.choose(Random(1), ALL) is None
+    assert directory.choose(seeded(1), ALL) is None
     assert not directory.any_usable(ALL)
     assert len(directory) == 1
 
@@ -93,7 +93,7 @@ def test_a_bad_relay_is_refused(change: dict[str, object]) -> None:
 def test_a_choice_is_one_of_the_relays(
     relays: list[Relay], tried: list[tuple[str, str]], seed: int
 ) -> None:
-    chosen = RelayDirectory(relays).choose(Random(seed), ALL, tried)
+    chosen = RelayDirectory(relays).choose(seeded(seed), ALL, tried)
     assert (chosen is None) == (not relays)
     if chosen is not None and chosen.identity in tried:
         assert all(one.identity in tried for one in relays)

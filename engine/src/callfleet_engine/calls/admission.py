@@ -84,6 +84,10 @@ class AdmissionControl:
         rooms = self._present.keys() | self._pending.keys()
         return sum(max(EXPECTED_PARTICIPANTS, self._size(room)) for room in rooms)
 
+    def holds(self, room: str) -> bool:
+        """Whether the room's call is here, or is about to be."""
+        return self._size(room) > 0
+
     def begin_join(self, room: str) -> Ticket:
         """Let somebody in, to the room's call if this pod has it, else to a new one.
 

@@ -68,13 +68,18 @@ class CallHost:
         self._services = services
         self._metrics = metrics
         self._random = random
-        self._resume_grace_seconds = resume_grace_seconds
+        self.resume_grace_seconds = resume_grace_seconds
         self._calls: dict[str, Call] = {}
         self._by_resume: dict[str, tuple[Call, Participant]] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closing: dict[str, asyncio.Event] = {}
         self._background = Background()
+
+    @property
+    def graces(self) -> int:
+        """Participants without a socket."""
+        return len(self._graces)
 
     def has(self, *, room: str | None, call: str | None) -> Call | None:
         """The call of a room, or with an identifier, if this pod hosts it."""
@@ -112,7 +117,7 @@ class CallHost:
         """The grace to resume begins, unless the participant has another socket by now."""
         if participant in call and participant.detach(outbox):
             self._graces[participant.id] = asyncio.get_running_loop().call_later(
-                self._resume_grace_seconds, self.leave, call, participant, "left"
+                self.resume_grace_seconds, self.leave, call, participant, "left"
             )
 
     def leave(

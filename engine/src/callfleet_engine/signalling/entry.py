@@ -74,7 +74,7 @@ class Entry:
         )
 
     async def route(self, join: Join, excluded: Collection[str]) -> Here | There:
-        """Where the join belongs, none of the `excluded` pods (uids) if it may be any.
+        """Where the join belongs; a new call goes to none of the `excluded` pods (uids).
 
         Raises CallError.
         """
@@ -88,20 +88,25 @@ class Entry:
         room = route.room if route else join.room
         if room is None:
             raise unknown_call()
-        admitted = self._access.admit(grant, room)
-        if route is None and Permission.START not in admitted.can:
+        here = Here(
+            Entrance(self._access.admit(grant, room), room, join.call, join.name, join.resume)
+        )
+        if route is None and Permission.START not in here.entrance.grant.can:
             raise unknown_call()
-        if route is not None and await self._serves(route, excluded):
+        if route is not None and await self._serves(route):
             return There(Owner(route.owner_uid, route.owner_address), placed=False)
+        # While the store was asked, somebody else may have begun to open the call here.
+        if self._admission.holds(room):
+            return here
         chosen = self._place(excluded)
         if chosen.uid == self._me.uid:
-            return Here(Entrance(admitted, room, join.call, join.name, join.resume))
+            return here
         self._peers.sent_to(chosen.uid)
         return There(Owner(chosen.uid, chosen.address), placed=True)
 
-    async def _serves(self, route: CallRoute, excluded: Collection[str]) -> bool:
+    async def _serves(self, route: CallRoute) -> bool:
         """Whether the owner hosts the call. This pod does not, or it would be here."""
-        if route.owner_uid == self._me.uid or route.owner_uid in excluded:
+        if route.owner_uid == self._me.uid:
             return False
         return await self._ownership.is_alive(route.owner_uid)
 

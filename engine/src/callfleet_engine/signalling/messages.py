@@ -5,7 +5,6 @@ Fields this release does not know are ignored; each one it knows is bounded.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
 from callfleet_engine.errors import CallError, ErrorCode
 from callfleet_engine.media.interface import Kind, PeerConnection
@@ -33,6 +33,7 @@ Room = Annotated[
     str, StringConstraints(min_length=1, max_length=ROOM_LENGTH, pattern=r"^[A-Za-z0-9._~-]+$")
 ]
 """Unreserved characters of a URL (RFC 3986, section 2.3), for it stands in the page's link."""
+Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Sdp = Annotated[str, StringConstraints(min_length=1, max_length=60_000)]
 CandidateType = Literal["host", "srflx", "prflx", "relay"]
 
@@ -52,7 +53,7 @@ class Join(_Client):
     room: Room | None = None
     call: Identifier | None = None
     token: Annotated[str, StringConstraints(max_length=8192)] | None = None
-    name: Annotated[str, StringConstraints(max_length=NAME_LENGTH)] = ""
+    name: Name = ""
     resume: Annotated[str, StringConstraints(max_length=64)] | None = None
 
     @model_validator(mode="after")
@@ -168,8 +169,10 @@ class BadMessage(CallError):  # noqa: N818 - an error code of signalling
 def parse(text: str | bytes) -> ClientMessage:
     """Read one message. Raises BadMessage naming the field."""
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        # Unlike the standard library's parser this one takes no lone surrogates, which no answer
+        # could carry back, and has a bound on nesting.
+        content = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
         raise BadMessage("The message is not JSON.", None) from error
     if not isinstance(content, dict):
         raise BadMessage("The message is not a JSON object.", None)
