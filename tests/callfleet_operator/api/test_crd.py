@@ -12,12 +12,12 @@ from callfleet_operator.api.v1alpha1.crd import (
     KINDS,
     Kind,
     custom_resource_definition,
+    files,
     main,
-    manifests,
     stale,
 )
 
-CRDS = Path(__file__).parents[3] / "crds"
+CHECKOUT = Path(__file__).parents[3]
 EMBEDDED = {
     "affinity",
     "env",
@@ -49,21 +49,25 @@ def spec_and_status(kind: Kind) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_the_files_are_what_the_models_say() -> None:
-    assert stale(CRDS) == [], "run: make generate"
-    assert {file.name for file in CRDS.iterdir()} == set(manifests())
+    assert stale(CHECKOUT) == [], "run: make generate"
+
+
+@pytest.mark.parametrize("directory", ["crds", "charts/callfleet/templates/crds"])
+def test_nothing_else_lies_beside_them(directory: str) -> None:
+    present = {f"{directory}/{file.name}" for file in (CHECKOUT / directory).iterdir()}
+    assert present == {path for path in files() if path.startswith(directory)}
 
 
 def test_the_check_names_what_is_out_of_date(tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(main, [str(tmp_path)]).exit_code == 0
     assert runner.invoke(main, ["--check", str(tmp_path)]).exit_code == 0
-    (tmp_path / "callfleet.dev_turnpools.yaml").write_text("kind: Other\n")
+    (tmp_path / "crds/callfleet.dev_turnpools.yaml").write_text("kind: Other\n")
 
     result = runner.invoke(main, ["--check", str(tmp_path)])
 
     assert result.exit_code == 1
-    assert "callfleet.dev_turnpools.yaml; run: make generate" in result.output
-    assert "callclusters" not in result.output
+    assert "out of date: crds/callfleet.dev_turnpools.yaml; run: make generate" in result.output
 
 
 @by_kind
@@ -95,7 +99,9 @@ def test_there_is_no_scale_subresource(kind: Kind) -> None:
 
 
 def test_yaml_1_1_takes_no_value_of_an_enum_for_a_boolean() -> None:
-    for text in manifests().values():
+    for path, text in files().items():
+        if not path.startswith("crds/"):
+            continue
         (version,) = yaml.safe_load(text)["spec"]["versions"]
         spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
         values = [value for _, field in own_fields(spec, "") for value in field.get("enum", ())]

@@ -31,6 +31,7 @@ SCHEDULE = {"name": "weekdays", "cron": "0 8 * * 1-5", "durationSeconds": 60, "m
             "quality.presetsConfigMapRef.name: low",
         ),
         ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
+        ({"drain": {"deadlineSeconds": 60}}, "drain.deadlineSeconds: 60"),
         ({"rollout": {"strategy": "OnDelete"}}, "rollout.strategy: OnDelete"),
         ({"rollout": {"maxSurge": 3}}, "rollout.maxSurge: 3"),
         ({"cost": {"podMonthly": "41.50"}}, "cost.podMonthly: 41.50"),
@@ -46,6 +47,7 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
     [
         ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
+        ({"region": "eu-central"}, "region: eu-central"),
         ({"listeners": [{"protocol": "TCP", "port": 3478}]}, "listeners[TCP:3478]"),
         ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],

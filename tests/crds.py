@@ -1,4 +1,4 @@
-"""Fixtures of the operator's tests."""
+"""The CRDs on the API server of the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.api_server import ApiServer
 
-CRDS = Path(__file__).parents[2] / "crds"
+CRDS = Path(__file__).parents[1] / "crds"
 
 
 @pytest.fixture(scope="session")
