@@ -126,6 +126,7 @@ def observed(
     demand: CallDemand | None = None,
     failures: ConnectionFailures | None = None,
     hold_until: datetime | None = None,
+    reported_open: int | None = None,
     unavailable_nodes: frozenset[str] = frozenset(),
 ) -> Observation:
     return Observation(
@@ -135,6 +136,7 @@ def observed(
         unavailable_nodes=unavailable_nodes,
         demand=demand,
         failures=failures,
+        reported_open=reported_open,
         hold_until=hold_until,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
@@ -29,6 +30,9 @@ from tests.callfleet_operator.plan.samples import (
     seconds,
     unknown,
 )
+
+modest = settings(max_examples=60, deadline=None)
+"""No deadline: a busy machine is no fault of the code."""
 
 MODES = ("Active", "ScaleOutOnly", "DryRun", "Paused")
 
@@ -93,6 +97,7 @@ observations = st.builds(
     unavailable_nodes=st.sampled_from([frozenset[str](), frozenset({"gone"})]),
     demand=st.none() | demands,
     failures=st.none() | failure_counts,
+    reported_open=st.none() | st.integers(0, 12),
     hold_until=st.none() | st.builds(lambda age: NOW - seconds(age), ages),
 )
 memories = st.builds(

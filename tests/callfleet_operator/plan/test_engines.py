@@ -85,6 +85,29 @@ def test_a_restart_gives_nothing_up_before_a_whole_window_has_passed() -> None:
     assert reason(decision, Stage.STABILIZATION) == Reason.SCALE_IN_STABILIZED
 
 
+@pytest.mark.parametrize(
+    ("reported", "present"),
+    [
+        (None, 4),
+        (2, 2),  # two of the four are replacements of two that wait for them
+        (6, 4),  # two died while no operator looked: the load decides whether they are missed
+    ],
+)
+def test_a_restart_begins_with_what_exists_and_was_reported(
+    reported: int | None, present: int
+) -> None:
+    moving = [pod(ordinal, node="gone") for ordinal in range(2)]
+    seen = observed(
+        *moving,
+        pod(2),
+        pod(3),
+        reported_open=reported,
+        unavailable_nodes=frozenset({"gone"}),
+    )
+
+    assert decide(seen).present_open == present
+
+
 def test_people_on_draining_pods_count_as_they_will_call_again() -> None:
     draining = pod(1, load=known(80), admission=Admission.CORDONED)
 

@@ -60,6 +60,7 @@ specs = any_.clusters() | any_.pools()
 active = any_.clusters(ACTIVE) | any_.pools(ACTIVE)
 
 
+@any_.modest
 @given(specs, any_.observations, any_.memories)
 def test_every_input_gives_a_decision_and_the_same_one_again(
     spec: Spec, seen: Observation, memory: Memory
@@ -72,6 +73,7 @@ def test_every_input_gives_a_decision_and_the_same_one_again(
     plan(spec, replace(seen, now=seen.now + TICK), after)
 
 
+@any_.modest
 @given(active, any_.observations, any_.memories)
 def test_bounds_always_hold(spec: Spec, seen: Observation, memory: Memory) -> None:
     decision, _ = plan(spec, replace(seen, hold_until=None), memory)
@@ -79,6 +81,7 @@ def test_bounds_always_hold(spec: Spec, seen: Observation, memory: Memory) -> No
     assert spec.scaling.min_replicas <= decision.desired_open <= spec.scaling.max_replicas
 
 
+@any_.modest
 @given(specs, any_.observations, any_.memories)
 def test_nothing_is_given_up_on_unknown_stale_or_partial_data(
     spec: Spec, seen: Observation, memory: Memory
@@ -93,6 +96,7 @@ def test_nothing_is_given_up_on_unknown_stale_or_partial_data(
     assert decision.drain_above >= spec.scaling.max_replicas
 
 
+@any_.modest
 @given(active, any_.ready_fleets(), st.integers(0, 12))
 def test_never_fewer_than_what_is_in_use_needs(
     spec: Spec, pods: tuple[FleetPod, ...], present: int
@@ -103,6 +107,7 @@ def test_never_fewer_than_what_is_in_use_needs(
     assert decision.desired_open >= min(needed, present, spec.scaling.max_replicas)
 
 
+@any_.modest
 @given(active, any_.ready_fleets(), st.integers(0, 12), st.data())
 def test_more_load_never_means_fewer_pods(
     spec: Spec, pods: tuple[FleetPod, ...], present: int, data: st.DataObject
@@ -120,6 +125,7 @@ def test_more_load_never_means_fewer_pods(
     assert greater >= less
 
 
+@any_.modest
 @given(st.integers(5, 15), st.data())
 def test_one_missing_pod_does_not_freeze_scale_out(number: int, data: st.DataObject) -> None:
     missing = data.draw(st.integers(0, number - 1))
@@ -131,6 +137,7 @@ def test_one_missing_pod_does_not_freeze_scale_out(number: int, data: st.DataObj
     assert engines.plan(cluster(), observed(*pods), Memory())[0].desired_open > number
 
 
+@any_.modest
 @given(specs, any_.observations, any_.memories)
 def test_only_pods_that_hold_nothing_and_take_nothing_are_deleted(
     spec: Spec, seen: Observation, memory: Memory
@@ -143,6 +150,7 @@ def test_only_pods_that_hold_nothing_and_take_nothing_are_deleted(
             assert not step.pod.terminating
 
 
+@any_.modest
 @given(specs, any_.observations, any_.memories)
 def test_steps_keep_ordinals_totals_and_serving_pods(
     spec: Spec, seen: Observation, memory: Memory
@@ -169,6 +177,7 @@ def test_steps_keep_ordinals_totals_and_serving_pods(
     assert left + exception >= min(decision.desired_open, len(serving))
 
 
+@any_.modest
 @given(specs, any_.observations, any_.memories)
 def test_no_drain_begins_because_of_load_that_is_not_known(
     spec: Spec, seen: Observation, memory: Memory
@@ -184,7 +193,7 @@ def test_no_drain_begins_because_of_load_that_is_not_known(
             assert step.reason != Reason.SURPLUS
 
 
-@settings(max_examples=25, deadline=None)
+@settings(any_.modest, max_examples=25)
 @given(
     st.lists(st.integers(0, CAPACITY), min_size=1, max_size=6),
     st.integers(1, 3),

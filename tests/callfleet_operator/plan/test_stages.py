@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from callfleet_operator.observation import (
+    Admission,
     CallDemand,
     FleetPod,
     Freshness,
@@ -200,6 +201,13 @@ class TestRoomForArrivals:
         self, demand: CallDemand | None
     ) -> None:
         assert self.room(demand, Fleet()) == (Proposal.exactly(1), Reason.DEMAND_UNKNOWN)
+
+    def test_calls_on_draining_pods_hold_room_as_they_will_be_made_again(self) -> None:
+        draining = pod(1, load=known(60), admission=Admission.CORDONED)
+
+        room, _ = self.room(CallDemand(0.1, 600, 5), Fleet(ready=loaded(35), draining=(draining,)))
+
+        assert room == Proposal.exactly(2)
 
     @pytest.mark.parametrize(
         ("per_second", "people", "used", "pods"),

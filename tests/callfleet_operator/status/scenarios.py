@@ -200,6 +200,10 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             steady, Facts(unaddressed_pods=("demo-engine-0 on node a has no ExternalIP",))
         ),
     )
+    yield (
+        "no relay to hand out",
+        cluster_case(steady, Facts(no_relays="turn.poolRefs names no TurnPool")),
+    )
     yield "dry run", cluster_case(observed(*loaded(90)), spec=cluster(mode="DryRun"))
     yield "paused", cluster_case(observed(*loaded(90)), spec=cluster(mode="Paused"))
     yield "scale out only", cluster_case(steady, spec=cluster(mode="ScaleOutOnly"))

@@ -88,6 +88,7 @@ def test_the_holding_message_says_what_why_since_when_and_what_to_do() -> None:
     )
 
 
+@any_.modest
 @given(any_.clusters(), any_.observations, any_.memories)
 def test_any_cluster_has_every_condition_with_a_documented_reason(
     spec: CallClusterSpec, seen: Observation, memory: Memory
@@ -98,6 +99,7 @@ def test_any_cluster_has_every_condition_with_a_documented_reason(
     check(findings)
 
 
+@any_.modest
 @given(any_.observations, any_.memories)
 def test_any_pool_has_every_condition_with_a_documented_reason(
     seen: Observation, memory: Memory

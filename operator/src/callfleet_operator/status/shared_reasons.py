@@ -279,6 +279,15 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "exposure.address.source.",
         warning=True,
     ),
+    Documented(
+        _C.ADDRESS_KNOWN,
+        "NoRelays",
+        "False",
+        "CallCluster with exposure TurnOnly: there is no relay that clients could be given, so "
+        "joins are refused.",
+        "Name a TurnPool in spec.turn.poolRefs and see its conditions Ready and AddressKnown.",
+        warning=True,
+    ),
     Documented(_C.RECONCILIATION_PAUSED, "NotPaused", "False", "The operator acts."),
     Documented(
         _C.RECONCILIATION_PAUSED,
