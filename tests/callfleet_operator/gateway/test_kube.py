@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +33,28 @@ def counted() -> list[tuple[str, str, int]]:
 
 
 @pytest.fixture(scope="module")
-def kubeconfig(api_server: ApiServer) -> str:
-    return str(api_server.kubeconfig_of(USER, ["system:masters"]))
+def kubeconfig(api_server: ApiServer) -> Path:
+    return api_server.kubeconfig_of(USER, ["system:masters"])
 
 
 @pytest.fixture
-def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, kubeconfig: str) -> None:
-    monkeypatch.setattr(
-        "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig
-    )
-
-
-@pytest.fixture
-async def kube(use_kubeconfig: None, counted: list[tuple[str, str, int]]) -> AsyncIterator[Kube]:
+async def kube(kubeconfig: Path, counted: list[tuple[str, str, int]]) -> AsyncIterator[Kube]:
     def count(verb: str, resource: str, code: int) -> None:
         counted.append((verb, resource, code))
 
-    async with connect(answer_within=20, count=count, in_cluster=False) as gateway:
+    async with connect(
+        answer_within=20, count=count, in_cluster=False, kubeconfig=kubeconfig
+    ) as gateway:
         yield gateway
+
+
+def uncounted(kubeconfig: Path, answer_within: float = 20) -> AbstractAsyncContextManager[Kube]:
+    return connect(
+        answer_within=answer_within,
+        count=lambda *_: None,
+        in_cluster=False,
+        kubeconfig=kubeconfig,
+    )
 
 
 def config_map(namespace: str, **data: str) -> dict[str, Any]:
@@ -102,13 +106,13 @@ async def test_an_unchanged_object_is_not_written(
 
 
 async def test_nor_by_a_gateway_that_has_not_written_it(
-    api_server: ApiServer, kube: Kube, api_namespace: str
+    api_server: ApiServer, kube: Kube, kubeconfig: Path, api_namespace: str
 ) -> None:
     bodies = [config_map(api_namespace, colour="blue"), service(api_namespace, 80)]
     for body in bodies:
         await kube.apply(body)
     mark = await asyncio.to_thread(api_server.audit.mark)
-    async with connect(answer_within=20, count=lambda *_: None, in_cluster=False) as another:
+    async with uncounted(kubeconfig) as another:
         for body in bodies:
             await another.apply(body)
     assert await asyncio.to_thread(api_server.audit.writes, mark, user=USER) == []
@@ -225,12 +229,9 @@ async def test_a_kind_that_is_not_installed(kube: Kube) -> None:
         await kube.probe(SERVICES.__class__("example.org", "v1", "Nothing", "nothings"))
 
 
-async def test_without_the_right_to(
-    api_server: ApiServer, api_namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    guest = str(api_server.kubeconfig_of("guest", ["visitors"]))
-    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", guest)
-    async with connect(answer_within=20, count=lambda *_: None, in_cluster=False) as gateway:
+async def test_without_the_right_to(api_server: ApiServer, api_namespace: str) -> None:
+    guest = api_server.kubeconfig_of("guest", ["visitors"])
+    async with uncounted(guest) as gateway:
         with pytest.raises(ForbiddenError, match='User "guest" cannot list'):
             await gateway.probe(TURN_POOLS, api_namespace)
 
@@ -247,10 +248,9 @@ async def test_requests_are_counted_with_their_result(
     ]
 
 
-async def test_no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/none")
+async def test_no_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(ConnectError, match="set KUBECONFIG"):
-        async with connect(answer_within=1, count=lambda *_: None, in_cluster=False):
+        async with uncounted(tmp_path / "none"):
             pass
 
 
@@ -284,9 +284,7 @@ async def broken_server(answer: bytes | None) -> AsyncIterator[int]:
         (b"HTTP/1.1 503 Down\r\nContent-Length: 4\r\n\r\ndown", "down"),
     ],
 )
-async def test_a_server_that_is_none(
-    answer: bytes | None, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_server_that_is_none(answer: bytes | None, says: str, tmp_path: Path) -> None:
     async with broken_server(answer) as port:
         path = tmp_path / "kubeconfig"
         path.write_text(
@@ -299,9 +297,6 @@ clusters: [{{name: x, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
 users: [{{name: x, user: {{}}}}]
 """
         )
-        monkeypatch.setattr(
-            "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path)
-        )
-        async with connect(answer_within=0.2, count=lambda *_: None, in_cluster=False) as gateway:
+        async with uncounted(path, answer_within=0.2) as gateway:
             with pytest.raises(UnavailableError, match=says):
                 await gateway.get(PODS, "default", "a")

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -305,9 +306,11 @@ _METHODS = {
 
 @asynccontextmanager
 async def connect(
-    *, answer_within: float, count: CountRequest, in_cluster: bool
+    *, answer_within: float, count: CountRequest, in_cluster: bool, kubeconfig: Path | None = None
 ) -> AsyncIterator[Kube]:
-    """A connection with the pod's service account, or as the kubeconfig says.
+    """A connection with the pod's service account, or as a kubeconfig says.
+
+    `kubeconfig`: default KUBECONFIG in the environment, then ~/.kube/config.
 
     Raises ConnectError if neither can be used.
     """
@@ -316,7 +319,10 @@ async def connect(
         if in_cluster:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=None if kubeconfig is None else str(kubeconfig),
+                client_configuration=configuration,
+            )
     except ConfigException as problem:
         raise ConnectError(
             f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
