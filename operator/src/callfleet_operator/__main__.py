@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import click
-from kubernetes.aio.config import ConfigException
 
 from callfleet_operator.gateway.admin_key import AdminKeyError
 from callfleet_operator.gateway.errors import KubeError
+from callfleet_operator.gateway.kube import ConnectError
 from callfleet_operator.process import StartError, run
 from callfleet_operator.settings import (
     SERVICE_ACCOUNT_NAMESPACE,
@@ -175,14 +175,10 @@ def run_command(
     configure_logging(verbose=verbose)
     try:
         asyncio.run(run(settings, _announce))
-    except (StartError, AdminKeyError) as problem:
+    except (StartError, AdminKeyError, ConnectError) as problem:
         raise click.ClickException(str(problem)) from problem
     except KubeError as problem:
         raise click.ClickException(f"The API server cannot be used. {problem}") from problem
-    except ConfigException as problem:
-        raise click.ClickException(
-            f"No way to the API server: {problem}. Run it in a pod, or set KUBECONFIG."
-        ) from problem
 
 
 def _announce(address: ListenAddress) -> None:

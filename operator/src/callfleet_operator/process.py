@@ -48,8 +48,8 @@ class StartError(Exception):
 async def run(settings: Settings, listening: Callable[[ListenAddress], None]) -> None:
     """Run until SIGINT or SIGTERM. `listening` is called with the address of the pages.
 
-    Raises StartError, AdminKeyError, KubeError, kubernetes' ConfigException, or OSError when the
-    operator cannot start.
+    Raises StartError, AdminKeyError, ConnectError, KubeError or OSError when the operator cannot
+    start.
     """
     metrics = OperatorMetrics(clock=time.monotonic, wall=time.time)
     async with AsyncExitStack() as stack:

@@ -7,11 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
-from kubernetes.aio.config import load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.dynamic import DynamicClient
 
 from callfleet_operator.gateway.difference import apply_would_change
@@ -35,6 +36,10 @@ _REMEMBERED = 100_000
 Body = dict[str, Any]
 CountRequest = Callable[[str, str, int], None]
 """Called with verb, plural and status (0: no answer) of every request."""
+
+
+class ConnectError(Exception):
+    """No credentials for an API server; the message says where they are looked for."""
 
 
 @dataclass(slots=True)
@@ -140,16 +145,23 @@ class Kube:
                 return live
             # An object that has taken the place of the one looked at is not written to.
             body = {**body, "metadata": {**body["metadata"], "uid": live["metadata"]["uid"]}}
-        result = await self._request(
-            "apply",
-            resource,
-            namespace,
-            name,
-            subresource=subresource,
-            body=body,
-            content_type="application/apply-patch+yaml",
-            query=[("fieldManager", FIELD_MANAGER), ("force", "true"), _STRICT],
-        )
+        try:
+            result = await self._request(
+                "apply",
+                resource,
+                namespace,
+                name,
+                subresource=subresource,
+                body=body,
+                content_type="application/apply-patch+yaml",
+                query=[("fieldManager", FIELD_MANAGER), ("force", "true"), _STRICT],
+            )
+        except InvalidError as refusal:
+            if "metadata.uid: " not in refusal.message:
+                raise
+            raise ConflictError(
+                refusal.what, refusal.status, "another object has taken its place"
+            ) from refusal
         if len(self._applied) >= _REMEMBERED:
             self._applied.clear()  # only costs one write each
         self._applied[identity] = _Applied(sent, result["metadata"]["resourceVersion"])
@@ -206,7 +218,7 @@ class Kube:
                 query=[("fieldManager", FIELD_MANAGER), _STRICT],
             )
         except InvalidError as refusal:
-            if "testing" not in refusal.message and "test failed" not in refusal.message:
+            if _TEST_FAILED not in refusal.message:
                 raise
             raise ConflictError(
                 refusal.what, refusal.status, "the pod has changed since it was looked at"
@@ -279,6 +291,8 @@ class Kube:
         return answer
 
 
+_TEST_FAILED = "the server rejected our request due to an error in our request"
+"""All that the API server says when a JSON patch cannot be carried out; a broken rule is named."""
 _STRICT = ("fieldValidation", "Strict")
 _METHODS = {
     "get": "get",
@@ -292,17 +306,27 @@ _METHODS = {
 
 @asynccontextmanager
 async def connect(
-    *, answer_within: float, count: CountRequest, in_cluster: bool
+    *, answer_within: float, count: CountRequest, in_cluster: bool, kubeconfig: Path | None = None
 ) -> AsyncIterator[Kube]:
-    """A connection with the pod's service account, or as the kubeconfig says.
+    """A connection with the pod's service account, or as a kubeconfig says.
 
-    Raises kubernetes' ConfigException if neither is there.
+    `kubeconfig`: default KUBECONFIG in the environment, then ~/.kube/config.
+
+    Raises ConnectError if neither can be used.
     """
     configuration = Configuration()
-    if in_cluster:
-        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        await load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    try:
+        if in_cluster:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=None if kubeconfig is None else str(kubeconfig),
+                client_configuration=configuration,
+            )
+    except ConfigException as problem:
+        raise ConnectError(
+            f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
+        ) from problem
     configuration.connection_pool_maxsize = _CONNECTIONS
     async with ApiClient(configuration) as client:
         yield Kube(DynamicClient(client), answer_within, count)  # type: ignore[no-untyped-call] # untyped library

@@ -167,6 +167,15 @@ class _BoundedReader:
 
     def __call__(self, response: requests.Response, **_: object) -> None:
         """Called by requests with the head of each answer."""
+        try:
+            body = self._take(response)
+        finally:
+            # Read to its end the connection is kept, else it is given up: nobody else would.
+            response.close()
+        self.warnings = _warnings(body)
+        response.raw = io.BytesIO(body)
+
+    def _take(self, response: requests.Response) -> bytes:
         if response.is_redirect:
             raise PrometheusError(
                 MetricsProblem.ERROR,
@@ -176,8 +185,7 @@ class _BoundedReader:
         body = self._read(response)
         if response.status_code != 200:
             raise _refusal(response, body)
-        self.warnings = _warnings(body)
-        response.raw = io.BytesIO(body)
+        return body
 
     def _read(self, response: requests.Response) -> bytes:
         body = bytearray()

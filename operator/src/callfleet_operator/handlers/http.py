@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from callfleet_operator.handlers.keys import Kind
 from callfleet_operator.settings import ListenAddress
 
 
@@ -19,7 +20,7 @@ class Health:
 
     longest_wait: Callable[[], float]
     """For how long an object has waited for a round, or a round has run."""
-    round_ages: Callable[[], Mapping[str, float]]
+    round_ages: Callable[[], Mapping[Kind, float]]
     """Since the last round of each kind that ended well."""
     max_wait: float
 
