@@ -46,15 +46,19 @@ def _demo(console: Console, folder: Path, *, keep: bool) -> bool:
     if isinstance(cluster, LocalCluster):
         prepare.install("cluster")
         prepare.build("cluster")
-    up = False
     try:
         cluster.up(owned=not keep)
-        up = True
-        return play(cluster, folder, DEMO, console)
-    finally:
-        if keep and up:
+        met = play(cluster, folder, DEMO, console)
+    except BaseException:
+        if keep:
+            console.print(f"What there is stays up: {cluster.kubeconfig}", soft_wrap=True)
+        raise
+    else:
+        if keep:
             _tell_how_to_go_on(console, cluster, folder)
-        else:
+        return met
+    finally:
+        if not keep:
             cluster.down()
 
 

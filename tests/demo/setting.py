@@ -47,7 +47,10 @@ def set_up(cluster: Cluster, directory: Path) -> Fleet:
     with step("Starting Prometheus and PostgreSQL", "10 s"):
         for example in ("prometheus", "postgresql"):
             cluster.kubectl("-n", NAMESPACE, "apply", "-f", str(example_file(example)))
-        _wait(cluster, NAMESPACE, "deployment", "--all", "condition=Available")
+        for workload in ("deployment/prometheus", "statefulset/postgresql"):
+            cluster.kubectl(
+                "-n", NAMESPACE, "rollout", "status", workload, f"--timeout={READY_SECONDS}s"
+            )
     with step("helm install callfleet charts/callfleet", "10 s"):
         _install_chart(cluster, images, directory)
     with step("kubectl apply -f examples/demo.yaml", "15 s until both are ready"):
@@ -123,7 +126,7 @@ def signalling(cluster: Cluster) -> str:
 def join_link(cluster: Cluster, keys_file: Path) -> str:
     """A link to the call page with a join token for the room `demo`, good for an hour."""
     command = [
-        Path(sys.executable).parent / "callfleet", "token", "--keys-file", keys_file,
+        str(Path(sys.executable).parent / "callfleet"), "token", "--keys-file", str(keys_file),
         "--room", NAMESPACE, "--identity", "guest", "--link", signalling(cluster),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

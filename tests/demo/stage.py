@@ -130,7 +130,7 @@ class Stage:
         operators = json.loads(
             self.cluster.kubectl(
                 "-n", OPERATOR_NAMESPACE, "get", "pods", "-l",
-                "app.kubernetes.io/name=callfleet", "-o", "json",
+                "app.kubernetes.io/name=callfleet-operator", "-o", "json",
             )
         )["items"]  # fmt: skip
         (name,) = [item["metadata"]["name"] for item in operators]
