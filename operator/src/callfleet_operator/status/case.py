@@ -44,7 +44,12 @@ class Case(Generic[Spec]):
         """Sort the pods once for all conditions."""
         fleet = fleet_of(observation)
         load, _ = classify(fleet, decision.present_open)
-        settled = tuple(pod for pod in load.unknown if not _settles(pod, fleet, observation.now))
+        starting = {pod.uid for pod in fleet.starting}
+        settled = tuple(
+            pod
+            for pod in load.unknown
+            if pod.uid not in starting and not _has_just_begun(pod, observation.now)
+        )
         return cls(spec, observation, decision, facts, fleet, settled)
 
     @property
@@ -58,9 +63,7 @@ class Case(Generic[Spec]):
         return len(self.fleet.ready) + sum(1 for pod in self.fleet.displaced if pod.ready)
 
 
-def _settles(pod: FleetPod, fleet: Fleet, now: datetime) -> bool:
-    if pod in fleet.starting:
-        return True
+def _has_just_begun(pod: FleetPod, now: datetime) -> bool:
     return pod.ready and pod.ready_changed is not None and now - pod.ready_changed < SETTLING
 
 

@@ -199,8 +199,8 @@ def progressing(case: AnyCase) -> Finding:
 
 
 def _failing(case: AnyCase) -> list[FleetPod]:
-    broken = case.fleet.broken
-    return [pod for pod in case.fleet.open if pod in broken or (pod.failed and not pod.ready)]
+    unready = (*case.fleet.starting, *case.fleet.displaced)
+    return [*case.fleet.broken, *(pod for pod in unready if pod.failed and not pod.ready)]
 
 
 def _describe(failing: Sequence[FleetPod]) -> str:
