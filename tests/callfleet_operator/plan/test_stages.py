@@ -197,10 +197,18 @@ class TestRoomForArrivals:
         "demand",
         [None, CallDemand(math.nan, 60, 5), CallDemand(0.1, 60, math.nan), CallDemand(-1, 60, 5)],
     )
-    def test_is_absent_with_a_reason_when_demand_is_not_known(
+    def test_without_known_demand_room_for_one_call_of_two_is_kept(
         self, demand: CallDemand | None
     ) -> None:
         assert self.room(demand, Fleet()) == (Proposal.exactly(1), Reason.DEMAND_UNKNOWN)
+        assert self.room(demand, Fleet(ready=loaded(82))) == (
+            Proposal.exactly(1),  # 42 calls of two fit below 85 of 100
+            Reason.DEMAND_UNKNOWN,
+        )
+        assert self.room(demand, Fleet(ready=loaded(83))) == (
+            Proposal.exactly(2),
+            Reason.DEMAND_UNKNOWN,
+        )
 
     def test_calls_on_draining_pods_hold_room_as_they_will_be_made_again(self) -> None:
         draining = pod(1, load=known(60), admission=Admission.CORDONED)
@@ -214,6 +222,7 @@ class TestRoomForArrivals:
         [
             # 30 s of detection and 10 s to start; 85 % of 100 hold 17 calls of 5
             (0.0, 5, 80, 1),
+            (0.0, 5, 81, 2),  # no room for one more call: without arrivals it would stay so
             (0.1, 5, 35, 1),  # 4 + 3 x 2 = 10 calls and 7 under way: 17
             (0.1, 5, 36, 2),  # the eighth call has begun
             (0.4, 5, 0, 2),  # 16 + 3 x 4 = 28 calls

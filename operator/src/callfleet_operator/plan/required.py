@@ -18,6 +18,8 @@ DETECTION: Final = timedelta(seconds=30)
 """From the arrival of a call to a decision that knows of it: one scrape and one tick, 15 s each."""
 UNMEASURED_START: Final = timedelta(seconds=60)
 """Creation to Ready of a pod, as long as none has been seen to do it."""
+SMALLEST_CALL: Final = 2
+"""People of a call, as long as no mean is known."""
 _MOST_CALLS: Final = 1e9
 
 
@@ -49,36 +51,45 @@ def room_for_arrivals(
     """Open pods with free room for the calls that begin before another pod can be ready.
 
     The reserve is the mean of the arrivals during the reaction time and three standard deviations
-    (Poisson), in whole calls: a call cannot span pods. Every call under way is taken to hold room
-    below the new-call limit, wherever it is, so the answer does not depend on how calls are spread
-    and draining a pod cannot lower it.
+    (Poisson), in whole calls: a call cannot span pods. It is one call at least, known demand or
+    not: a fleet that utilisation alone calls well used, and that has no room for another call,
+    would refuse everybody for good. Every call under way is taken to hold room below the new-call
+    limit, wherever it is, so the answer does not depend on how calls are spread and draining a pod
+    cannot lower it.
     """
-    if demand is None or not _usable(demand):
-        message = "The rate of new calls is not known: no room is reserved for them."
-        return before, StageRecord(Stage.FREE_ROOM, before, before, Reason.DEMAND_UNKNOWN, message)
-    people = Fraction(max(1.0, demand.mean_participants))
+    known = demand if demand is not None and _usable(demand) else None
+    people = Fraction(max(1.0, known.mean_participants) if known else SMALLEST_CALL)
     reaction = DETECTION + start_time(fleet)
-    arrivals = min(demand.arrivals_per_second * reaction.total_seconds(), _MOST_CALLS)
-    reserve = math.ceil(arrivals + 3 * math.sqrt(arrivals))
+    reserve = max(1, _arrivals_at_most(known, reaction))
     calls_per_pod = max(1, Fraction(capacity * new_call_limit_percent, 100) // people)
     needed = Proposal(
         low=_pods_for(fleet, people, reserve, calls_per_pod, high=False),
         high=_pods_for(fleet, people, reserve, calls_per_pod, high=True),
     )
     after = Proposal(max(before.low, needed.low), max(before.high, needed.high))
-    message = (
-        f"{demand.arrivals_per_second * 60:.2g} new calls a minute and a reaction time of "
-        f"{reaction.total_seconds():.0f} s reserve room for {reserve} calls, {calls_per_pod} a "
-        f"pod: that takes {needed} open pods."
-    )
-    return after, StageRecord(Stage.FREE_ROOM, before, after, Reason.ROOM_FOR_ARRIVALS, message)
+    if known is None:
+        reason = Reason.DEMAND_UNKNOWN
+        cause = "The rate of new calls is not known: room is kept for one more"
+    else:
+        reason = Reason.ROOM_FOR_ARRIVALS
+        cause = (
+            f"{known.arrivals_per_second * 60:.2g} new calls a minute and a reaction time of "
+            f"{reaction.total_seconds():.0f} s reserve room for {reserve} calls"
+        )
+    message = f"{cause}, {calls_per_pod} a pod: that takes {needed} open pods."
+    return after, StageRecord(Stage.FREE_ROOM, before, after, reason, message)
+
+
+def _arrivals_at_most(demand: CallDemand | None, reaction: timedelta) -> int:
+    if demand is None:
+        return 0
+    mean = min(demand.arrivals_per_second * reaction.total_seconds(), _MOST_CALLS)
+    return math.ceil(mean + 3 * math.sqrt(mean))
 
 
 def _pods_for(
     fleet: Fleet, people: Fraction, reserve: int, calls_per_pod: int, *, high: bool
 ) -> int:
-    if not reserve:
-        return 0
     under_way = 0
     for pod in fleet.open + fleet.leaving:
         used = carried(pod)
