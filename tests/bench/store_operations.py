@@ -9,6 +9,7 @@ machine: a server elsewhere adds its round trips. Prints Markdown tables.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -194,6 +195,7 @@ def _outcome(crowd: Crowd, total: int) -> str:
 @click.option("--connections", default=10, show_default=True, type=click.IntRange(1, 100))
 def main(repeat: int, connections: int) -> None:
     """Measure both databases, one after the other."""
+    click.echo(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{Path(directory) / 'calls.db'}"
         sqlite = asyncio.run(measure(url, repeat, connections))

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callfleet_engine.store.interface import NAME_LENGTH, ROOM_LENGTH
 from callfleet_engine.token_keys import (
     Algorithm,
     JoinKey,
@@ -28,6 +29,8 @@ from callfleet_engine.token_keys import (
 )
 from callfleet_engine.tokens import (
     LEEWAY,
+    LONGEST_IDENTITY,
+    LONGEST_ROOM,
     BadSignature,
     Grant,
     JoinKeys,
@@ -384,6 +387,10 @@ def test_a_file_of_public_keys_cannot_mint(tmp_path: Path) -> None:
     write(tmp_path / "keys.json", public_part(PAIR))
     with pytest.raises(KeysFileInvalid, match="public key"):
         JoinKeys(tmp_path / "keys.json").mint(GRANT)
+
+
+def test_what_a_token_can_carry_the_store_can_hold() -> None:
+    assert (LONGEST_ROOM, LONGEST_IDENTITY) == (ROOM_LENGTH, NAME_LENGTH)
 
 
 def test_a_grant_that_no_token_can_carry_is_not_minted() -> None:

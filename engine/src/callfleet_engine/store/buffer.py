@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -116,12 +117,13 @@ class BufferedSamples:
     async def _run(self) -> None:
         reached = True
         while True:
-            try:
-                async with asyncio.timeout(self._flush_seconds):
-                    # A full buffer is no reason to hurry to a database that is away.
-                    await (self._full.wait() if reached else asyncio.Event().wait())
-            except TimeoutError:
-                pass
+            if reached:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._flush_seconds):
+                        await self._full.wait()
+            else:
+                # A full buffer is no reason to hurry to a database that is away.
+                await asyncio.sleep(self._flush_seconds)
             self._full.clear()
             try:
                 reached = await self.flush()
