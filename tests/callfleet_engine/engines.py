@@ -145,10 +145,14 @@ class Caller:
         self._answering = asyncio.create_task(self._answer())
         return self.joined
 
-    async def publish(self) -> None:
+    async def offer(self) -> str:
         self.publishing.addTrack(Tone())
         await self.publishing.setLocalDescription(await self.publishing.createOffer())
-        published = await self.client.ask("publish", offer=self.publishing.localDescription.sdp)
+        sdp: str = self.publishing.localDescription.sdp
+        return sdp
+
+    async def publish(self) -> None:
+        published = await self.client.ask("publish", offer=await self.offer())
         assert published["type"] == "published", published
         await self.publishing.setRemoteDescription(
             RTCSessionDescription(published["answer"], "answer")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
 
 
 class Background:
@@ -20,6 +22,21 @@ class Background:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    def keep(self, work: Callable[[], Coroutine[None, None, None]], name: str) -> None:
+        """Start work that is never to end, again whenever it fails: calls must not suffer from a
+        defect beside them, and without heartbeats a pod would lose them."""
+        self.run(self._again_and_again(work, name), name)
+
+    async def _again_and_again(
+        self, work: Callable[[], Coroutine[None, None, None]], name: str
+    ) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                logger.exception("background work failed and begins anew", extra={"task": name})
+            await asyncio.sleep(RESTART_SECONDS)
 
     async def finish(self, within_seconds: float) -> None:
         """Wait for what is running; what is left after this time is cancelled."""

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 import aiohttp
 from aiohttp import web
 
 from callfleet_engine.background import Background
+from callfleet_engine.calls.sampling import SAMPLE_SECONDS
 from callfleet_engine.health import health_app
 from callfleet_engine.parts import Parts
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
@@ -95,11 +97,13 @@ class Engine:
         await self._open_store()
         stack.push_async_callback(parts.plane.close)
         await parts.plane.start()
+        await stack.enter_async_context(parts.samples)
         background = Background()
         stack.push_async_callback(background.finish, 0)
-        background.run(parts.journal.run(), "journal")
-        background.run(parts.peers.run(), "heartbeats")
-        background.run(self._maintain(), "maintenance")
+        background.keep(parts.journal.run, "journal")
+        background.keep(parts.peers.run, "heartbeats")
+        background.keep(self._maintain, "maintenance")
+        background.keep(self._sample, "samples")
         stack.push_async_callback(self._last_records)
 
         app = web.Application()
@@ -136,6 +140,15 @@ class Engine:
                 await self.parts.store.maintain()
             except StoreError as error:
                 logger.warning("maintenance of the database failed", extra={"error": str(error)})
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            now = loop.time()
+            self.parts.sampler.sample(self.parts.host.calls, datetime.now(UTC), now - before)
+            before = now
 
     def _end_calls(self) -> None:
         self._ready = False

@@ -20,6 +20,7 @@ from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.ownership import Ownership
 from callfleet_engine.calls.participant import Services
 from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.sampling import Sampler
 from callfleet_engine.drain import Drain
 from callfleet_engine.limits import FixedLimits, LimitsSource, read_limits
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
@@ -31,7 +32,7 @@ from callfleet_engine.signalling.connection import Reception
 from callfleet_engine.signalling.entry import Entry
 from callfleet_engine.signalling.forwarding import Forwarder
 from callfleet_engine.signalling.websocket import Signalling
-from callfleet_engine.store import SqlStore, StoreSettings, parse_database_url
+from callfleet_engine.store import BufferedSamples, SqlStore, StoreSettings, parse_database_url
 from callfleet_engine.store.interface import Admission, CallRoute, Owner, PodBeat
 from callfleet_engine.token_keys import KeysFileInvalid
 from callfleet_engine.tokens import JoinKeys
@@ -55,7 +56,7 @@ class Parts:
         self.limits = _limits(settings)
         self.metrics = Metrics()
         self.relays = RelayDirectory(_stand_alone_relays(settings))
-        ice = IceServerSource(
+        self.ice = IceServerSource(
             self.relays,
             _signers(settings),
             lifetime_seconds=settings.turn_credential_lifetime,
@@ -69,6 +70,8 @@ class Parts:
         self.drain = Drain(on_sealed=self.forwarder.end_all)
         self.admission = AdmissionControl(self.drain, self.limits)
         self.store = SqlStore(_store_settings(settings), self.metrics.observe_store)
+        self.samples = BufferedSamples(self.store.insert_metrics)
+        self.sampler = Sampler(self.samples)
         self.plane = AiortcPlane(MediaSettings(address=settings.media_address))
         self.me = Owner(settings.pod_uid, settings.pod_address or str(listening))
         self.peers = Peers(
@@ -85,7 +88,7 @@ class Parts:
             admission=self.admission,
             ownership=ownership,
             journal=self.journal,
-            services=Services(ice, self.metrics),
+            services=Services(self.ice, self.metrics),
             metrics=self.metrics,
             random=random,
         )
@@ -143,7 +146,7 @@ class Parts:
             pending_joins=self.admission.pending_joins,
             capacity_participants=self.limits.value.capacity_participants,
             admission=self.drain.admission,
-            store_backlog=self.journal.backlog,
+            store_backlog=self.journal.backlog + self.samples.backlog,
         )
 
     def status(self) -> Status:

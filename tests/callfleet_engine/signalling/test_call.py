@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
+from callfleet_engine.calls.participant import Participant
 from callfleet_engine.engine import Engine
-from tests.callfleet_engine.engines import Caller, until
+from callfleet_engine.signalling.messages import Offer
+from callfleet_engine.signalling.outbox import MAX_MESSAGES
+from tests.callfleet_engine.engines import Caller, running, settings, until
 from tests.callfleet_engine.signalling.conftest import Connect
 
 
@@ -25,6 +33,9 @@ async def test_two_participants_hear_each_other(engine: Engine, connect: Connect
         )
         assert mine["published"][0]["packetsReceived"] > 0
         assert mine["subscribed"][0]["participant"] == bob.joined["participant"]
+        engine.parts.sampler.sample(engine.parts.host.calls, datetime.now(UTC), 1)
+        assert engine.parts.samples.backlog == 4
+        assert await engine.parts.samples.flush()
         count = engine.parts.metrics.registry.get_sample_value
         assert count("callfleet_engine_ice_attempts_total", {"path": "direct"}) == 4
         assert count("callfleet_engine_join_seconds_count") == 2
@@ -119,3 +130,71 @@ async def test_candidates_before_an_offer_do_no_harm(
     await client.send(type="candidate", pc="publish", candidate={"candidate": text, "sdpMid": "0"})
     await client.send(type="candidate", pc="publish", candidate=None)
     assert (await client.ask("stats"))["type"] == "stats"
+
+
+def participants(engine: Engine) -> Iterator[Participant]:
+    return (participant for call in engine.parts.host.calls for participant in call)
+
+
+async def test_a_client_that_does_not_read_is_cut_off(engine: Engine, connect: Connect) -> None:
+    ada, bob = await connect(engine), await connect(engine)
+    await ada.join()
+    [slow] = participants(engine)
+    await bob.join()
+    for _ in range(MAX_MESSAGES + 1):
+        slow.send(Offer(offer="x" * 1000, tracks=()))
+    assert await ada.closed() == 1008
+    await until(lambda: engine.parts.host.graces == 1, "the grace to resume begins")
+    assert (await bob.ask("stats"))["type"] == "stats"
+
+
+@pytest.mark.parametrize(
+    ("report", "path", "cause"),
+    [
+        (None, "direct", "unreported"),
+        (
+            {"iceErrors": [{"url": "turn:10.0.0.1", "errorCode": 701}]},
+            "relayed",
+            "relay_unreachable",
+        ),
+    ],
+)
+async def test_a_connection_that_does_not_come_about(
+    engine: Engine,
+    connect: Connect,
+    report: dict[str, object] | None,
+    path: str,
+    cause: str,
+) -> None:
+    engine.parts.plane.settings = replace(engine.parts.plane.settings, attempt_seconds=0.3)
+    ada = Caller(await connect(engine))
+    try:
+        await ada.join()
+        offer = await ada.offer()
+        answer = await ada.client.ask("publish", offer=offer)
+        assert answer["type"] == "published"
+        if report:
+            await ada.client.send(type="report", **report)
+        assert (await ada.client.expect_type("ended"))["reason"] == "media_lost"
+        count = engine.parts.metrics.registry.get_sample_value
+        assert count("callfleet_engine_ice_attempts_total", {"path": path}) == 1
+        labels = {"path": path, "cause": cause}
+        assert count("callfleet_engine_ice_failures_total", labels) == 1
+        assert engine.parts.admission.participants == 0
+    finally:
+        await ada.close()
+
+
+async def test_credentials_are_renewed_before_they_expire(tmp_path: Path, connect: Connect) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 32)
+    given = settings(tmp_path, turn=("turn:192.0.2.1:3478",), turn_secret_file=secret)
+    async with running(given) as [engine]:
+        engine.parts.ice.lifetime_seconds = 2
+        client = await connect(engine)
+        joined = await client.join()
+        renewed = await client.expect_type("iceServers")
+        assert "restart" not in renewed or renewed["restart"] is False
+        [before], [after] = joined["iceServers"], renewed["iceServers"]
+        assert after["urls"] == before["urls"]
+        assert int(after["username"].split(":")[0]) > int(before["username"].split(":")[0])

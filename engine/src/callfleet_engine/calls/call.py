@@ -9,6 +9,7 @@ from typing import Literal
 from callfleet_engine.calls.participant import Outbox, Participant, Services
 from callfleet_engine.calls.statistics import inbound, outbound
 from callfleet_engine.media.interface import MediaCall, MediaEvents, MediaSession
+from callfleet_engine.metrics import DropCause
 from callfleet_engine.signalling.messages import (
     Joined,
     MessageId,
@@ -29,9 +30,9 @@ class Call:
         route: CallRoute,
         media: MediaCall,
         services: Services,
-        on_fallen: Callable[[Call, Participant, bool], None],
+        on_fallen: Callable[[Call, Participant, DropCause | None], None],
     ) -> None:
-        """`on_fallen`: a participant without media, and whether it was dropped."""
+        """`on_fallen`: a participant without media; why, if against the participant's will."""
         self.route = route
         self.most_participants = 0
         self._media = media
@@ -137,9 +138,9 @@ class Call:
         """Tell the others what the participant sends now."""
         self._announce("toggled", participant)
 
-    def fallen(self, participant: Participant, *, dropped: bool) -> None:
-        """Media never came about, or (`dropped`) ended."""
-        self._on_fallen(self, participant, dropped)
+    def fallen(self, participant: Participant, drop: DropCause | None) -> None:
+        """Media never came about, or ended."""
+        self._on_fallen(self, participant, drop)
 
     def _announce(self, event: Literal["joined", "left", "toggled"], about: Participant) -> None:
         self._tell_others(about, ParticipantEvent(event=event, **about.presence.model_dump()))

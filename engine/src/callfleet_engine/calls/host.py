@@ -15,8 +15,9 @@ from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.ownership import Ownership, unknown_call
 from callfleet_engine.calls.participant import Outbox, Participant, Services
+from callfleet_engine.errors import CallError
 from callfleet_engine.media.interface import MediaPlane
-from callfleet_engine.metrics import Metrics
+from callfleet_engine.metrics import DropCause, Metrics
 from callfleet_engine.signalling.messages import Ended, EndReason, MessageId, Reconnect
 from callfleet_engine.store.interface import CallRoute
 from callfleet_engine.store.interface import Participant as Recorded
@@ -29,6 +30,9 @@ RESUME_GRACE_SECONDS = 10.0
 
 END_RECORDED_SECONDS = 1.0
 """How long a room's next call waits for the record that the former one has ended."""
+
+DOUBT_SECONDS = 1.0
+"""Between two tries to learn whether a call is still this pod's."""
 
 RECONNECT_SPREAD_MS = 2_000
 """Clients sent elsewhere at one moment come back spread over this time."""
@@ -80,6 +84,11 @@ class CallHost:
     def graces(self) -> int:
         """Participants without a socket."""
         return len(self._graces)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls of this moment."""
+        return tuple(self._calls.values())
 
     def has(self, *, room: str | None, call: str | None) -> Call | None:
         """The call of a room, or with an identifier, if this pod hosts it."""
@@ -143,7 +152,7 @@ class CallHost:
 
     def end_all(self, reason: EndReason) -> None:
         """End every call."""
-        for call in tuple(self._calls.values()):
+        for call in self.calls:
             if reason == "pod_terminated":
                 self._metrics.call_drops.labels("pod_terminated").inc(len(call))
             self.end(call, reason)
@@ -169,10 +178,18 @@ class CallHost:
         self._background.run(self._verify_ownership(), "verify ownership")
 
     async def _verify_ownership(self) -> None:
-        for call in tuple(self._calls.values()):
-            route = await self._ownership.find(room=None, call=call.id)
+        for call in self.calls:
+            route = await self._route_of(call)
             if route is not None and route.epoch != call.route.epoch:
                 self.lost(call.route)
+
+    async def _route_of(self, call: Call) -> CallRoute | None:
+        while True:
+            try:
+                return await self._ownership.find(room=None, call=call.id)
+            except CallError as error:
+                logger.warning("ownership is in doubt", extra={"call": call.id, "why": error.code})
+                await asyncio.sleep(DOUBT_SECONDS)
 
     async def close(self, within_seconds: float) -> None:
         """Wait for the media of those who have left to be closed."""
@@ -221,9 +238,9 @@ class CallHost:
         )
         return participant
 
-    def _media_fell(self, call: Call, participant: Participant, dropped: bool) -> None:
-        if dropped:
-            self._metrics.call_drops.labels("media_lost").inc()
+    def _media_fell(self, call: Call, participant: Participant, drop: DropCause | None) -> None:
+        if drop is not None:
+            self._metrics.call_drops.labels(drop).inc()
         self.leave(call, participant, "media_lost")
 
     def _take_out(self, call: Call, participant: Participant) -> None:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 10_000
 RETRY_SECONDS = 1.0
+MAX_FAULTS = 5
+"""Tries of one record that the store refuses for a fault of its own, which may pass."""
 
 Record = Callable[[], Awaitable[None]]
 
@@ -40,8 +42,9 @@ class Journal:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._faults = 0
         self.dropped = 0
-        """Records lost because too many waited."""
+        """Records lost because too many waited, or the store would not take them."""
 
     @property
     def backlog(self) -> int:
@@ -111,5 +114,13 @@ class Journal:
                 "a record of a call that the store no longer has", extra={"call": route.call_id}
             )
         except StoreError:
-            logger.exception("the store refuses a record", extra={"call": route.call_id})
+            self._faults += 1
+            logger.exception(
+                "the store refuses a record",
+                extra={"call": route.call_id, "tries": self._faults},
+            )
+            if self._faults < MAX_FAULTS:
+                return False
+            self.dropped += 1
+        self._faults = 0
         return True

@@ -25,7 +25,7 @@ from callfleet_engine.media.interface import (
     PeerConnection,
     SubscribedTrack,
 )
-from callfleet_engine.metrics import Metrics
+from callfleet_engine.metrics import DropCause, Metrics
 from callfleet_engine.signalling.messages import (
     Ended,
     IceServersUpdate,
@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TIMEOUT_SECONDS = 10
 """For one operation of the media plane."""
+
+RENEW_AGAIN_SECONDS = 30.0
+"""After a renewal for which there was no relay."""
 
 MAX_RELAY_CHANGES = 3
 """Relays a client is given after the first, so that no client wanders through a pool for ever."""
@@ -73,8 +76,11 @@ class Surroundings(Protocol):
         """Tell the others what the participant sends now."""
         ...
 
-    def fallen(self, participant: Participant, *, dropped: bool) -> None:
-        """Media never came about, or (`dropped`) ended; the participant must leave."""
+    def fallen(self, participant: Participant, drop: DropCause | None) -> None:
+        """Media never came about, or ended; the participant must leave.
+
+        `drop`: why, if it is against the participant's will.
+        """
         ...
 
 
@@ -113,11 +119,12 @@ class Participant:
         self._published: frozenset[Kind] = frozenset()
         self._offer: Offer | None = None
         self._reports = Reports()
+        self._attempted: set[PeerConnection] = set()
         self._connected: set[PeerConnection] = set()
         self._tried: set[tuple[str, str]] = set()
         self._renewal: asyncio.TimerHandle | None = None
-        self._ice = services.ice.issue(participant_id)
-        self._schedule_renewal()
+        self._ice: IceServers
+        self._take(services.ice.issue(participant_id))
         self._media_lock = asyncio.Lock()
         self._events = _Events(self)
         self._media = surroundings.open_media(self, self._events)
@@ -181,6 +188,7 @@ class Participant:
         """The answer to an offer. Raises CallError `bad_sdp`, `not_permitted`."""
         async with self._media_operation() as media:
             answer = await media.publish(offer)
+        self._attempted.add("publish")
         published = kinds_sent(offer)
         if published != self._published:
             self._published = published
@@ -215,23 +223,27 @@ class Participant:
     async def report(self, report: Report) -> None:
         """Take what the client met; a relay that did not serve is replaced by another."""
         relay_failed = self._reports.add(report)
-        if not relay_failed or self._ice.relay is None or len(self._tried) >= MAX_RELAY_CHANGES:
+        failed = self._ice.relay
+        if not relay_failed or failed is None or len(self._tried) >= MAX_RELAY_CHANGES:
             return
-        self._tried.add(self._ice.relay.identity)
-        before, restart = self._ice.relay, not self._connected
-        after = self._renew(keep=False).relay
+        self._tried.add(failed.identity)
+        fresh = self._services.ice.issue(self.id, tried=self._tried)
+        if fresh.relay is None or fresh.relay.identity in self._tried:
+            return
         logger.info(
             "relay replaced after a report",
             extra={
                 "participant": self.id,
-                "from": before.pod,
-                "to": None if after is None else after.pod,
+                "from": failed.pod,
+                "to": fresh.relay.pod,
                 "causes": sorted(self._reports.causes),
             },
         )
+        restart = not self._connected
         if restart:
             await self._restart_media()
-        self.send(IceServersUpdate(ice_servers=self._ice.servers, restart=restart))
+        self._take(fresh)
+        self.send(IceServersUpdate(ice_servers=fresh.servers, restart=restart))
 
     def statistics(self) -> ParticipantStats:
         """A snapshot of the media's figures."""
@@ -240,6 +252,7 @@ class Participant:
     def media_offer(self, offer: Offer) -> None:
         """The media plane has something for this participant to receive."""
         self._offer = offer
+        self._attempted.add("subscribe")
         self.send(offer)
 
     def media_connected(self, pc: PeerConnection, path: Path) -> None:
@@ -251,18 +264,22 @@ class Participant:
 
     def media_failed(self, pc: PeerConnection, cause: FailureCause) -> None:
         """No media will flow on `pc`."""
+        self._count_failure(pc, cause)
+        self._surroundings.fallen(self, "media_lost" if self._connected else None)
+
+    def media_lost(self, cause: LossCause) -> None:
+        """Media has ended."""
+        logger.info("media lost", extra={"participant": self.id, "cause": cause})
+        drop: DropCause | None = "media_lost" if cause == "consent" and self.here else None
+        self._surroundings.fallen(self, "internal" if cause == "internal" else drop)
+
+    def _count_failure(self, pc: PeerConnection, cause: FailureCause) -> None:
         path, told = failure(pc, cause, self._reports, relay_only=self._services.ice.required)
         self._services.metrics.not_connected(path, told)
         logger.warning(
             "a peer connection did not connect",
             extra={"participant": self.id, "pc": pc, "path": path, "cause": told},
         )
-        self._surroundings.fallen(self, dropped=bool(self._connected))
-
-    def media_lost(self, cause: LossCause) -> None:
-        """Media has ended."""
-        logger.info("media lost", extra={"participant": self.id, "cause": cause})
-        self._surroundings.fallen(self, dropped=cause == "consent" and self.here)
 
     def _sends(self, kind: Kind) -> bool:
         return kind in self._published and kind not in self._held_back
@@ -281,6 +298,9 @@ class Participant:
             ) from error
 
     async def _restart_media(self) -> None:
+        for pc in self._attempted:
+            self._count_failure(pc, "ice")
+        self._attempted = set()
         self._reports.forget()
         self._offer = None
         self._events.active = False
@@ -292,29 +312,24 @@ class Participant:
                 audio="audio" not in self._held_back, video="video" not in self._held_back
             )
 
-    def _renew(self, *, keep: bool) -> IceServers:
-        self._ice = self._services.ice.issue(
-            self.id, keep=self._ice.relay if keep else None, tried=self._tried
-        )
-        self._schedule_renewal()
-        return self._ice
+    def _take(self, ice: IceServers) -> None:
+        self._ice = ice
+        self._renew_after(ice.renew_after_seconds)
 
-    def _schedule_renewal(self) -> None:
+    def _renew_after(self, seconds: float | None) -> None:
         if self._renewal:
             self._renewal.cancel()
-            self._renewal = None
-        if self._ice.renew_after_seconds is not None:
-            self._renewal = self._loop.call_later(self._ice.renew_after_seconds, self._expiring)
+        self._renewal = None if seconds is None else self._loop.call_later(seconds, self._renew)
 
-    def _expiring(self) -> None:
+    def _renew(self) -> None:
         try:
-            self._renew(keep=True)
+            self._take(self._services.ice.issue(self.id, keep=self._ice.relay, tried=self._tried))
         except CallError as error:
             logger.warning(
                 "credentials cannot be renewed now",
                 extra={"participant": self.id, "code": error.code},
             )
-            self._schedule_renewal()
+            self._renew_after(RENEW_AGAIN_SECONDS)
         else:
             self.send(IceServersUpdate(ice_servers=self._ice.servers))
 

@@ -74,7 +74,7 @@ class IceServerSource:
         self.directory = directory
         self.required = required
         self._signers = signers
-        self._lifetime_seconds = lifetime_seconds
+        self.lifetime_seconds = lifetime_seconds
         self._random = random
         self._now = now
 
@@ -102,13 +102,13 @@ class IceServerSource:
             if self.required:
                 raise self._none_known()
             return IceServers(None, (), None)
-        credential = signer.sign(participant, int(self._now()) + self._lifetime_seconds)
+        credential = signer.sign(participant, int(self._now()) + self.lifetime_seconds)
         server: dict[str, object] = {
             "urls": list(relay.urls),
             "username": credential.username,
             "credential": credential.password,
         }
-        return IceServers(relay, (server,), self._lifetime_seconds * RENEW_AT)
+        return IceServers(relay, (server,), self.lifetime_seconds * RENEW_AT)
 
     def _none_known(self) -> CallError:
         logger.warning(
