@@ -142,10 +142,10 @@ class TurnServer:
     def relay_refused(self, session: int) -> list[Event]:
         """The port of an `OpenRelay` is taken by somebody else: another one, or 508."""
         opening = self._opening[session]
-        self._ports.give_back(opening.port)
         port = None
         if opening.attempts < MAX_PORT_ATTEMPTS:
             port = self._ports.take(even=opening.wanted.even_port)
+        self._ports.give_back(opening.port)
         if port is not None:
             opening.port = port
             opening.attempts += 1
