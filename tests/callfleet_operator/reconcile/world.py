@@ -65,7 +65,7 @@ class World:
     """By uid."""
     later: timedelta = timedelta()
     """By how much the operator's clock is ahead."""
-    net: int = field(default_factory=lambda: random.randrange(32, 250))
+    net: int = field(default_factory=lambda: random.randrange(32, 250))  # noqa: S311
     serial: int = 0
 
     # People
