@@ -122,7 +122,11 @@ async def _services(
     return Services(
         kube=kube,
         metrics_source=MetricsSource(
-            prometheus, scope_of(settings.namespaces), max_age=SNAPSHOT_AGE, now=_now
+            prometheus,
+            scope_of(settings.namespaces),
+            max_age=SNAPSHOT_AGE,
+            now=_now,
+            demand_window=timedelta(seconds=settings.demand_window),
         ),
         admin=PodAdmin(
             session,
