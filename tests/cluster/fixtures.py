@@ -86,7 +86,7 @@ def _unique(prefix: str) -> str:
 
 def _keep_logs(run: Run, factory: pytest.TempPathFactory) -> None:
     """pytest keeps the temporary folders of its last three sessions."""
-    run.processes.kill()
+    run.end()
     kept = factory.mktemp(run.directory.name)
     for source in (run.processes.logs, run.directory / "root/var/log/pods"):
         if source.exists():

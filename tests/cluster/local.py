@@ -65,7 +65,7 @@ class LocalCluster:
 
     def down(self) -> None:
         with self.run.verb():
-            self.run.processes.kill()
+            self.run.end()
             cgroups.remove(self.node_name)
             self.run.remove()
 
