@@ -12,8 +12,8 @@ class Sizes:
     peak_calls: int = 8
     peak_pods: int = 3
     """Open engine pods that the peak takes."""
-    evening_calls: int = 3
-    """Few enough for one pod, and on as many pods as the peak took."""
+    evening_calls: int = 2
+    """Few enough for one pod, with room to spare for what measuring adds."""
     participants_per_call: int = 2
     turn_crowd: int = 90
     """More than one relay may bear and fewer than two may."""

@@ -33,7 +33,7 @@ def test_the_sizes_fit_the_capacities_of_the_example() -> None:
     for sizes in (DEMO, TEST):
         peak = participants(sizes, sizes.peak_calls)
         assert -(-peak * 10 // (7 * capacity)) == sizes.peak_pods
-        assert participants(sizes, sizes.evening_calls) <= 0.63 * capacity
+        assert participants(sizes, sizes.evening_calls) <= 0.5 * capacity
         assert 2 * peak < 0.7 * per_relay
         assert per_relay < sizes.turn_crowd + 4 <= 2 * per_relay
 
