@@ -28,7 +28,6 @@ DEMO = Sizes()
 TEST = Sizes(
     peak_calls=5,
     peak_pods=2,
-    evening_calls=2,
     turn_crowd=75,
     wrong_credentials=8,
     packets_while_draining=200,
