@@ -9,6 +9,7 @@ import pytest
 
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.observe.queries import (
+    DEMAND_WINDOW,
     Metric,
     Scope,
     engine_queries,
@@ -22,7 +23,7 @@ from tests.callfleet_operator.gateway.prometheus_server import prometheus
 
 @pytest.mark.parametrize("scope", [Scope(), scope_of(["calls", "media", "calls"])])
 def test_every_query_pins_the_namespace(scope: Scope) -> None:
-    for text in (*engine_queries(scope).values(), *relay_queries(scope).values()):
+    for text in (*engine_queries(scope, DEMAND_WINDOW).values(), *relay_queries(scope).values()):
         assert text.count(scope.matcher()) == text.count("{")
     assert scope_of(["b", "a", "b"]).matcher() == 'namespace=~"a|b"'
 
@@ -60,7 +61,7 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
         try:
             engines, relays = [
                 {metric: (await client.query(text)).samples for metric, text in queries.items()}
-                for queries in (engine_queries(Scope()), relay_queries(Scope()))
+                for queries in (engine_queries(Scope(), DEMAND_WINDOW), relay_queries(Scope()))
             ]
             users = (await client.query(users_query("calls", "r", 60))).samples
             outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
