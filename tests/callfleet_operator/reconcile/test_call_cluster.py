@@ -121,7 +121,6 @@ async def test_two_operators_at_once_make_one_pod_an_ordinal(here: World) -> Non
     await here.settle(key)
     assert [pod.name for pod in here.pods.values()] == ["calls-engine-0"]
     created = [event for event in await here.writes(mark, "pods") if event.verb == "create"]
-    assert sorted(event.code for event in created)[0] == 201
     assert [event.code for event in created].count(201) == 1
 
 
@@ -215,7 +214,7 @@ async def test_a_new_operator_by_itself_changes_no_template(
 
     monkeypatch.setattr(
         "callfleet_operator.reconcile.call_cluster.engine_template",
-        lambda fleet, spec: {"metadata": {"labels": {}, "annotations": {}}, "spec": {"x": 1}},
+        lambda *_: {"metadata": {"labels": {}, "annotations": {}}, "spec": {"x": 1}},
     )
     mark = await here.mark()
     await here.round(key)

@@ -66,7 +66,6 @@ class World:
     services: Services
     key: AdminKey
     exporter: Exporter | None
-    directory: Path
     pods: dict[str, PodServer] = field(default_factory=dict)
     """By uid."""
     ended: dict[str, PodServer] = field(default_factory=dict)
@@ -208,7 +207,8 @@ class World:
     async def scrape(self) -> None:
         """Let Prometheus see all pods as they are now."""
         assert self.exporter is not None
-        await self.exporter.show("".join(map(self._metrics, self.pods.values())))
+        page = "".join(map(self._metrics, self.pods.values()))
+        await asyncio.to_thread(self.exporter.show, self.namespace, page)
 
     def _metrics(self, pod: PodServer) -> str:
         fleet = pod.name.rsplit("-", 2)[0]
@@ -295,11 +295,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(  # noqa: PLR0917  # fixtures
+async def world(
     api: ApiServer,
     namespace: str,
     kubeconfig: Path,
-    directory: Path,
     prometheus_url: str,
     exporter: Exporter | None = None,
 ) -> AsyncIterator[World]:
@@ -340,9 +339,7 @@ async def world(  # noqa: PLR0917  # fixtures
         await people.client.request(
             "post", "/api/v1/nodes", body={"metadata": {"name": node}}, serialize=False
         )
-        made = World(
-            api, namespace, node, kube, people, session, services, key, exporter, directory
-        )
+        made = World(api, namespace, node, kube, people, session, services, key, exporter)
         await made.people.client.request(
             "patch",
             f"/api/v1/nodes/{node}/status",
@@ -356,6 +353,8 @@ async def world(  # noqa: PLR0917  # fixtures
             yield made
         finally:
             await _stop(made.pods.values())
+            if exporter is not None:
+                await asyncio.to_thread(exporter.show, namespace, "")
             await people.client.request("delete", f"/api/v1/nodes/{node}", serialize=False)
 
 
