@@ -203,5 +203,7 @@ class Observation:
     """Of a CallCluster; None when not known."""
     failures: ConnectionFailures | None = None
     """Of a TurnPool; None when not known."""
+    reported_open: int | None = None
+    """`status.replicas.desired` of the custom resource as it stands; None before the first one."""
     hold_until: datetime | None = None
     """Annotation `callfleet.dev/hold-until`."""

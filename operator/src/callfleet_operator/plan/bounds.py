@@ -37,7 +37,7 @@ def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
     holders = [
         f"{len(pods)} {what} ({names(pods)})"
         for what, pods in (
-            ("without success to start or serve", fleet.broken),
+            ("that cannot start or serve", fleet.broken),
             ("on unavailable nodes", fleet.displaced),
             ("draining", fleet.draining),
             ("sealed", fleet.sealed),
@@ -45,8 +45,8 @@ def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
         )
         if pods
     ]
+    beside = f" beside {', '.join(holders)}" if holders else ""
     message = (
-        f"{reachable} of {number} open pods can exist: maxTotalReplicas is {max_total} and "
-        f"{', '.join(holders) or 'every pod counts'}."
+        f"maxTotalReplicas {max_total} leaves room for {reachable} of {number} open pods{beside}."
     )
     return StageRecord(Stage.TOTAL, same, same, Reason.TOTAL_REACHED, message)

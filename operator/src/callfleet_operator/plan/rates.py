@@ -28,10 +28,16 @@ def rates(
     after = min(max(number, least), most)
     if after < number:
         reason = Reason.SCALE_OUT_RATE
-        message = f"scaleOut.maxPods {out_pods} within {out_period.total_seconds():.0f} s: {after}."
+        message = (
+            f"{number} open pods are asked for; scaleOut.maxPods {out_pods} within "
+            f"{out_period.total_seconds():.0f} s allows {after} for now."
+        )
     elif after > number:
         reason = Reason.SCALE_IN_RATE
-        message = f"scaleIn.maxPods {in_pods} within {in_period.total_seconds():.0f} s: {after}."
+        message = (
+            f"{number} open pods would do; scaleIn.maxPods {in_pods} within "
+            f"{in_period.total_seconds():.0f} s allows {after} for now."
+        )
     else:
         reason, message = Reason.WITHIN_RATES, "The change is within its rate."
     return after, StageRecord(Stage.RATES, before, Proposal.exactly(after), reason, message)

@@ -28,16 +28,25 @@ class Situation:
     fleet: Fleet
     load: FleetLoad
     present: int
-    """Open pods that the fleet was steered to before; after a restart those that exist."""
+    """Open pods that the fleet was steered to before."""
     classified: StageRecord
 
 
 def situation(observation: Observation, memory: Memory) -> Situation:
     """Sort the pods and add up their load."""
     fleet = fleet_of(observation)
-    present = len(fleet.open) if memory.desired_open is None else memory.desired_open
+    present = memory.desired_open
+    if present is None:
+        present = _found(fleet, observation.reported_open)
     load, record = classify(fleet, present)
     return Situation(observation, memory, fleet, load, present, record)
+
+
+def _found(fleet: Fleet, reported: int | None) -> int:
+    """The present number of an operator that has just begun: the pods that exist, but no more than
+    the former one has reported. Without that, pods that are being replaced would count beside
+    their replacements."""
+    return min(len(fleet.open), reported) if reported else len(fleet.open)
 
 
 def settle(

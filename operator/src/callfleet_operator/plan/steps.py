@@ -12,10 +12,10 @@ between two rounds changes nothing. A pod gets one step a round.
   so, the pod gets SIGTERM, which is a drain: no call is cut either way.
 
 **What is cordoned**, and when
-- without a look at the load: a pod that ended; a pod that has failed without a process and whose
-  revision is outdated (a corrected spec must reach it); a broken pod without a process once as
-  many pods are ready as are wanted. A failing pod of the current revision stays, it may recover:
-  it is replaced once by another, never in a circle;
+- without a look at the load: a pod that ended; a pod without a process on an unavailable node; a
+  pod that has failed without a process and whose revision is outdated (a corrected spec must reach
+  it); a broken pod without a process once as many pods are ready as are wanted. A failing pod of
+  the current revision stays, it may recover: it is replaced once by another, never in a circle;
 - pods of an unavailable node: as many as are ready elsewhere. If maxTotalReplicas leaves no room
   for a replacement and nothing is on its way out, one goes all the same: it could never move;
 - pods beyond `Decision.drain_above`, so on complete data only. A ready pod is cordoned only while
@@ -26,7 +26,7 @@ Pods of an older revision that run are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 
 from callfleet_operator.observation import FleetPod, Observation, Process
@@ -81,51 +81,58 @@ def _creations(pods: Iterable[FleetPod], missing: int) -> Iterator[Create]:
 
 
 def _cordons(decision: Decision, fleet: Fleet, max_total: int, revision: str) -> Iterator[Cordon]:
-    dead = [pod for pod in fleet.open if _is_dead(pod, fleet, decision, revision)]
+    enough = len(fleet.ready) >= decision.desired_open
+    lost, displaced = _split(fleet.displaced, holds_nothing)
+    ended, broken = _split(fleet.broken, lambda pod: _is_dead(pod, revision, enough=enough))
+    failed, starting = _split(fleet.starting, lambda pod: _failed_before(pod, revision))
+    dead = lost + ended + failed
     for pod in dead:
         yield Cordon(pod, Reason.NO_PROCESS, f"nothing runs in it: {pod.failure or 'ended'}")
-    ready = [pod for pod in fleet.ready if pod not in dead]
-    starting = [pod for pod in fleet.starting if pod not in dead]
-    broken = [pod for pod in fleet.broken if pod not in dead]
-    displaced = [pod for pod in fleet.displaced if pod not in dead]
 
-    surplus = _surplus(ready, starting, decision.drain_above, revision)
-    if len(ready) >= decision.drain_above:
+    surplus = _surplus(fleet.ready, starting, decision.drain_above, revision)
+    remaining = len(fleet.ready) - sum(1 for pod in surplus if pod.ready)
+    if len(fleet.ready) >= decision.drain_above:
         surplus += broken
     for pod in surplus:
         message = f"{decision.desired_open} open pods are wanted"
         yield Cordon(pod, Reason.SURPLUS, message)
 
-    remaining = sum(1 for pod in ready if pod not in surplus)
     stuck = not fleet.leaving and not starting and not dead and fleet.total >= max_total
     for pod in _replaced(displaced, decision.desired_open - remaining, revision, stuck=stuck):
         message = f"its node {pod.node} is cordoned or gone"
         yield Cordon(pod, Reason.NODE_UNAVAILABLE, message)
 
 
-def _is_dead(pod: FleetPod, fleet: Fleet, decision: Decision, revision: str) -> bool:
+def _split(
+    pods: Iterable[FleetPod], wanted: Callable[[FleetPod], bool]
+) -> tuple[list[FleetPod], list[FleetPod]]:
+    chosen: list[FleetPod] = []
+    others: list[FleetPod] = []
+    for pod in pods:
+        (chosen if wanted(pod) else others).append(pod)
+    return chosen, others
+
+
+def _is_dead(pod: FleetPod, revision: str, *, enough: bool) -> bool:
     if not holds_nothing(pod):
         return False
-    if pod in fleet.displaced:
-        return True
-    if pod.process is Process.ENDED and pod in fleet.broken:
-        return True
-    if pod.failed and pod.revision != revision:
-        return True
-    return pod in fleet.broken and len(fleet.ready) >= decision.desired_open
+    return enough or pod.process is Process.ENDED or _failed_before(pod, revision)
+
+
+def _failed_before(pod: FleetPod, revision: str) -> bool:
+    return holds_nothing(pod) and pod.failed and pod.revision != revision
 
 
 def _surplus(
-    ready: list[FleetPod], starting: list[FleetPod], above: int, revision: str
+    ready: Sequence[FleetPod], starting: Sequence[FleetPod], above: int, revision: str
 ) -> list[FleetPod]:
-    left, spare_ready = [*ready, *starting], len(ready) - above
+    left_ready, left_starting = list(ready), list(starting)
     chosen: list[FleetPod] = []
-    while len(left) > above:
-        candidates = left if spare_ready > 0 else [pod for pod in left if pod not in ready]
+    while len(left := left_ready + left_starting) > above:
+        candidates = left if len(left_ready) > above else left_starting
         victim = least_missed(candidates, among=left, revision=revision)
-        left.remove(victim)
+        (left_ready if victim.ready else left_starting).remove(victim)
         chosen.append(victim)
-        spare_ready -= victim in ready
     return chosen
 
 

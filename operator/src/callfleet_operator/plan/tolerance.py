@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from callfleet_operator.plan.classify import FleetLoad
 from callfleet_operator.plan.decision import Proposal, StageRecord
@@ -23,16 +24,10 @@ def tolerance(
     It speaks of utilisation alone: room for arrivals and the other floors come after it. Both
     limits together leave no number that two loads apart by nothing could swing between.
     """
-    upper = present * target_percent * (100 + tolerance_percent)
-    lower = target_percent * (100 - tolerance_percent)
-    low, high = before.low, before.high
-    if low > present and load.low * 10_000 <= upper:
-        low = present
-    if high > present and load.high * 10_000 <= upper:
-        high = present
-    elif high < present:
-        high = min(present, max(high, math.ceil(load.high * 10_000 / lower)))
-    after = Proposal(low, high)
+    after = Proposal(
+        _end(before.low, load.low, present, target_percent, tolerance_percent),
+        _end(before.high, load.high, present, target_percent, tolerance_percent),
+    )
     if after == before:
         return after, StageRecord(
             Stage.TOLERANCE,
@@ -46,3 +41,14 @@ def tolerance(
         f"open pods stay: {after} instead of {before}."
     )
     return after, StageRecord(Stage.TOLERANCE, before, after, Reason.WITHIN_TOLERANCE, message)
+
+
+def _end(
+    needed: int, load: Fraction, present: int, target_percent: int, tolerance_percent: int
+) -> int:
+    per_ten_thousand = load * 10_000
+    if needed > present:
+        upper = present * target_percent * (100 + tolerance_percent)
+        return present if per_ten_thousand <= upper else needed
+    clear = math.ceil(per_ten_thousand / (target_percent * (100 - tolerance_percent)))
+    return min(present, max(needed, clear))

@@ -44,7 +44,12 @@ class Case(Generic[Spec]):
         """Sort the pods once for all conditions."""
         fleet = fleet_of(observation)
         load, _ = classify(fleet, decision.present_open)
-        settled = tuple(pod for pod in load.unknown if not _settles(pod, fleet, observation.now))
+        starting = {pod.uid for pod in fleet.starting}
+        settled = tuple(
+            pod
+            for pod in load.unknown
+            if pod.uid not in starting and not _has_just_begun(pod, observation.now)
+        )
         return cls(spec, observation, decision, facts, fleet, settled)
 
     @property
@@ -58,9 +63,7 @@ class Case(Generic[Spec]):
         return len(self.fleet.ready) + sum(1 for pod in self.fleet.displaced if pod.ready)
 
 
-def _settles(pod: FleetPod, fleet: Fleet, now: datetime) -> bool:
-    if pod in fleet.starting:
-        return True
+def _has_just_begun(pod: FleetPod, now: datetime) -> bool:
     return pod.ready and pod.ready_changed is not None and now - pod.ready_changed < SETTLING
 
 
@@ -100,6 +103,7 @@ def utc(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pods(number: int) -> str:
-    """`1 pod`, `3 pods`."""
-    return f"{number} pod" if number == 1 else f"{number} pods"
+def pods(number: int, kind: str = "") -> str:
+    """`1 pod`, `3 open pods`."""
+    noun = "pod" if number == 1 else "pods"
+    return f"{number} {kind} {noun}" if kind else f"{number} {noun}"

@@ -36,18 +36,19 @@ def ready(case: AnyCase) -> Finding:
         text = f"No pods are made: {facts.unsupported_exposure}."
         return finding(ConditionType.READY, "ExposureNotSupported", text)
     if case.serving >= least:
-        text = f"{pods(case.serving)} of {case.decision.desired_open} planned serve."
+        text = f"{case.serving} of {case.decision.desired_open} planned pods serve."
         return finding(ConditionType.READY, "MinimumReplicasAvailable", text)
-    causes = [*_failures(_failing(case)), *facts.missing_secrets, *facts.apply_errors]
+    failing = _failing(case)
+    causes = [*_failures(failing), *facts.missing_secrets, *facts.apply_errors]
     starting = [pod for pod in case.fleet.starting if not pod.failed]
     if starting:
-        causes.append(f"starting: {names(starting)}")
+        causes.append(f"Starting: {names(starting)}")
     why = f" {few(causes)}." if causes else ""
     return finding(
         ConditionType.READY,
         "MinimumReplicasUnavailable",
         f"{pods(case.serving)} serve, minReplicas is {least}.{why}",
-        remedy=None if _failing(case) else "",
+        remedy=_describe(failing) if failing else "",
     )
 
 
@@ -118,9 +119,9 @@ def scaling_active(case: AnyCase, *, hold: bool = False) -> Finding:
         )
         return finding(ConditionType.SCALING_ACTIVE, "PartialData", text)
     if mode is Mode.SCALE_OUT_ONLY:
-        text = f"Steering to {desired} open pods, never to fewer."
+        text = f"Steering to {pods(desired, 'open')}, never to fewer."
         return finding(ConditionType.SCALING_ACTIVE, "ScaleOutOnly", text)
-    text = f"Steering to {desired} open pods."
+    text = f"Steering to {pods(desired, 'open')}."
     return finding(ConditionType.SCALING_ACTIVE, "ValidMetricFound", text)
 
 
@@ -186,23 +187,24 @@ def progressing(case: AnyCase) -> Finding:
         return finding(ConditionType.PROGRESSING, "ApplyFailed", text)
     if failing:
         text = f"{few(_failures(failing))}."
-        return finding(ConditionType.PROGRESSING, "PodsFailing", text)
+        return finding(ConditionType.PROGRESSING, "PodsFailing", text, remedy=_describe(failing))
     if case.fleet.starting:
         text = f"Starting: {names(case.fleet.starting)}."
         return finding(ConditionType.PROGRESSING, "PodsStarting", text)
     outdated = [pod for pod in case.fleet.open if pod.revision != facts.update_revision]
     if facts.update_revision and outdated:
-        text = (
-            f"{pods(len(outdated))} of an earlier revision ({names(outdated)}) run on; new pods "
-            f"have revision {facts.update_revision}."
-        )
+        text = f"Of an earlier revision than {facts.update_revision}: {names(outdated)}."
         return finding(ConditionType.PROGRESSING, "OutdatedPodsKept", text)
     return finding(ConditionType.PROGRESSING, "UpToDate", "Every pod is as the spec asks.")
 
 
 def _failing(case: AnyCase) -> list[FleetPod]:
-    broken = case.fleet.broken
-    return [pod for pod in case.fleet.open if pod in broken or (pod.failed and not pod.ready)]
+    unready = (*case.fleet.starting, *case.fleet.displaced)
+    return [*case.fleet.broken, *(pod for pod in unready if pod.failed and not pod.ready)]
+
+
+def _describe(failing: Sequence[FleetPod]) -> str:
+    return f"kubectl describe pod {failing[0].name} says more."
 
 
 def _failures(failing: Sequence[FleetPod]) -> list[str]:

@@ -24,7 +24,7 @@ def findings(case: Case[CallClusterSpec]) -> tuple[Finding, ...]:
         common.draining(case),
         common.progressing(case),
         headroom_exhausted(case),
-        common.address_known(case),
+        address_known(case),
         common.reconciliation_paused(case),
     )
 
@@ -40,6 +40,14 @@ def accepted(case: Case[CallClusterSpec]) -> Finding:
         return found
     sqlite = "The store is SQLite: the history of calls ends with the pod."
     return Finding(found.type, found.reason, f"{found.message} {sqlite}")
+
+
+def address_known(case: Case[CallClusterSpec]) -> Finding:
+    """Whether clients can be told a way to the engines: relays, or the pods' own addresses."""
+    if case.facts.no_relays:
+        text = f"Joins are refused, there is no relay to hand out: {case.facts.no_relays}."
+        return finding(ConditionType.ADDRESS_KNOWN, "NoRelays", text)
+    return common.address_known(case)
 
 
 def headroom_exhausted(case: Case[CallClusterSpec]) -> Finding:
@@ -58,5 +66,5 @@ def headroom_exhausted(case: Case[CallClusterSpec]) -> Finding:
     if perhaps:
         text = f"No pod is known to have room; not known of: {names(perhaps)}."
         return finding(ConditionType.HEADROOM_EXHAUSTED, "LoadUnknown", text)
-    text = f"All {len(serving)} open pods are at newCallLimitPercent {percent} % or above."
+    text = f"Every open pod ({len(serving)}) is at newCallLimitPercent {percent} % or above."
     return finding(ConditionType.HEADROOM_EXHAUSTED, "NoRoomForNewCalls", text)

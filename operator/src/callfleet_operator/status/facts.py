@@ -34,6 +34,8 @@ class Facts:
     unaddressed_pods: tuple[str, ...] = ()
     """`demo-relay-0 on node a has no annotation callfleet.dev/external-address and no
     ExternalIP`."""
+    no_relays: str = ""
+    """CallCluster: `turn.poolRefs names no TurnPool`, when clients need one."""
     credentials_missing: str = ""
     """TurnPool: `Secret relay-keys does not exist`."""
     credentials_malformed: str = ""

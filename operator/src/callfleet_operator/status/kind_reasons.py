@@ -20,7 +20,8 @@ KIND_REASONS: Final[tuple[Documented, ...]] = (
         "NoRoomForNewCalls",
         "True",
         "Every open pod has reached newCallLimitPercent: new calls are refused.",
-        "Raise maxReplicas if it is reached; else more pods are on their way.",
+        "Raise maxReplicas if it is reached; ScalingActive and ScalingLimited say what else keeps "
+        "pods from being added.",
         warning=True,
     ),
     Documented(
@@ -61,8 +62,9 @@ KIND_REASONS: Final[tuple[Documented, ...]] = (
         _C.CONNECTIONS_FAILING,
         "RelayCapacity",
         "True",
-        "Users are refused for want of relay capacity. Relays are added.",
-        "If ScalingLimited or ScaleOutIneffective is True as well, follow it.",
+        "Users are refused for want of relay capacity.",
+        "Relays are added, unless ScalingLimited, ScalingActive or ScaleOutIneffective says "
+        "otherwise.",
         warning=True,
     ),
     Documented(

@@ -8,7 +8,7 @@ from typing import Final
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
 from callfleet_operator.observation import ConnectionFailures
 from callfleet_operator.status import common
-from callfleet_operator.status.case import Case, Finding, finding, utc
+from callfleet_operator.status.case import Case, Finding, finding
 from callfleet_operator.status.documented import ConditionType
 
 _CAUSES: Final = {
@@ -59,12 +59,10 @@ def connections_failing(case: Case[TurnPoolSpec]) -> Finding:
     causes = _causes(failures)
     tried = max(0, failures.tried)
     attempts = tried + causes.total()
-    since = f" since {utc(failures.since)}" if failures.since else ""
+    within = f"within {scaling.window_seconds} s"
     if attempts < scaling.min_attempts:
-        text = (
-            f"{attempts} attempts{since}, fewer than minAttempts {scaling.min_attempts}: "
-            "failures say nothing yet."
-        )
+        # Without the number, which would change, and be written, with every single user.
+        text = f"Fewer than minAttempts {scaling.min_attempts} users tried {within}."
         return finding(type_, "TooFewAttempts", text)
     counts = [(number, attempts, reason) for reason, number in causes.items()]
     if tried >= scaling.min_attempts:
@@ -75,7 +73,7 @@ def connections_failing(case: Case[TurnPoolSpec]) -> Finding:
         text = f"No cause of failure is above maxFailurePercent {limit} %."
         return finding(type_, "ConnectionsSucceed", text)
     text = "; ".join(
-        f"{_SAID[reason]}: {number} of {of} attempts{since} ({number * 100 / of:.0f} %)"
+        f"{_SAID[reason]}: {number} of {of} attempts {within} ({number * 100 / of:.0f} %)"
         for number, of, reason in failing
     )
     return finding(type_, failing[0][2], f"{text}.")

@@ -184,7 +184,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "DryRun",
         "False",
         "Mode DryRun: decisions are only reported.",
-        "Set mode to Active to let them take effect.",
+        "Set mode to Active to let decisions take effect.",
     ),
     Documented(
         _C.SCALING_ACTIVE,
@@ -212,7 +212,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "MaxTotalReplicas",
         "True",
         "Pods that drain, end, or do not start leave no room under maxTotalReplicas.",
-        "See kubectl describe pod for those that do not start, or raise maxTotalReplicas.",
+        "Mend those that do not start, wait for those that leave, or raise maxTotalReplicas.",
         warning=True,
     ),
     Documented(
@@ -245,9 +245,8 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.PROGRESSING,
         "OutdatedPodsKept",
         "False",
-        "Pods of an earlier template run on. They are replaced when they are drained for another "
-        "reason.",
-        "To replace a pod now, cordon its node: its calls are kept until they end.",
+        "Pods of an earlier template are left alone.",
+        "They run on until they are drained for another reason, such as a cordoned node.",
     ),
     Documented(
         _C.PROGRESSING,
@@ -278,6 +277,15 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "No address for clients is found for some pods; these are not handed out.",
         "Annotate the node with callfleet.dev/external-address, or choose another "
         "exposure.address.source.",
+        warning=True,
+    ),
+    Documented(
+        _C.ADDRESS_KNOWN,
+        "NoRelays",
+        "False",
+        "CallCluster with exposure TurnOnly: there is no relay that clients could be given, so "
+        "joins are refused.",
+        "Name a TurnPool in spec.turn.poolRefs and see its conditions Ready and AddressKnown.",
         warning=True,
     ),
     Documented(_C.RECONCILIATION_PAUSED, "NotPaused", "False", "The operator acts."),
