@@ -18,7 +18,7 @@ DIRECTORY = Path(__file__).with_name("golden")
 
 
 class _Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # the signature is yaml's
         return True
 
 

@@ -33,7 +33,7 @@ def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
 
 def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
     made = [
-        *common_environment(_PREFIX, _CONFIG),
+        *common_environment(_PREFIX, _CONFIG, spec),
         variable(f"{_PREFIX}_LISTEN", f"0.0.0.0:{SIGNALLING_PORT}"),
         variable(f"{_PREFIX}_MEDIA_ADDRESS", f"$({_PREFIX}_POD_ADDRESS)"),
         variable(f"{_PREFIX}_CONSUMER", fleet.consumer),

@@ -63,7 +63,7 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         for listener in served_listeners(spec)
     )
     made = [
-        *common_environment(_PREFIX, _CONFIG),
+        *common_environment(_PREFIX, _CONFIG, spec),
         variable(f"{_PREFIX}_LISTEN", listen),
         variable(f"{_PREFIX}_RELAY_ADDRESS", f"$({_PREFIX}_POD_ADDRESS)"),
         variable(f"{_PREFIX}_REALM", spec.realm or f"{fleet.name}.{fleet.namespace}"),

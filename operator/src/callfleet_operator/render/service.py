@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from callfleet_operator.api.v1alpha1.callcluster import Signalling
+from callfleet_operator.api.v1alpha1.signalling import Signalling
 from callfleet_operator.render.fleet import Fleet
 
 

@@ -10,6 +10,8 @@ from callfleet_operator.render.fleet import Fleet
 
 METRICS_PORT: Final = 9090
 ADMIN_PORT: Final = 9091
+GOODBYE_SECONDS: Final = 5
+"""What a pod has between the end of its patience with sessions and the kubelet's SIGKILL."""
 # cluster-autoscaler removes no node under a pod with calls; lifted once the pod is sealed.
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
@@ -21,8 +23,9 @@ def variable(name: str, value: str | int) -> dict[str, Any]:
     return {"name": name, "value": str(value)}
 
 
-def common_environment(prefix: str, config_directory: str) -> list[dict[str, Any]]:
+def common_environment(prefix: str, config_directory: str, spec: FleetSpec) -> list[dict[str, Any]]:
     """Variables of both components. What later values refer to by `$(NAME)` stands first."""
+    grace = spec.drain.termination_grace_period_seconds - GOODBYE_SECONDS
     return [
         _from_pod(f"{prefix}_POD_NAME", "metadata.name"),
         _from_pod(f"{prefix}_POD_UID", "metadata.uid"),
@@ -30,6 +33,7 @@ def common_environment(prefix: str, config_directory: str) -> list[dict[str, Any
         variable(f"{prefix}_METRICS", f"0.0.0.0:{METRICS_PORT}"),
         variable(f"{prefix}_ADMIN", f"0.0.0.0:{ADMIN_PORT}"),
         variable(f"{prefix}_ADMIN_KEYS_FILE", f"{config_directory}/admin-keys.json"),
+        variable(f"{prefix}_TERMINATION_GRACE", grace),
     ]
 
 
@@ -50,7 +54,8 @@ def pod_template(
     volumes: Mapping[str, tuple[str, Mapping[str, Any]]],
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The template of a fleet's pods, within Pod Security's level "restricted".
+    """The template of a fleet's pods, within Pod Security's level "restricted" but for the ports
+    on the node that relays get later (baseline and restricted forbid these).
 
     `volumes` gives to each name the path and the source. Nothing in here depends on
     `spec.scaling`: a change of the numbers must not change running pods.

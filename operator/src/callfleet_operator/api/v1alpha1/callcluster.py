@@ -15,13 +15,10 @@ from callfleet_operator.api.v1alpha1.common import (
     Metadata,
     ScaleIn,
     ScaleOut,
-    SecretRef,
 )
 from callfleet_operator.api.v1alpha1.environment import ENGINE_VARIABLES, not_set_by_operator
 from callfleet_operator.api.v1alpha1.model import (
     LIST_KEYS,
-    QUALIFIED_KEYS,
-    AnnotationValue,
     Model,
     ObjectName,
     ResourceRequirements,
@@ -30,6 +27,7 @@ from callfleet_operator.api.v1alpha1.model import (
     rules,
     validated,
 )
+from callfleet_operator.api.v1alpha1.signalling import Signalling
 
 KIND: Final = "CallCluster"
 DEFAULT_ENGINE_RESOURCES: Final[dict[str, Any]] = {
@@ -59,14 +57,6 @@ class EngineExposureType(StrEnum):
     TURN_ONLY = "TurnOnly"
     HOST_PORT = "HostPort"
     HOST_NETWORK = "HostNetwork"
-
-
-class ServiceType(StrEnum):
-    """Type of the Service that carries signalling."""
-
-    CLUSTER_IP = "ClusterIP"
-    NODE_PORT = "NodePort"
-    LOAD_BALANCER = "LoadBalancer"
 
 
 class StoreType(StrEnum):
@@ -202,25 +192,6 @@ class EngineExposure(Model):
     """Ports for HostPort and HostNetwork, one a pod; no two CallClusters share one."""
     address: Address = Address()
     """Where the address that clients are told comes from."""
-
-
-class Signalling(Model):
-    """How clients reach signalling and the call page."""
-
-    service_type: ServiceType = ServiceType.CLUSTER_IP
-    """Type of the Service."""
-    annotations: dict[str, AnnotationValue] = Field(
-        default={}, max_length=32, json_schema_extra=rules(QUALIFIED_KEYS)
-    )
-    """Annotations of the Service."""
-    tls_secret_ref: SecretRef = SecretRef()
-    """Secret of type kubernetes.io/tls; without a name TLS ends before the pods."""
-    allowed_origins: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s]+$")], ...],
-        Field(max_length=32),
-    ] = ()
-    """Web origins, such as https://calls.example.org, whose pages may use signalling besides the
-    engine's own page."""
 
 
 class PoolRef(Model):

@@ -1,6 +1,6 @@
-"""Writes crds/ from the models.
+"""Writes crds/, and their copies in the chart, from the models.
 
-    python -m callfleet_operator.api.v1alpha1.crd [--check] [DIRECTORY]
+    python -m callfleet_operator.api.v1alpha1.crd [--check] [CHECKOUT]
 
 With --check nothing is written; the exit code is 1 when a file is not what the models say.
 """
@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import click
 import yaml
-from pydantic import BaseModel
 
 from callfleet_operator.api.v1alpha1.callcluster import (
     CallCluster,
@@ -22,13 +21,22 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     CallClusterStatus,
 )
 from callfleet_operator.api.v1alpha1.common import GROUP, VERSION
-from callfleet_operator.api.v1alpha1.model import VALIDATIONS, rule
+from callfleet_operator.api.v1alpha1.model import VALIDATIONS, Model, rule
 from callfleet_operator.api.v1alpha1.structural import hoisted_rules, structural_schema
 from callfleet_operator.api.v1alpha1.turnpool import TurnPool, TurnPoolSpec, TurnPoolStatus
 
 _HEADER: Final = (
     "# Generated from operator/src/callfleet_operator/api/v1alpha1 by `make generate`.\n"
 )
+
+_CHART_METADATA: Final = """\
+  labels:
+    {{- include "callfleet.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+"""
 
 _NAME_RULES: Final = [
     rule(
@@ -83,9 +91,9 @@ _LAST: Final = [
 class Kind:
     """One custom resource."""
 
-    model: type[BaseModel]
-    spec: type[BaseModel]
-    status: type[BaseModel]
+    model: type[Model]
+    spec: type[Model]
+    status: type[Model]
     short_name: str
     columns: list[dict[str, Any]]
 
@@ -180,41 +188,57 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def manifests() -> dict[str, str]:
-    """The files of crds/ by name."""
+def _manifest(kind: Kind) -> str:
+    return yaml.dump(
+        custom_resource_definition(kind),
+        Dumper=_Plain,
+        sort_keys=False,
+        width=100,
+        allow_unicode=True,
+    )
+
+
+def _chart_template(kind: Kind) -> str:
+    """The manifest as the chart installs it: on demand, and kept when the release goes."""
+    name = f"  name: {kind.plural}.{GROUP}\n"
+    head, _, rest = _manifest(kind).partition(name)
+    return (
+        f"{{{{- if .Values.crds.enabled }}}}\n{head}{name}{_CHART_METADATA}{rest}{{{{- end }}}}\n"
+    )
+
+
+def files() -> dict[str, str]:
+    """Everything that is generated, by path in the checkout."""
     return {
-        f"{GROUP}_{kind.plural}.yaml": _HEADER
-        + yaml.dump(
-            custom_resource_definition(kind),
-            Dumper=_Plain,
-            sort_keys=False,
-            width=100,
-            allow_unicode=True,
-        )
+        path: _HEADER + text
         for kind in KINDS
+        for path, text in (
+            (f"crds/{GROUP}_{kind.plural}.yaml", _manifest(kind)),
+            (f"charts/callfleet/templates/crds/{kind.plural}.yaml", _chart_template(kind)),
+        )
     }
 
 
-def stale(directory: Path) -> list[str]:
-    """Names of the files in `directory` that are not what the models say."""
+def stale(checkout: Path) -> list[str]:
+    """Paths of the files in a checkout that are not what the models say."""
     return [
-        name
-        for name, text in manifests().items()
-        if not (directory / name).is_file() or (directory / name).read_text("utf-8") != text
+        path
+        for path, text in files().items()
+        if not (checkout / path).is_file() or (checkout / path).read_text("utf-8") != text
     ]
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; fail when a file is out of date.")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default="crds")
-def main(*, check: bool, directory: Path) -> None:
-    """Write the CRDs into DIRECTORY (crds)."""
+@click.argument("checkout", type=click.Path(path_type=Path, file_okay=False), default=".")
+def main(*, check: bool, checkout: Path) -> None:
+    """Write crds/ of a CHECKOUT (the present directory) and their copies in the chart."""
     if not check:
-        directory.mkdir(exist_ok=True)
-        for name, text in manifests().items():
-            (directory / name).write_text(text, encoding="utf-8")
-    elif names := stale(directory):
-        click.echo(f"out of date in {directory}: {', '.join(names)}; run: make generate", err=True)
+        for path, text in files().items():
+            (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+            (checkout / path).write_text(text, encoding="utf-8")
+    elif paths := stale(checkout):
+        click.echo(f"out of date: {', '.join(paths)}; run: make generate", err=True)
         sys.exit(1)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callfleet_operator.api.v1alpha1.callcluster import (
+    CallClusterScaling,
     CallClusterSpec,
     EngineExposureType,
     ForecastMode,
 )
 from callfleet_operator.api.v1alpha1.common import (
     AddressSource,
-    DeadlineAction,
+    DrainSpec,
     FleetSpec,
     Rollout,
 )
@@ -46,8 +47,8 @@ def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
         yield f"scaling.schedules[{schedule.name}]"
     if spec.scaling.forecast.mode is not ForecastMode.DISABLED:
         yield f"scaling.forecast.mode: {spec.scaling.forecast.mode}"
-    standard = type(spec.scaling).model_fields["max_blocking_per_million"].default
-    if spec.scaling.max_blocking_per_million not in (standard, 0):
+    blocking = CallClusterScaling().max_blocking_per_million
+    if spec.scaling.max_blocking_per_million not in (blocking, 0):
         yield f"scaling.maxBlockingPerMillion: {spec.scaling.max_blocking_per_million}"
     if spec.exposure.type is not EngineExposureType.TURN_ONLY:
         yield f"exposure.type: {spec.exposure.type}"
@@ -63,15 +64,20 @@ def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
     for listener in spec.listeners:
         if listener.protocol is not Protocol.UDP:
             yield f"listeners[{listener.protocol}:{listener.port}]"
+    if spec.region:
+        yield f"region: {spec.region}"
 
 
 def _of_both(spec: FleetSpec) -> Iterator[str]:
-    if spec.drain.on_deadline is DeadlineAction.RECONNECT:
+    drain = DrainSpec()
+    if spec.drain.deadline_seconds != drain.deadline_seconds:
+        yield f"drain.deadlineSeconds: {spec.drain.deadline_seconds}"
+    if spec.drain.on_deadline is not drain.on_deadline:
         yield f"drain.onDeadline: {spec.drain.on_deadline}"
-    standard = Rollout()
-    if spec.rollout.strategy is not standard.strategy:
+    rollout = Rollout()
+    if spec.rollout.strategy is not rollout.strategy:
         yield f"rollout.strategy: {spec.rollout.strategy}"
-    if spec.rollout.max_surge != standard.max_surge:
+    if spec.rollout.max_surge != rollout.max_surge:
         yield f"rollout.maxSurge: {spec.rollout.max_surge}"
     if spec.cost.pod_monthly:
         yield f"cost.podMonthly: {spec.cost.pod_monthly}"

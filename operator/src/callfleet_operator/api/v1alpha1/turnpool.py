@@ -112,8 +112,9 @@ class RelayExposure(Model):
     """How clients reach the relays."""
 
     type: RelayExposureType = RelayExposureType.HOST_PORT
-    """HostPort: through ports of the node. HostNetwork: the pod uses the node's network, in a
-    namespace that permits it. LoadBalancer: through a shared one."""
+    """HostPort: through ports of the node. HostNetwork: the pod uses the node's network. Both need
+    a namespace whose Pod Security level permits them (privileged). LoadBalancer: through a shared
+    one."""
     relays_per_node: int = Field(default=1, ge=1, le=64)
     """Relays on one node at most. A relay's port on the node is the listener's plus its ordinal
     modulo this."""
