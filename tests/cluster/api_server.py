@@ -17,11 +17,13 @@ from tests.cluster.audit import AuditLog
 from tests.cluster.clients import kubectl
 from tests.cluster.control_plane import Addresses
 from tests.cluster.errors import HarnessError
+from tests.cluster.interface import Status
 from tests.cluster.pki import Authority
-from tests.cluster.run import READY, ProgramDiedError, Run
+from tests.cluster.run import READY, ProgramDiedError, Run, memory_of
 
 SERVICES = "10.77.2.0/24"
 ATTEMPTS = 3
+KIND = "api-only"
 # Below the ports that the kernel gives to connections (ip_local_port_range, ip(7)).
 PORTS = range(20000, 32000)
 
@@ -36,10 +38,10 @@ class ApiServer:
         self._authority: Authority | None = None
         self._users = threading.Lock()
 
-    def up(self, *, owned: bool) -> None:
+    def up(self, *, owned: bool = False) -> None:
         """Start it; `owned`: it ends with this process."""
         with self.run.verb():
-            self.run.claim(owned=owned)
+            self.run.claim(KIND, owned=owned)
             try:
                 self._start()
             except BaseException:
@@ -53,15 +55,19 @@ class ApiServer:
             self.run.processes.kill()
             self.run.remove()
 
+    def status(self) -> Status:
+        """Its state now."""
+        state = self.run.state()
+        details = ""
+        if state == "up":
+            details = f"{sum(memory_of(self.run.processes).values())} MB resident"
+        return Status(self.run.directory.name, KIND, state, details)
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; its output. Raises HarnessError if it fails."""
+        argv = [str(kubectl()), f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(
-            [kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+            argv, input=stdin, capture_output=True, text=True, check=False, timeout=120
         )
         if done.returncode:
             raise HarnessError(f"kubectl {' '.join(arguments)}: {done.stderr}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster import go_toolchain
 from tests.cluster.cache import made_once, scratch
 from tests.cluster.errors import HarnessError
 from tests.cluster.progress import step
@@ -29,11 +29,12 @@ class GoProgram:
         return made_once(f"go/{self.name}-{self.version}", self._build)
 
     def _build(self, out: Path) -> None:
+        go = str(go_toolchain.go())
         with step(f"Building {self.name} {self.version}", self.usual), scratch(out) as folder:
-            argv = ["go", "install", "-trimpath", "-ldflags=-s -w"]
+            argv = [go, "install", "-trimpath", "-ldflags=-s -w"]
             done = subprocess.run(
                 [*argv, f"{self.package}@{self.version}"],
-                env={**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"},
+                env={**go_toolchain.environment(), "GOBIN": str(folder)},
                 capture_output=True,
                 text=True,
                 check=False,
@@ -44,3 +45,6 @@ class GoProgram:
 
 
 COREDNS = GoProgram("github.com/coredns/coredns", "v1.13.1", "3 min on two cores")
+KIND = GoProgram("sigs.k8s.io/kind", "v0.32.0", "30 s on two cores")
+# A registry in memory, for the test of pushing.
+REGISTRY = GoProgram("github.com/google/go-containerregistry/cmd/registry", "v0.20.6", "20 s")

@@ -16,7 +16,7 @@ class Status:
     kind: str
     """local, kind or named."""
     state: str
-    """up, starting, left over, down."""
+    """up, starting or ending, left over, down."""
     details: str
 
 
@@ -25,10 +25,10 @@ class Cluster(Protocol):
     them as it likes."""
 
     name: str
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The administrator's, for programs that run by `in_cluster_network`."""
+    kubeconfig: Path
+    """The administrator's, for programs that run by `in_cluster_network`."""
+    pulls_images: bool
+    """Public images come from their registries; else it is given every image."""
 
     def up(self, *, owned: bool = False) -> None:
         """Start it and return when its node is ready and DNS answers; `owned`: it ends with

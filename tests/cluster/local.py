@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster import cgroups, control_plane, namespaces, node
+from tests.cluster import kubectl as kubectl_of
 from tests.cluster.audit import AuditLog
 from tests.cluster.cache import digest
 from tests.cluster.clients import kubectl
@@ -25,10 +25,13 @@ from tests.cluster.static_images import coredns_archive, pause_archive
 
 ETCD_PORT = 2379
 API_PORT = 6443
+KIND = "local"
 
 
 class LocalCluster:
     """A cluster that runs, or ran, in a directory; any number of them at a time."""
+
+    pulls_images = False
 
     def __init__(self, directory: Path, network: Network | None = None) -> None:
         self.run = Run(directory)
@@ -51,7 +54,7 @@ class LocalCluster:
         for make in (build.programs, kubectl, pause_archive, coredns_archive):
             make()  # what takes minutes the first time comes before the clock starts
         with self.run.verb():
-            self.run.claim(owned=owned)
+            self.run.claim(KIND, owned=owned)
             try:
                 with step(f"Starting the cluster {self.name}", "8 s"):
                     self._start()
@@ -67,12 +70,11 @@ class LocalCluster:
             self.run.remove()
 
     def status(self) -> Status:
-        if not self.run.exists():
-            return Status(self.name, "local", "down", "")
-        if self.run.is_left_over():
-            return Status(self.name, "local", "left over", "`clean` removes it")
-        memory = memory_of(self.run.processes)
-        return Status(self.name, "local", "up", f"{sum(memory.values())} MB resident")
+        state = self.run.state()
+        details = ""
+        if state == "up":
+            details = f"{sum(memory_of(self.run.processes).values())} MB resident"
+        return Status(self.name, KIND, state, details)
 
     def load(self, archives: Sequence[Path]) -> None:
         self._join()
@@ -90,18 +92,7 @@ class LocalCluster:
         return [*namespaces.in_client_network(self.run), *map(str, command)]
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        argv = [str(kubectl()), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(
-            self.in_cluster_network(argv),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        if done.returncode:
-            raise HarnessError(f"kubectl {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
+        return kubectl_of.run(self, *arguments, stdin=stdin)
 
     def _start(self) -> None:
         begin = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import time
@@ -33,35 +34,49 @@ class Run:
 
     @contextmanager
     def verb(self) -> Iterator[None]:
-        """Hold the run for one verb (up, down); the kernel lets go of it when we die."""
+        """Hold the run for one verb (up, down); the kernel lets go of it when we die.
+
+        Raises HarnessError if another process holds it.
+        """
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.directory.parent / f".{self.directory.name}.lock"
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._lock_file().open("w") as file:
+            if not _try_lock(file.fileno()) or not _is_still(file.fileno(), self._lock_file()):
                 raise HarnessError(
                     f"{self.directory} is just being started or ended by another process: "
                     "wait for it, or end that process first"
-                ) from None
+                )
             yield
             if not self.directory.exists():
-                lock.unlink(missing_ok=True)
+                self._lock_file().unlink(missing_ok=True)
 
-    def claim(self, *, owned: bool) -> None:
+    def is_busy(self) -> bool:
+        """Another process is starting or ending it."""
+        if not self._lock_file().exists():
+            return False
+        with self._lock_file().open() as file:
+            return not _try_lock(file.fileno())
+
+    def _lock_file(self) -> Path:
+        return self.directory.with_name(f".{self.directory.name}.lock")
+
+    def claim(self, kind: str, *, owned: bool) -> None:
         """Make the directory; an owned run is a leftover once this process has ended."""
         if self.exists():
             raise HarnessError(f"{self.directory} is in use: end it first (`down`, `clean`)")
         self.directory.mkdir(mode=0o700, exist_ok=True)
         if any(self.directory.iterdir()):
             raise HarnessError(f"{self.directory} is not empty and no cluster's: name another")
-        (self.directory / MARK).touch()
+        (self.directory / MARK).write_text(kind)
         if owned:
             (self.directory / OWNER).write_text(Path("/proc/self/stat").read_text())
             self.die_with_parent = True
 
     def exists(self) -> bool:
         return (self.directory / MARK).exists()
+
+    def kind(self) -> str:
+        """What `claim` was told; empty if it was killed just then."""
+        return (self.directory / MARK).read_text()
 
     def is_ready(self) -> bool:
         return (self.directory / READY).exists()
@@ -76,7 +91,17 @@ class Run:
         owner = self.owner()
         if owner is not None and identity_of(owner.pid) != owner:
             return True
-        return not self.is_ready() or not self.processes.living()
+        if self.processes.records.exists() and not self.processes.living():
+            return True
+        return not self.is_ready()
+
+    def state(self) -> str:
+        """For people: up, starting or ending, left over, down."""
+        if self.is_busy():
+            return "starting or ending"
+        if not self.exists():
+            return "down"
+        return "left over" if self.is_left_over() else "up"
 
     def remove(self) -> None:
         """Delete the directory; the mark goes last, so that a killed removal can be repeated."""
@@ -139,6 +164,22 @@ class Run:
                     f"{last.stderr or last.stdout}\n{logs}"
                 )
             time.sleep(POLL_SECONDS)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether the open file has not been unlinked, or replaced, by who held it before."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class ProgramDiedError(HarnessError):

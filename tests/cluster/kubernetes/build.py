@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from tests.cluster import go_toolchain
 from tests.cluster.cache import digest, made_once
 from tests.cluster.errors import HarnessError
 from tests.cluster.progress import step
@@ -51,11 +51,13 @@ def _flags() -> list[str]:
 
 def _build(out: Path) -> None:
     out.mkdir()
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    go = str(go_toolchain.go())
     with step(f"Building Kubernetes {version()}", "4.5 min on two cores, 25 s with Go's cache"):
         for program in PROGRAMS:
             package = f"k8s.io/kubernetes/cmd/{program}"
-            argv = ["go", "build", "-trimpath", "-ldflags", " ".join(_flags()), "-o", str(out)]
-            done = subprocess.run([*argv, package], cwd=HERE, env=environment, check=False)
+            argv = [go, "build", "-trimpath", "-ldflags", " ".join(_flags()), "-o", str(out)]
+            done = subprocess.run(
+                [*argv, package], cwd=HERE, env=go_toolchain.environment(), check=False
+            )
             if done.returncode:
                 raise HarnessError(f"{program} was not built: see the messages of `go` above")
