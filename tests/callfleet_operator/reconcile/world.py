@@ -70,6 +70,8 @@ class World:
     """By uid."""
     ended: dict[str, PodServer] = field(default_factory=dict)
     """By uid, those that are no more."""
+    extra: str = ""
+    """More lines for Prometheus."""
     later: timedelta = timedelta()
     """By how much the operator's clock is ahead."""
     net: int = field(default_factory=lambda: secrets.randbelow(200) + 32)
@@ -112,6 +114,12 @@ class World:
             content_type="application/merge-patch+json",
             serialize=False,
         )
+
+    async def change_pod(self, name: str, patch: Body) -> None:
+        await self.change(PODS, name, patch)
+
+    async def change_resource(self, key: Key, patch: Body) -> None:
+        await self.change(KINDS[key.kind], key.name, patch)
 
     async def status(self, key: Key) -> dict[str, Any]:
         live = await self.people.get(KINDS[key.kind], key.namespace, key.name)
@@ -207,7 +215,7 @@ class World:
     async def scrape(self) -> None:
         """Let Prometheus see all pods as they are now."""
         assert self.exporter is not None
-        page = "".join(map(self._metrics, self.pods.values()))
+        page = "".join(map(self._metrics, self.pods.values())) + self.extra
         await asyncio.to_thread(self.exporter.show, self.namespace, page)
 
     def _metrics(self, pod: PodServer) -> str:

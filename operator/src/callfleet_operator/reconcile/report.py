@@ -24,6 +24,8 @@ async def report(
     services: Services, key: Key, live: Body, status: dict[str, Any], decision: Decision
 ) -> None:
     """`live` is the custom resource as this round has read it, `status` what it is found to be."""
+    # Server-side apply drops a list whose last item is taken away: empty is the same as absent.
+    status = {name: value for name, value in status.items() if value != []}
     previous: dict[str, Any] = live.get("status") or {}
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()
