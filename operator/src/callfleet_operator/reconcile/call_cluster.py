@@ -78,7 +78,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
 
     relays, without_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
-    await push(listed.pods, tell, "relays", str(key))
+    await push(listed.pods, tell, "relays", now.memory)
 
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],

@@ -45,6 +45,7 @@ class Round:
         now = self.services.now()
         health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
         self.memory.trouble_since = health.since
+        self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
         used = frozenset(pod.node for pod in listed.pods if pod.node)
         return Observation(
             now=now,
