@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Proposal, StageRecord
 from callfleet_operator.plan.reasons import Reason, Stage
+from callfleet_operator.reconcile.keys import Key, Kind
 
 POOL = Key(Kind.TURN_POOL, "media", "relays")
 

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 
 from callfleet_operator.handlers.http import Health, application, serving
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.metrics import OperatorMetrics
+from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.settings import ListenAddress
 
 POOL = Key(Kind.TURN_POOL, "media", "relays")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.handlers.wakes import Wakes
+from callfleet_operator.reconcile.keys import Key, Kind
 
 CLUSTER = Key(Kind.CALL_CLUSTER, "calls", "a")
 OTHER = Key(Kind.CALL_CLUSTER, "calls", "b")

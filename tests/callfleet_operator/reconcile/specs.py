@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from callfleet_operator.handlers.keys import Key, Kind
+from callfleet_operator.reconcile.keys import Key, Kind
 from tests.callfleet_operator.reconcile.world import MASTER, World
 
 AT_ONCE = {"stabilizationWindowSeconds": 0, "maxPods": 10, "periodSeconds": 1}

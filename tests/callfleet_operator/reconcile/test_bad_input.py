@@ -9,9 +9,9 @@ import pytest
 
 from callfleet_operator.gateway.kube import connect
 from callfleet_operator.gateway.resources import SECRETS
-from callfleet_operator.handlers.keys import Kind
-from callfleet_operator.handlers.queue import RoundError
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.errors import RoundError
+from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.reconcile.specs import (
     SCALING,
     cluster_spec,

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS
-from callfleet_operator.handlers.keys import Key
+from callfleet_operator.reconcile.keys import Key
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
 from tests.callfleet_operator.reconcile.world import World
 from tests.cluster.audit import AuditEvent
@@ -137,8 +137,8 @@ async def test_an_operator_that_dies_anywhere_is_followed_by_one_that_goes_on(
     for pod in here.pods.values():
         pod.used = pod.calls = 0
     await here.scrape()
-    for actions in range(12):
-        await here.kill_after(actions % 4, key)
+    for actions in (*range(8), *range(8)):
+        await here.kill_after(actions, key)
         await here.kubelet()
         await here.scrape()
     await here.settle(key)

@@ -16,7 +16,7 @@ import pytest
 
 from callfleet_operator.gateway.admin_key import SECRET_NAME
 from callfleet_operator.gateway.resources import PODS, SECRETS, TURN_POOLS
-from callfleet_operator.handlers.keys import Kind
+from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.gateway.prometheus_server import Server
 from tests.callfleet_operator.reconcile.specs import make_pool, pool_spec
 from tests.callfleet_operator.reconcile.world import World

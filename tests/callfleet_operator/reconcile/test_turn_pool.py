@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from callfleet_operator.gateway.resources import NODES, SECRETS, TURN_POOLS
-from callfleet_operator.handlers.keys import Kind
+from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool, pool_spec
 from tests.callfleet_operator.reconcile.world import World
 

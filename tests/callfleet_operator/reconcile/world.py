@@ -27,10 +27,10 @@ from callfleet_operator.gateway.resources import (
     TURN_POOLS,
     ResourceType,
 )
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.services import Services

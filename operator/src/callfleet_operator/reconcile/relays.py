@@ -96,7 +96,7 @@ async def push(
             trouble = outcome.message or outcome.code
         elif isinstance(outcome, Unreachable):
             trouble = outcome.detail
-        if memory.is_news(pod.uid, what, trouble):
+        if memory.is_news(pod.uid, what, trouble if pod.ready else ""):
             log.warning(
                 "%s has not taken its %s: %s",
                 pod.name,

@@ -10,8 +10,8 @@ from typing import Any
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
 from callfleet_operator.gateway.errors import ForbiddenError, InvalidError
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.plan.decision import Decision, Steering
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.status.changes import Event, events, worth_writing
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from callfleet_operator.gateway.kube import Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Memory
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.render.fleet import Installation
