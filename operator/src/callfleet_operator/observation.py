@@ -2,6 +2,9 @@
 
 `observe/` fills these from the cluster, Prometheus and the pods' admin ports; `plan/` and
 `status/` read them. Unknown is never zero: a figure that is not known is an interval.
+
+Seam with `observe/`: it makes one `Reading` a pod and source out of what Prometheus and the pod
+itself said, and `plan.classify.judge` turns that into the pod's `PodLoad`.
 """
 
 from __future__ import annotations
@@ -38,15 +41,57 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure known to lie between two bounds, both included."""
+    """A figure known to lie between two bounds, both included.
+
+    Raises ValueError unless 0 <= low <= high and both are finite: `plan.classify.judge` makes
+    an interval out of any reading, however broken.
+    """
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.low <= self.high < float("inf")):
+            raise ValueError(f"no interval of a load: {self.low} to {self.high}")
 
     @classmethod
     def exactly(cls, value: float) -> Interval:
         """A figure that is known."""
         return cls(value, value)
+
+
+class Process(StrEnum):
+    """Whether a process of the pod can be alive, and so can hold a call.
+
+    Everything but `POSSIBLE` is proof that nothing runs at the pod's resource version. A DELETE
+    with that version as a precondition is refused if the pod was bound, started or restarted in
+    the meantime.
+    """
+
+    POSSIBLE = "Possible"
+    """A container runs, or it cannot be told."""
+    NEVER_STARTED = "NeverStarted"
+    """Not bound to a node, or the kubelet reports no container that was ever started."""
+    STOPPED = "Stopped"
+    """The kubelet reports every container as terminated or waiting for its next start."""
+    ENDED = "Ended"
+    """Phase Failed or Succeeded: nothing runs and nothing ever will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one source said about one pod at one time. Figures are as received, not yet judged."""
+
+    source: Source
+    at: datetime
+    """When the figures were taken: the time of the oldest sample used."""
+    uid: str
+    """The pod that the figures speak of; empty when the source does not say."""
+    used: float
+    """Participants and pending joins, or allocations."""
+    stress: float
+    """The highest of the pod's stress ratios."""
+    calls: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +101,7 @@ class PodLoad:
     `used` counts participants and pending joins of an engine, allocations of a relay;
     `capacity` is in the same unit. `stress` is a ratio of what the pod can bear.
     Of a pod without trusted data `used` reaches from 0 to `capacity` and `stress` from 0 to 1.
+    Raises ValueError if `capacity` is not positive.
     """
 
     used: Interval
@@ -64,6 +110,15 @@ class PodLoad:
     freshness: Freshness
     source: Source
     calls: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.capacity < 1:
+            raise ValueError(f"a pod's capacity is at least 1, not {self.capacity}")
+
+    @property
+    def known(self) -> bool:
+        """Fresh and from Prometheus: good enough to start a drain on."""
+        return self.freshness is Freshness.FRESH and self.source is Source.PROMETHEUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +142,12 @@ class FleetPod:
     """Why, in Kubernetes' words; empty when not failed."""
     terminating: bool
     created: datetime
-    ready_since: datetime | None
+    ready_changed: datetime | None
+    """When the condition Ready last changed; None while the pod has none."""
     drain_id: str
     drain_started: datetime | None
     load: PodLoad
+    process: Process = Process.POSSIBLE
 
 
 class MetricsProblem(StrEnum):
@@ -129,6 +186,8 @@ class ConnectionFailures:
     refused_for_capacity: int
     other_causes: dict[str, int] = field(default_factory=dict)
     """Failures that pods cannot cure, by outcome: unauthorized, expired, unsupported, ..."""
+    since: datetime | None = None
+    """Start of the time counted; `plan.relays.failure_window_start` says what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +203,7 @@ class Observation:
     """Of a CallCluster; None when not known."""
     failures: ConnectionFailures | None = None
     """Of a TurnPool; None when not known."""
+    reported_open: int | None = None
+    """`status.replicas.desired` of the custom resource as it stands; None before the first one."""
+    hold_until: datetime | None = None
+    """Annotation `callfleet.dev/hold-until`."""

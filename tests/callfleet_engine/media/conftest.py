@@ -40,4 +40,6 @@ async def peers(call: AiortcCall) -> AsyncIterator[Callable[..., Peer]]:
 
     yield make
     for peer in made:
+        peer.auto_answer = False
+    for peer in made:
         await peer.close()

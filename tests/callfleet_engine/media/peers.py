@@ -82,8 +82,8 @@ class Peer:
         self.remote_tracks: dict[str, MediaStreamTrack] = {}
         self.frames: dict[str, int] = defaultdict(int)
         self.last_frame: dict[str, Any] = {}
+        self.dropped = 0
         self.auto_answer = True
-        self.fail_on_error = True
         self._tasks: set[asyncio.Task[None]] = set()
         self.subscribe_pc.on("track", self._track)
 
@@ -141,6 +141,24 @@ class Peer:
         mid = self.tracks()[participant, kind]
         return self.packets[ssrc_of(self.offers[-1][0], mid)]
 
+    def lose_media(self, every: int) -> None:
+        """Lose one of `every` large packets of the subscribe connection on the way in."""
+        dtls: Any = self.subscribe_pc.getTransceivers()[0].receiver.transport
+        connection = dtls.transport._connection
+        deliver = connection.data_received
+        count = 0
+
+        def data_received(data: bytes, component: int) -> None:
+            nonlocal count
+            if data[0] > 127 and data[1] & 0x7F == 97:
+                count += 1
+                if count % every == 0:
+                    self.dropped += 1
+                    return
+            deliver(data, component)
+
+        connection.data_received = data_received
+
     def _track(self, track: MediaStreamTrack) -> None:
         transceiver = next(
             t for t in self.subscribe_pc.getTransceivers() if t.receiver.track is track
@@ -189,7 +207,7 @@ class Peer:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and self.fail_on_error:
+        if not task.cancelled():
             task.result()
 
     async def close(self) -> None:

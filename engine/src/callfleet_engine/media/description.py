@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ MAX_SDP_BYTES = 60_000
 MAX_LINES = 4_000
 MAX_PUBLISH_SECTIONS = 2
 MAX_CANDIDATES = 32
+
+_MID = re.compile(r"[!-~]{1,32}", re.ASCII)
 
 Address = tuple[str, int]
 
@@ -138,9 +141,11 @@ def _parse(sdp: str, remedy: str) -> SessionDescription:
         raise BadSdpError("The description is not valid SDP.", remedy) from error
     if not description.media:
         raise BadSdpError("The description has no m-line.", remedy)
-    if any(m.rtp.muxId == "" for m in description.media):
-        raise BadSdpError("An m-line has no a=mid.", remedy)
-    mids = sorted(m.rtp.muxId for m in description.media)
+    # An attribute without a value is None, whatever aiortc's types say.
+    found: list[str | None] = [m.rtp.muxId for m in description.media]
+    mids = sorted(mid for mid in found if mid is not None and _MID.fullmatch(mid))
+    if len(mids) < len(found):
+        raise BadSdpError("An m-line has no a=mid of at most 32 characters.", remedy)
     if any(a == b for a, b in pairwise(mids)):
         raise BadSdpError("Two m-lines have the same a=mid.", remedy)
     return description
@@ -153,6 +158,8 @@ def _check_section(media: MediaDescription) -> None:
         raise BadSdpError("An m-line has no DTLS fingerprint.", "Keep a=fingerprint.")
     if not media.rtcp_mux:
         raise BadSdpError("An m-line has no a=rtcp-mux.", "Set rtcpMuxPolicy to require.")
+    if any(not 0 <= s.ssrc <= 0xFFFFFFFF for s in media.ssrc):
+        raise BadSdpError("An a=ssrc does not fit 32 bits.", "Keep the a=ssrc lines.")
     if len(media.ice_candidates) > MAX_CANDIDATES:
         raise BadSdpError(
             f"An m-line has more than {MAX_CANDIDATES} candidates.",

@@ -1,0 +1,293 @@
+"""One participant of a call: signalling, two peer connections, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+from aiortc import RTCSessionDescription
+
+from callfleet_engine.load.allocation import AllocationRefusedError, open_allocation
+from callfleet_engine.load.events import EventLog
+from callfleet_engine.load.media import EncodedLoop, LoopedTrack
+from callfleet_engine.load.peer import CountingPeerConnection
+from callfleet_engine.load.reception import Reception
+from callfleet_engine.load.signalling_client import (
+    Message,
+    SignallingClient,
+    SignallingClosedError,
+    SignallingError,
+)
+
+RETRIED = frozenset(
+    {"full", "draining", "no_relay", "sealed", "store_unavailable", "wrong_pod", "internal"}
+)
+"""Error codes of a join that a client meets by trying again."""
+
+RESUME_SECONDS = 9.0
+"""How long a participant tries to have signalling again after it broke; the engine waits 10 s."""
+
+MEDIA_SECONDS = 20.0
+HEARD_SECONDS = 3.0
+
+
+class TokenSource(Protocol):
+    """Makes join tokens."""
+
+    def __call__(self, room: str, identity: str) -> str | None:
+        """A token, or None where the engine is open to everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What all participants of a run share."""
+
+    http: aiohttp.ClientSession
+    url: str
+    token: TokenSource
+    events: EventLog
+    loops: tuple[EncodedLoop, ...]
+
+
+class _DroppedError(Exception):
+    """The participant is out of the call without having wanted it."""
+
+
+class Participant:
+    """Joins, publishes, subscribes to all others, and leaves when told to."""
+
+    def __init__(self, client: Client, room: str, identity: str) -> None:
+        self.room = room
+        self.identity = identity
+        self.call = ""
+        self.pod = ""
+        self.participant = ""
+        self.dropped: str | None = None
+        """Why it is out against its will."""
+        self._client = client
+        self._leave = asyncio.Event()
+        self._lost: asyncio.Future[str] | None = None
+        self._resume = ""
+        self._ice_servers: list[dict[str, Any]] = []
+        self._policy = "all"
+        self._publishing: CountingPeerConnection | None = None
+        self._subscribing: CountingPeerConnection | None = None
+        self._publishers: dict[str, str] = {}
+        self._broken_since: float | None = None
+
+    def leave(self) -> None:
+        """Leave the call as soon as possible; `run` then returns."""
+        self._leave.set()
+
+    @property
+    def connected(self) -> bool:
+        """Its own media flows to the engine."""
+        return self._publishing is not None and self._publishing.connectionState == "connected"
+
+    def hears(self) -> set[str]:
+        """Participants whose audio and video both came within the last 3 s."""
+        now = time.monotonic()
+        fresh: dict[str, int] = {}
+        for mid, reception in self.receptions().items():
+            if reception.last_at is not None and now - reception.last_at < HEARD_SECONDS:
+                publisher = self._publishers.get(mid, "")
+                fresh[publisher] = fresh.get(publisher, 0) + 1
+        return {publisher for publisher, streams in fresh.items() if streams >= 2}
+
+    def receptions(self) -> dict[str, Reception]:
+        """Streams that come from others, by mid of the subscribing peer connection."""
+        return {} if self._subscribing is None else self._subscribing.receptions()
+
+    async def run(self) -> None:
+        """Be in the call until `leave`, or until the participant is dropped for good."""
+        try:
+            while not self._leave.is_set() and self.dropped is None:
+                await self._attend()
+        finally:
+            for connection in (self._publishing, self._subscribing):
+                if connection is not None:
+                    await connection.close()
+
+    async def _attend(self) -> None:
+        """One WebSocket's life: join or resume, then follow until it ends."""
+        self._lost = asyncio.get_running_loop().create_future()
+        try:
+            async with SignallingClient(self._client.http, self._client.url) as signalling:
+                if not await self._join(signalling):
+                    return
+                await self._follow(signalling)
+        except SignallingClosedError as error:
+            if self._leave.is_set():
+                return
+            if not self.participant:
+                await self._refused("unreachable", str(error), None)
+            else:
+                await self._signalling_broke(str(error))
+        except _DroppedError as error:
+            self._drop(str(error))
+
+    def _drop(self, why: str) -> None:
+        self.dropped = why
+        self._write("disconnected", why=why)
+
+    async def _join(self, signalling: SignallingClient) -> bool:
+        fields: Message = {"room": self.room, "name": self.identity}
+        if (token := self._client.token(self.room, self.identity)) is not None:
+            fields["token"] = token
+        if self._resume:
+            fields["resume"] = self._resume
+        try:
+            joined = await signalling.ask("join", **fields)
+        except SignallingError as error:
+            if error.code not in RETRIED:
+                raise _DroppedError(f"join refused: {error.code}: {error}") from error
+            if self.participant:
+                await self._signalling_broke(f"resume refused: {error.code}")
+            else:
+                await self._refused(error.code, str(error), error.retry_after)
+            return False
+        resumed = self.participant == joined["participant"]
+        if self.participant and not resumed:
+            raise _DroppedError("signalling came back as somebody else: resume did not hold")
+        self.call, self.participant = joined["call"], joined["participant"]
+        self.pod = joined.get("pod", "")
+        self._resume = joined["resume"]
+        self._ice_servers = joined["iceServers"]
+        self._policy = joined.get("iceTransportPolicy", "all")
+        self._write("resumed" if resumed else "joined")
+        if not resumed:
+            await self._publish(signalling)
+        return True
+
+    async def _refused(self, code: str, message: str, retry_after: float | None) -> None:
+        self._write("refused", code=code, message=message)
+        await self._pause((retry_after or 1.0) * random.uniform(0.9, 1.3))  # noqa: S311
+
+    async def _signalling_broke(self, why: str) -> None:
+        self._write("signalling-broke", why=why)
+        self._broken_since = self._broken_since or time.monotonic()
+        if time.monotonic() - self._broken_since > RESUME_SECONDS:
+            self._drop(f"signalling did not come back: {why}")
+            return
+        await self._pause(0.3)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._leave.wait()
+        except TimeoutError:
+            return
+
+    async def _publish(self, signalling: SignallingClient) -> None:
+        started = time.monotonic()
+        connection = self._open_connection()
+        self._publishing = connection
+        for loop in self._client.loops:
+            connection.addTrack(LoopedTrack(loop))
+        await connection.setLocalDescription(await connection.createOffer())
+        if self._policy == "relay" and "a=candidate" not in connection.localDescription.sdp:
+            await self._report_relay_failure(signalling)
+            raise _DroppedError("no relayed address could be had")
+        published = await signalling.ask("publish", offer=connection.localDescription.sdp)
+        answer = RTCSessionDescription(sdp=published["answer"], type="answer")
+        await connection.setRemoteDescription(answer)
+        await self._until_connected(connection)
+        self._write("connected", seconds=round(time.monotonic() - started, 3))
+
+    async def _until_connected(self, connection: CountingPeerConnection) -> None:
+        changed = asyncio.Event()
+        connection.on("connectionstatechange", changed.set)
+        try:
+            async with asyncio.timeout(MEDIA_SECONDS):
+                while connection.connectionState not in {"connected", "failed", "closed"}:
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError as error:
+            raise _DroppedError(f"no media within {MEDIA_SECONDS:.0f} s") from error
+        if connection.connectionState != "connected":
+            raise _DroppedError(f"publishing {connection.connectionState} before media flowed")
+
+    def _open_connection(self) -> CountingPeerConnection:
+        connection = CountingPeerConnection(self._ice_servers, self._policy)
+
+        def watch() -> None:
+            lost = self._lost
+            if (
+                connection.connectionState in {"failed", "closed"}
+                and lost is not None
+                and not lost.done()
+            ):
+                lost.set_result(f"a peer connection {connection.connectionState}")
+
+        connection.on("connectionstatechange", watch)
+        return connection
+
+    async def _report_relay_failure(self, signalling: SignallingClient) -> None:
+        """Tell the engine what a browser would: the URL and the error code of each relay."""
+        errors = []
+        for server in self._ice_servers:
+            try:
+                allocation = await open_allocation(server)
+                await allocation.close()
+            except AllocationRefusedError as refused:
+                url = server["urls"][0] if isinstance(server["urls"], list) else server["urls"]
+                errors.append({"url": url, "errorCode": refused.code, "errorText": str(refused)})
+        self._write("relay-refused", codes=[error["errorCode"] for error in errors])
+        await signalling.send("report", iceErrors=errors, candidatePairs=[])
+
+    async def _follow(self, signalling: SignallingClient) -> None:
+        """Handle what the engine says until the participant leaves or something breaks."""
+        self._broken_since = None
+        reading = asyncio.create_task(self._read(signalling))
+        leaving = asyncio.create_task(self._leave.wait())
+        assert self._lost is not None  # noqa: S101 (set by _attend)
+        try:
+            ends: list[asyncio.Future[Any]] = [reading, leaving, self._lost]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._leave.is_set():
+                await signalling.ask("leave")
+                self._write("left")
+            elif self._lost.done():
+                raise _DroppedError(self._lost.result())
+            else:
+                await reading
+        finally:
+            reading.cancel()
+            leaving.cancel()
+            await asyncio.gather(reading, leaving, return_exceptions=True)
+
+    async def _read(self, signalling: SignallingClient) -> None:
+        async for message in signalling.messages():
+            match message.get("type"):
+                case "offer":
+                    await self._subscribe(signalling, message)
+                case "iceServers":
+                    self._ice_servers = message["iceServers"]
+                case "reconnect":
+                    self._resume = message.get("resume", self._resume)
+                    await self._pause(message.get("afterMs", 0) / 1000)
+                    raise SignallingClosedError("the engine asked to reconnect signalling")
+                case "ended" if not self._leave.is_set():
+                    raise _DroppedError(f"ended by the engine: {message.get('reason')}")
+                case "error":
+                    self._write("error", code=message.get("code"), message=message.get("message"))
+        raise SignallingClosedError("the engine closed the WebSocket")
+
+    async def _subscribe(self, signalling: SignallingClient, offer: Message) -> None:
+        if self._subscribing is None:
+            self._subscribing = self._open_connection()
+        connection = self._subscribing
+        description = RTCSessionDescription(sdp=offer["offer"], type="offer")
+        await connection.setRemoteDescription(description)
+        await connection.setLocalDescription(await connection.createAnswer())
+        self._publishers = {track["mid"]: track["participant"] for track in offer["tracks"]}
+        await signalling.send("subscribe", answer=connection.localDescription.sdp)
+
+    def _write(self, event: str, **fields: Any) -> None:  # noqa: ANN401 (JSON values)
+        self._client.events.write(
+            event, room=self.room, identity=self.identity, call=self.call, pod=self.pod, **fields
+        )

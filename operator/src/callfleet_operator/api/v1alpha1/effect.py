@@ -1,0 +1,90 @@
+"""Which fields of a spec this release accepts without acting on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callfleet_operator.api.v1alpha1.callcluster import (
+    CallClusterScaling,
+    CallClusterSpec,
+    EngineExposureType,
+    ForecastMode,
+)
+from callfleet_operator.api.v1alpha1.common import (
+    AddressSource,
+    DrainSpec,
+    FleetSpec,
+    Rollout,
+)
+from callfleet_operator.api.v1alpha1.turnpool import Protocol, RelayExposureType, TurnPoolSpec
+
+
+def not_yet_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> tuple[str, ...]:
+    """Field and value, such as `drain.onDeadline: Reconnect`, of all that is set away from its
+    default and has no effect yet; for the condition Accepted (NotYetInEffect)."""
+    own = _of_cluster(spec) if isinstance(spec, CallClusterSpec) else _of_pool(spec)
+    return (*own, *_of_both(spec), *_of_address(spec))
+
+
+def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
+    """Why no pod of this spec could be reached yet, or nothing; then no pod is made.
+
+    Ready says it (False): a pod that looks fine and serves nobody would be worse than none.
+    """
+    if isinstance(spec, CallClusterSpec):
+        if spec.exposure.type is not EngineExposureType.TURN_ONLY:
+            return f"exposure.type {spec.exposure.type} is not in effect yet: set TurnOnly"
+        return ""
+    if spec.exposure.type is not RelayExposureType.HOST_PORT:
+        return f"exposure.type {spec.exposure.type} is not in effect yet: set HostPort"
+    if not any(listener.protocol is Protocol.UDP for listener in spec.listeners):
+        return "listeners over TCP and TLS are not in effect yet: add one with protocol UDP"
+    return ""
+
+
+def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
+    for schedule in spec.scaling.schedules:
+        yield f"scaling.schedules[{schedule.name}]"
+    if spec.scaling.forecast.mode is not ForecastMode.DISABLED:
+        yield f"scaling.forecast.mode: {spec.scaling.forecast.mode}"
+    blocking = CallClusterScaling().max_blocking_per_million
+    if spec.scaling.max_blocking_per_million not in (blocking, 0):
+        yield f"scaling.maxBlockingPerMillion: {spec.scaling.max_blocking_per_million}"
+    if spec.exposure.type is not EngineExposureType.TURN_ONLY:
+        yield f"exposure.type: {spec.exposure.type}"
+    if spec.signalling.tls_secret_ref.name:
+        yield f"signalling.tlsSecretRef.name: {spec.signalling.tls_secret_ref.name}"
+    if spec.quality.presets_config_map_ref.name:
+        yield f"quality.presetsConfigMapRef.name: {spec.quality.presets_config_map_ref.name}"
+
+
+def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
+    if spec.exposure.type is not RelayExposureType.HOST_PORT:
+        yield f"exposure.type: {spec.exposure.type}"
+    for listener in spec.listeners:
+        if listener.protocol is not Protocol.UDP:
+            yield f"listeners[{listener.protocol}:{listener.port}]"
+    if spec.region:
+        yield f"region: {spec.region}"
+
+
+def _of_both(spec: FleetSpec) -> Iterator[str]:
+    drain = DrainSpec()
+    if spec.drain.deadline_seconds != drain.deadline_seconds:
+        yield f"drain.deadlineSeconds: {spec.drain.deadline_seconds}"
+    if spec.drain.on_deadline is not drain.on_deadline:
+        yield f"drain.onDeadline: {spec.drain.on_deadline}"
+    rollout = Rollout()
+    if spec.rollout.strategy is not rollout.strategy:
+        yield f"rollout.strategy: {spec.rollout.strategy}"
+    if spec.rollout.max_surge != rollout.max_surge:
+        yield f"rollout.maxSurge: {spec.rollout.max_surge}"
+    if spec.cost.pod_monthly:
+        yield f"cost.podMonthly: {spec.cost.pod_monthly}"
+    if spec.cost.egress_per_gb:
+        yield f"cost.egressPerGB: {spec.cost.egress_per_gb}"
+
+
+def _of_address(spec: CallClusterSpec | TurnPoolSpec) -> Iterator[str]:
+    if spec.exposure.address.source is AddressSource.STUN:
+        yield f"exposure.address.source: {spec.exposure.address.source}"

@@ -1,0 +1,94 @@
+"""Which rounds an event of the cluster calls for. Handlers decide nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from callfleet_operator.reconcile.keys import Key, Kind
+
+Body = Mapping[str, Any]
+_FLEET_LABELS = {
+    "callfleet.dev/cluster": Kind.CALL_CLUSTER,
+    "callfleet.dev/pool": Kind.TURN_POOL,
+}
+
+
+class Nodes(Protocol):
+    """Keeps what nodes say of themselves."""
+
+    def saw(self, body: Body) -> bool:
+        """Take note of a node; returns whether anything that counts has changed."""
+
+    def gone(self, name: str) -> None:
+        """Forget a node."""
+
+
+@dataclass(slots=True)
+class Wakes:
+    """Turns events into keys.
+
+    A CallCluster and the TurnPools it names wake each other: a new engine is a new peer for the
+    relays, and a new relay is handed out by the engines.
+    """
+
+    add: Callable[[Key], None]
+    nodes: Nodes
+    _pools: dict[Key, frozenset[Key]] = field(default_factory=dict)
+    """The pools that each known CallCluster names."""
+    _generations: dict[Key, int] = field(default_factory=dict)
+
+    def resource(self, kind: Kind, body: Body, *, deleted: bool) -> None:
+        """A custom resource was seen, has changed or is gone."""
+        metadata = body["metadata"]
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        self.add(key)
+        generation = metadata.get("generation", 0)
+        if not deleted and self._generations.get(key) == generation:
+            return  # only its status or metadata: that is nobody else's business
+        partners = self._partners(key)
+        if deleted:
+            self._generations.pop(key, None)
+            self._pools.pop(key, None)
+        else:
+            self._generations[key] = generation
+            if kind is Kind.CALL_CLUSTER:
+                self._pools[key] = frozenset(_pools_of(body))
+                partners = {*partners, *self._pools[key]}
+        self._wake(partners)
+
+    def pod(self, body: Body) -> None:
+        """A pod of a fleet was seen, has changed or is gone."""
+        metadata = body["metadata"]
+        labels = metadata.get("labels") or {}
+        for label, kind in _FLEET_LABELS.items():
+            if label in labels:
+                key = Key(kind, metadata["namespace"], labels[label])
+                self.add(key)
+                self._wake(self._partners(key))
+
+    def node(self, body: Body, *, deleted: bool) -> None:
+        """A node was seen, has changed or is gone. Most changes are heartbeats and wake nobody."""
+        if deleted:
+            self.nodes.gone(body["metadata"]["name"])
+        elif not self.nodes.saw(body):
+            return
+        self._wake(self._generations)
+
+    def _partners(self, key: Key) -> set[Key]:
+        if key.kind is Kind.CALL_CLUSTER:
+            return set(self._pools.get(key, ()))
+        return {cluster for cluster, pools in self._pools.items() if key in pools}
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if key in self._generations:  # others are not there, or not served
+                self.add(key)
+
+
+def _pools_of(body: Body) -> Iterable[Key]:
+    namespace = body["metadata"]["namespace"]
+    turn = (body.get("spec") or {}).get("turn") or {}
+    for reference in turn.get("poolRefs") or ():
+        yield Key(Kind.TURN_POOL, reference.get("namespace") or namespace, reference["name"])

@@ -1,0 +1,113 @@
+"""When each key is due: one line of work for all objects, as a pure state machine.
+
+Rules, the same as of client-go's workqueue:
+- A key waits at most once. Adding a waiting key again can only make it due earlier.
+- A key that is being worked on is not handed out a second time; added meanwhile, it is due when
+  the work is done.
+- Keys that are due are handed out in the order in which they became due.
+- After an error a key is due later and later, with jitter; success forgets the errors. A change
+  meanwhile brings it back no sooner, or a failing round that writes something would wake itself.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+BACKOFF_FIRST = 1.0
+BACKOFF_MAX = 60.0
+_MAX_EXPONENT = 16  # beyond it BACKOFF_MAX holds anyway, and a float cannot overflow
+
+
+def backoff(errors: int, jitter: float) -> float:
+    """Seconds to wait after the given number of errors in a row; `jitter` is in [0, 1).
+
+    Doubles from BACKOFF_FIRST to BACKOFF_MAX; half of it is random, so that objects that failed
+    together do not come back together.
+    """
+    longest = min(BACKOFF_MAX, BACKOFF_FIRST * 2.0 ** min(max(errors, 1) - 1, _MAX_EXPONENT))
+    return longest * (0.5 + 0.5 * jitter)
+
+
+@dataclass(slots=True)
+class Schedule(Generic[K]):
+    """Which keys wait, until when, and which are being worked on. Times are in seconds."""
+
+    jitter: Callable[[], float]
+    """Random numbers in [0, 1)."""
+    _due: dict[K, float] = field(default_factory=dict)
+    _heap: list[tuple[float, int, K]] = field(default_factory=list)
+    _working: dict[K, float] = field(default_factory=dict)
+    _errors: dict[K, int] = field(default_factory=dict)
+    _not_before: dict[K, float] = field(default_factory=dict)
+    _count: int = 0
+
+    def add(self, key: K, at: float) -> None:
+        """Make the key due at the given time, or earlier if it already was."""
+        at = max(at, self._not_before.get(key, at))
+        if self._due.get(key, float("inf")) <= at:
+            return
+        self._due[key] = at
+        if key not in self._working:
+            self._push(key, at)
+
+    def take(self, now: float) -> K | None:
+        """The next key that is due, from now on being worked on; None when there is none."""
+        while self._heap and self._heap[0][0] <= now:
+            at, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == at and key not in self._working:
+                del self._due[key]
+                self._working[key] = now
+                return key
+        return None
+
+    def done(self, key: K, again: float | None) -> None:
+        """The work on the key has succeeded; it is due again at `again`, or sooner if added."""
+        self._errors.pop(key, None)
+        self._not_before.pop(key, None)
+        self._finish(key, again)
+
+    def failed(self, key: K, now: float, at_least: float = 0.0) -> float:
+        """The work on the key has failed; returns the seconds until it is tried again.
+
+        `at_least` is what the server asked for (Retry-After).
+        """
+        errors = self._errors[key] = self._errors.get(key, 0) + 1
+        delay = max(at_least, backoff(errors, self.jitter()))
+        self._due.pop(key, None)
+        self._not_before[key] = now + delay
+        self._finish(key, now + delay)
+        return delay
+
+    def next_due(self) -> float | None:
+        """When the next key becomes due; None when nothing waits."""
+        while self._heap:
+            at, _, key = self._heap[0]
+            if self._due.get(key) == at and key not in self._working:
+                return at
+            heapq.heappop(self._heap)
+        return None
+
+    def longest_wait(self, now: float) -> float:
+        """Seconds for which a key has been due or worked on without a result; 0 if none is."""
+        since = min((*self._due.values(), *self._working.values()), default=now)
+        return max(0.0, now - since)
+
+    def __len__(self) -> int:
+        """Keys that wait or are being worked on."""
+        return len(self._due.keys() | self._working)
+
+    def _finish(self, key: K, again: float | None) -> None:
+        self._working.pop(key, None)
+        if again is not None and self._due.get(key, float("inf")) > again:
+            self._due[key] = again
+        if key in self._due:
+            self._push(key, self._due[key])
+
+    def _push(self, key: K, at: float) -> None:
+        self._count += 1  # keeps the order of keys that are due at the same time
+        heapq.heappush(self._heap, (at, self._count, key))

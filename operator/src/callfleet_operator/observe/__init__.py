@@ -1,0 +1,1 @@
+"""From what the gateways brought to an Observation. Pure: no clock, no network, no logging."""

@@ -1,0 +1,140 @@
+"""Pods of a fleet as the API server shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from callfleet_operator.observation import Admission, FleetPod, PodLoad, Process
+from callfleet_operator.render.fleet import ADMISSION_LABEL, REVISION_LABEL, SEALED_LABEL
+
+DRAIN_ID: Final = "callfleet.dev/drain-id"
+DRAIN_STARTED: Final = "callfleet.dev/drain-started"
+_FAILURE_LIMIT: Final = 512
+
+_WAITING_FOR_HELP: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+
+Body = Mapping[str, Any]
+
+
+def ordinal_of(name: str, prefix: str) -> int | None:
+    """The ordinal in a pod's name, or None for a pod that is none of the fleet `prefix`.
+
+    The name and not the label: labels can be edited, names cannot.
+    """
+    match = re.fullmatch(rf"{re.escape(prefix)}-(0|[1-9][0-9]{{0,8}})", name)
+    return int(match[1]) if match else None
+
+
+def fleet_pod(body: Body, *, ordinal: int, owned: bool, zone: str, load: PodLoad) -> FleetPod:
+    """One pod. `owned` is whether the present custom resource controls it.
+
+    A pod left over from an earlier resource of the same name holds its name until it is gone:
+    it counts as terminating, and so is never touched.
+    """
+    metadata, status = body["metadata"], body.get("status", {})
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    ready = _condition(status, "Ready")
+    failure = _failure(status)
+    return FleetPod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        ordinal=ordinal,
+        revision=labels.get(REVISION_LABEL, ""),
+        node=body.get("spec", {}).get("nodeName", ""),
+        zone=zone,
+        address=status.get("podIP", ""),
+        admission=_admission(labels),
+        ready=ready.get("status") == "True",
+        failed=bool(failure),
+        failure=failure[:_FAILURE_LIMIT],
+        terminating=not owned or "deletionTimestamp" in metadata,
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        ready_changed=_time(ready.get("lastTransitionTime")),
+        drain_id=annotations.get(DRAIN_ID, ""),
+        drain_started=_time(annotations.get(DRAIN_STARTED)),
+        load=load,
+        process=_process(body),
+    )
+
+
+def _admission(labels: Mapping[str, str]) -> Admission:
+    if SEALED_LABEL in labels:
+        return Admission.SEALED
+    value = labels.get(ADMISSION_LABEL, Admission.OPEN)
+    # What a person has put there by hand starts no drain.
+    return Admission(value) if value in list(Admission) else Admission.OPEN
+
+
+def _process(body: Body) -> Process:
+    status = body.get("status", {})
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return Process.ENDED
+    if not body.get("spec", {}).get("nodeName"):
+        return Process.NEVER_STARTED
+    containers: Sequence[Body] = status.get("containerStatuses") or []
+    if not containers or any("running" in _state(container) for container in containers):
+        return Process.POSSIBLE
+    if any(not _state(container) for container in containers):
+        return Process.POSSIBLE
+    if all(
+        "waiting" in _state(container)
+        and not container.get("restartCount")
+        and not container.get("lastState")
+        for container in containers
+    ):
+        return Process.NEVER_STARTED
+    return Process.STOPPED
+
+
+def _failure(status: Body) -> str:
+    """Why the pod cannot serve without help, in Kubernetes' words; empty if it can."""
+    if status.get("phase") == "Failed":
+        return _words(status.get("reason") or "Failed", status.get("message", ""))
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return _words("Unschedulable", scheduled.get("message", ""))
+    for container in status.get("containerStatuses") or []:
+        waiting = _state(container).get("waiting") or {}
+        if waiting.get("reason") in _WAITING_FOR_HELP:
+            return _words(waiting["reason"], waiting.get("message", ""))
+    return ""
+
+
+def _words(reason: str, message: str) -> str:
+    return f"{reason}: {message}" if message else reason
+
+
+def _state(container: Body) -> Body:
+    state: Body = container.get("state") or {}
+    return state
+
+
+def _condition(status: Body, kind: str) -> Body:
+    conditions: Sequence[Body] = status.get("conditions") or []
+    return next((one for one in conditions if one.get("type") == kind), {})
+
+
+def _time(text: str | None) -> datetime | None:
+    """A time, or None for none and for one that somebody has mangled by hand."""
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None

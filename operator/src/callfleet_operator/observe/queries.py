@@ -1,0 +1,125 @@
+"""The questions to Prometheus, one a metric for all objects together.
+
+Contract: docs/reference/contracts.md, "Metrics". Ages are taken by Prometheus' own clock: the
+same one that stamped the samples, however the operator's clock differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+DEMAND_WINDOW = timedelta(minutes=5)
+"""Over which the rate of new calls is taken, unless the operator is told otherwise."""
+CALLS_WINDOW = "1h"
+"""Calls last minutes to hours: their means need a longer look than their arrivals."""
+
+OTHER_CAUSES = ("unauthorized", "expired", "quota", "unsupported", "mismatch", "bad_request")
+"""Outcomes of Allocate that more relays cannot cure. `challenged` and `stale_nonce` are part of
+every normal exchange, `draining` is the operator's own doing."""
+
+
+class Metric(StrEnum):
+    """What is asked for."""
+
+    PARTICIPANTS = "participants"
+    PENDING_JOINS = "pending_joins"
+    CALLS = "calls"
+    ALLOCATIONS = "allocations"
+    STRESS = "stress"
+    AGE = "age"
+    ARRIVALS = "arrivals"
+    DURATION = "duration"
+    CALL_SIZE = "call_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The namespaces that are asked about; empty: all."""
+
+    namespaces: tuple[str, ...] = ()
+
+    def matcher(self) -> str:
+        """Label matcher that pins the namespace in every query."""
+        if not self.namespaces:
+            return 'namespace!=""'
+        # Names of namespaces hold nothing that a regular expression reads otherwise.
+        return f'namespace=~"{"|".join(self.namespaces)}"'
+
+
+def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
+    """What is asked of all CallClusters."""
+    window = f"{demand_window.total_seconds():.0f}s"
+    fleet = "callfleet_cluster"
+    where = f'{{{scope.matcher()},{fleet}!=""}}'
+    prefix = "callfleet_engine"
+    return {
+        Metric.PARTICIPANTS: _by_pod(f"{prefix}_participants{where}", fleet),
+        Metric.PENDING_JOINS: _by_pod(f"{prefix}_pending_joins{where}", fleet),
+        Metric.CALLS: _by_pod(f"{prefix}_calls{where}", fleet),
+        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
+        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})", fleet),
+        Metric.ARRIVALS: _by_fleet(f"rate({prefix}_calls_started_total{where}[{window}])", fleet),
+        Metric.DURATION: _mean(f"{prefix}_call_duration_seconds", where, fleet),
+        Metric.CALL_SIZE: _mean(f"{prefix}_call_participants", where, fleet),
+    }
+
+
+def relay_queries(scope: Scope) -> dict[Metric, str]:
+    """What is asked of all TurnPools."""
+    fleet = "callfleet_pool"
+    where = f'{{{scope.matcher()},{fleet}!=""}}'
+    prefix = "callfleet_relay"
+    return {
+        Metric.ALLOCATIONS: _by_pod(f"{prefix}_allocations{where}", fleet),
+        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
+        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_allocations{where})", fleet),
+    }
+
+
+def users_query(namespace: str, pool: str, seconds: int) -> str:
+    """Users of one pool by result over its own window."""
+    where = _pool(namespace, pool)
+    return f"sum by (result) (increase(callfleet_relay_users_total{{{where}}}[{seconds}s]))"
+
+
+def outcomes_query(namespace: str, pool: str, seconds: int) -> str:
+    """Failed Allocate requests of one pool that more relays cannot cure, by outcome."""
+    where = f'{_pool(namespace, pool)},outcome=~"{"|".join(OTHER_CAUSES)}"'
+    return (
+        f"sum by (outcome) (increase(callfleet_relay_allocate_requests_total{{{where}}}"
+        f"[{seconds}s]))"
+    )
+
+
+def _by_pod(expression: str, fleet: str) -> str:
+    # max: two Prometheus jobs or replicas may scrape one pod, which then is seen twice.
+    return f"max by (namespace, pod, pod_uid, {fleet}) ({expression})"
+
+
+def _by_fleet(expression: str, fleet: str) -> str:
+    return f"sum by (namespace, {fleet}) ({expression})"
+
+
+def _mean(histogram: str, where: str, fleet: str) -> str:
+    total, count = (
+        _by_fleet(f"rate({histogram}_{part}{where}[{CALLS_WINDOW}])", fleet)
+        for part in ("sum", "count")
+    )
+    return f"{total} / {count}"
+
+
+def _pool(namespace: str, pool: str) -> str:
+    return f'namespace="{_quoted(namespace)}",callfleet_pool="{_quoted(pool)}"'
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r'(["\\])', r"\\\1", text)
+
+
+def scope_of(namespaces: Iterable[str]) -> Scope:
+    """The scope of the operator's own setting."""
+    return Scope(tuple(sorted(set(namespaces))))

@@ -1,0 +1,143 @@
+"""Readings of pods out of rows of Prometheus and answers of the pods themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from callfleet_operator.observation import CallDemand, ConnectionFailures, Reading, Source
+from callfleet_operator.observe.queries import Metric
+
+
+class Row(Protocol):
+    """One row of an instant vector."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels of the series."""
+
+    @property
+    def value(self) -> float:
+        """A finite number."""
+
+
+PodName = tuple[str, str]
+"""Namespace and name."""
+FleetName = tuple[str, str]
+"""Namespace and name of a custom resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What Prometheus said about all fleets of one kind at one time."""
+
+    readings: Mapping[PodName, tuple[Reading, ...]] = field(default_factory=dict)
+    """One a pod uid: the series of a deleted pod linger beside those of its successor."""
+    demand: Mapping[FleetName, CallDemand] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+Rows = Mapping[Metric, Iterable[Row]]
+
+
+def engine_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+    """All CallClusters. A pod is used by its participants and by those about to join."""
+    return Snapshot(
+        _readings(rows, now, (Metric.PARTICIPANTS, Metric.PENDING_JOINS)),
+        _demand(rows),
+        warnings,
+    )
+
+
+def relay_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+    """All TurnPools."""
+    return Snapshot(_readings(rows, now, (Metric.ALLOCATIONS,)), {}, warnings)
+
+
+def _readings(
+    rows: Rows, now: datetime, used: tuple[Metric, ...]
+) -> Mapping[PodName, tuple[Reading, ...]]:
+    """A pod without an age has no reading; one without some other figure a contradictory one."""
+    tables = {
+        metric: {_series(row): row.value for row in rows.get(metric, ())}
+        for metric in (*used, Metric.STRESS, Metric.CALLS, Metric.AGE)
+    }
+    made: dict[PodName, tuple[Reading, ...]] = {}
+    for series, age in tables[Metric.AGE].items():
+        namespace, pod, uid = series
+        calls = tables[Metric.CALLS].get(series)
+        reading = Reading(
+            source=Source.PROMETHEUS,
+            at=now - timedelta(seconds=max(0.0, age)),
+            uid=uid,
+            used=math.fsum(tables[metric].get(series, math.nan) for metric in used),
+            stress=tables[Metric.STRESS].get(series, math.nan),
+            calls=calls,
+        )
+        made[namespace, pod] = (*made.get((namespace, pod), ()), reading)
+    return made
+
+
+def _series(row: Row) -> tuple[str, str, str]:
+    labels = row.labels
+    return labels.get("namespace", ""), labels.get("pod", ""), labels.get("pod_uid", "")
+
+
+def _demand(rows: Rows) -> Mapping[FleetName, CallDemand]:
+    tables = [
+        {
+            (row.labels.get("namespace", ""), row.labels.get("callfleet_cluster", "")): row.value
+            for row in rows.get(metric, ())
+        }
+        for metric in (Metric.ARRIVALS, Metric.DURATION, Metric.CALL_SIZE)
+    ]
+    arrivals, durations, sizes = tables
+    # Of a cluster where no call has ended yet the means are unknown, and so is its demand.
+    return {
+        name: CallDemand(arrivals[name], durations[name], sizes[name])
+        for name in arrivals.keys() & durations.keys() & sizes.keys()
+    }
+
+
+def connection_failures(
+    users: Iterable[Row], outcomes: Iterable[Row], since: datetime
+) -> ConnectionFailures:
+    """Users of a pool since a time. increase() gives fractions: whole users are counted."""
+    results = {row.labels.get("result", ""): max(0, round(row.value)) for row in users}
+    causes = {row.labels.get("outcome", ""): max(0, round(row.value)) for row in outcomes}
+    return ConnectionFailures(
+        tried=sum(results.values()),
+        refused_for_capacity=results.get("capacity", 0),
+        other_causes={cause: count for cause, count in sorted(causes.items()) if count},
+        since=since,
+    )
+
+
+def status_reading(answer: Mapping[str, object], now: datetime) -> Reading:
+    """What a pod says of itself (`GET /admin/v1/status`). What it leaves out is no number."""
+    if answer.get("component") == "relay":
+        used = _number(answer, "allocations")
+        calls = None
+    else:
+        used = _number(answer, "participants") + _number(answer, "pendingJoins")
+        calls = _number(answer, "calls")
+    stress = answer.get("stress")
+    resources = stress if isinstance(stress, dict) else {}
+    return Reading(
+        source=Source.POD_STATUS,
+        at=now,
+        uid=str(answer.get("podUid", "")),
+        used=used,
+        stress=max((_number(resources, name) for name in resources), default=math.nan),
+        calls=calls,
+    )
+
+
+def _number(values: Mapping[str, object], name: str) -> float:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value)

@@ -1,0 +1,122 @@
+"""Second stage: how many open pods the load asks for, before any caution."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from fractions import Fraction
+from statistics import median_low
+from typing import Final
+
+from callfleet_operator.observation import CallDemand, FleetPod
+from callfleet_operator.plan.classify import FleetLoad, carried
+from callfleet_operator.plan.decision import Proposal, StageRecord
+from callfleet_operator.plan.fleet import START_BUDGET, Fleet
+from callfleet_operator.plan.reasons import Reason, Stage
+
+DETECTION: Final = timedelta(seconds=30)
+"""From the arrival of a call to a decision that knows of it: one scrape and one tick, 15 s each."""
+UNMEASURED_START: Final = timedelta(seconds=60)
+"""Creation to Ready of a pod, as long as none has been seen to do it."""
+SMALLEST_CALL: Final = 2
+"""People of a call, as long as no mean is known."""
+_MOST_CALLS: Final = 1e9
+
+
+def utilisation(load: FleetLoad, target_percent: int, present: int) -> tuple[Proposal, StageRecord]:
+    """Open pods that carry the load of all pods at the target.
+
+    People on draining pods call again, so their load counts.
+    """
+    needed = Proposal(
+        low=math.ceil(load.low * 100 / target_percent),
+        high=math.ceil(load.high * 100 / target_percent),
+    )
+    message = (
+        f"The load fills {_span(load.low, load.high)} pods; "
+        f"at {target_percent} % that takes {needed} open pods."
+    )
+    before = Proposal.exactly(present)
+    return needed, StageRecord(Stage.UTILIZATION, before, needed, Reason.UTILIZATION, message)
+
+
+def room_for_arrivals(
+    before: Proposal,
+    fleet: Fleet,
+    demand: CallDemand | None,
+    *,
+    capacity: int,
+    new_call_limit_percent: int,
+) -> tuple[Proposal, StageRecord]:
+    """Open pods with free room for the calls that begin before another pod can be ready.
+
+    The reserve is the mean of the arrivals during the reaction time and three standard deviations
+    (Poisson), in whole calls: a call cannot span pods. It is one call at least, known demand or
+    not: a fleet that utilisation alone calls well used, and that has no room for another call,
+    would refuse everybody for good. Every call under way is taken to hold room below the new-call
+    limit, wherever it is, so the answer does not depend on how calls are spread and draining a pod
+    cannot lower it.
+    """
+    known = demand if demand is not None and _usable(demand) else None
+    people = Fraction(max(1.0, known.mean_participants) if known else SMALLEST_CALL)
+    reaction = DETECTION + start_time(fleet)
+    reserve = max(1, _arrivals_at_most(known, reaction))
+    calls_per_pod = max(1, Fraction(capacity * new_call_limit_percent, 100) // people)
+    needed = Proposal(
+        low=_pods_for(fleet, people, reserve, calls_per_pod, high=False),
+        high=_pods_for(fleet, people, reserve, calls_per_pod, high=True),
+    )
+    after = Proposal(max(before.low, needed.low), max(before.high, needed.high))
+    if known is None:
+        reason = Reason.DEMAND_UNKNOWN
+        cause = "The rate of new calls is not known: room is kept for one more"
+    else:
+        reason = Reason.ROOM_FOR_ARRIVALS
+        cause = (
+            f"{known.arrivals_per_second * 60:.2g} new calls a minute and a reaction time of "
+            f"{reaction.total_seconds():.0f} s reserve room for {reserve} calls"
+        )
+    message = f"{cause}, {calls_per_pod} a pod: that takes {needed} open pods."
+    return after, StageRecord(Stage.FREE_ROOM, before, after, reason, message)
+
+
+def _arrivals_at_most(demand: CallDemand | None, reaction: timedelta) -> int:
+    if demand is None:
+        return 0
+    mean = min(demand.arrivals_per_second * reaction.total_seconds(), _MOST_CALLS)
+    return math.ceil(mean + 3 * math.sqrt(mean))
+
+
+def _pods_for(
+    fleet: Fleet, people: Fraction, reserve: int, calls_per_pod: int, *, high: bool
+) -> int:
+    under_way = 0
+    for pod in fleet.open + fleet.leaving:
+        used = carried(pod)
+        under_way += math.ceil(Fraction(used.high if high else used.low) / people)
+    return -(-(under_way + reserve) // calls_per_pod)
+
+
+def start_time(fleet: Fleet) -> timedelta:
+    """Creation to Ready as measured on the pods that are ready.
+
+    A pod that took longer than the start budget has turned NotReady in between and says nothing.
+    """
+    measured = [time for pod in fleet.ready if (time := _start(pod)) is not None]
+    return median_low(measured) if measured else UNMEASURED_START
+
+
+def _start(pod: FleetPod) -> timedelta | None:
+    if pod.ready_changed is None:
+        return None
+    taken = pod.ready_changed - pod.created
+    return taken if timedelta(0) <= taken <= START_BUDGET else None
+
+
+def _usable(demand: CallDemand) -> bool:
+    figures = (demand.arrivals_per_second, demand.mean_participants)
+    return all(math.isfinite(figure) and figure >= 0 for figure in figures)
+
+
+def _span(low: Fraction, high: Fraction) -> str:
+    return f"{float(low):.2f}" if low == high else f"{float(low):.2f} to {float(high):.2f}"

@@ -1,0 +1,161 @@
+"""One round of a CallCluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
+from callfleet_operator.api.v1alpha1.callcluster import EngineExposureType, MetricsFallback
+from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.resources import SECRETS
+from callfleet_operator.plan import engines
+from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.objects import ensure, ensure_revision
+from callfleet_operator.reconcile.pods import Limits, list_pods
+from callfleet_operator.reconcile.pools import Pools, pools_for
+from callfleet_operator.reconcile.relays import handed_out, push, relay_list
+from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.round import Round, hold_until
+from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.turn_pool import relay_limits
+from callfleet_operator.render.engine_pod import engine_template
+from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.render.objects import engine_objects
+from callfleet_operator.render.turn_secret import PoolName
+from callfleet_operator.status.case import Case
+from callfleet_operator.status.facts import Facts
+from callfleet_operator.status.summary import cluster_status
+
+
+async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
+    """Bring the engines of a CallCluster nearer to its spec, and say how it stands."""
+    cluster = CallCluster.model_validate(live)
+    spec, metadata = cluster.spec, cluster.metadata
+    fleet = Fleet.of(cluster, services.installation)
+    now = Round.of(services, key, fleet, spec)
+
+    absent = await missing_secrets(services, cluster)
+    pools = await pools_for(services, cluster)
+    unreadable: tuple[str, ...] = ()
+    if now.may_write:
+        objects, unreadable = await _objects(services, cluster, fleet, pools)
+        await ensure(services, fleet, objects, now.troubles)
+    revision = await ensure_revision(
+        services,
+        fleet,
+        engine_template(fleet, spec),
+        metadata.generation,
+        now.troubles,
+        write=now.may_write,
+    )
+
+    reported = await services.metrics_source.engines()
+    limits = Limits(
+        capacity=spec.capacity.participants_per_pod,
+        stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
+        ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
+    )
+    listed = await list_pods(services, fleet, reported.snapshot, limits)
+    observation = replace(
+        now.observation(listed, reported, metadata),
+        demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
+    )
+    decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
+    exposure = exposure_without_effect(spec)
+    await now.act(
+        decision,
+        observation,
+        revision,
+        max_total=spec.max_total_replicas,
+        withhold_pods=bool(exposure),
+    )
+
+    relays, without_relays = await _relays(services, cluster, pools)
+    tell = partial(services.admin.put_relays, relays=relays)
+    await push(listed.pods, tell, "relays", now.memory)
+
+    facts = Facts(
+        invalid_hold_until=hold_until(metadata)[1],
+        missing_secrets=(*absent, *unreadable),
+        missing_pools=pools.missing,
+        refused_pools=pools.refused,
+        not_yet_in_effect=not_yet_in_effect(spec),
+        name_conflicts=tuple(now.troubles.name_conflicts),
+        unsupported_exposure=exposure,
+        apply_errors=tuple(now.troubles.apply_errors),
+        unaddressed_pods=without_relays,
+        update_revision=revision.hash,
+    )
+    status = cluster_status(
+        Case.of(spec, observation, decision, facts), cluster.status, metadata.generation
+    )
+    await report(services, key, live, status, decision)
+
+
+async def _objects(
+    services: Services, cluster: CallCluster, fleet: Fleet, pools: Pools
+) -> tuple[Sequence[Body], tuple[str, ...]]:
+    """Everything but the pods, and what is wrong with the pools' Secrets."""
+    masters: dict[PoolName, Sequence[bytes]] = {}
+    unreadable: dict[PoolName, str] = {}
+    for pool in pools.admitted:
+        name = PoolName(pool.metadata.namespace, pool.metadata.name)
+        found = await pool_masters(services, pool)
+        if found.trouble:
+            unreadable[name] = f"{found.trouble} (TurnPool {name.namespace}/{name.name})"
+        else:
+            masters[name] = found.secrets
+    bodies = engine_objects(
+        cluster, services.installation, admin_keys=services.admin_keys, masters=masters
+    )
+    if unreadable:
+        kept = await _kept_keys(services, fleet, unreadable)
+        for body in bodies:
+            if body["kind"] == "Secret":
+                body["data"] |= kept
+    return bodies, tuple(unreadable.values())
+
+
+async def _kept_keys(
+    services: Services, fleet: Fleet, pools: dict[PoolName, str]
+) -> dict[str, str]:
+    """Keys that engines have of pools whose Secret cannot be read just now: they stay valid, and
+    taking them away would cut clients off."""
+    live = await services.kube.get(SECRETS, fleet.namespace, fleet.turn_secret_name)
+    present: dict[str, str] = (live or {}).get("data") or {}
+    names = {f"{pool.namespace}.{pool.name}" for pool in pools}
+    return {key: value for key, value in present.items() if key in names}
+
+
+async def _relays(
+    services: Services, cluster: CallCluster, pools: Pools
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """The relays that engines hand out, and why clients would get none."""
+    relays: list[dict[str, Any]] = []
+    for pool in pools.admitted:
+        relays += await _relays_of(services, pool)
+    if relays or cluster.spec.exposure.type is not EngineExposureType.TURN_ONLY:
+        return relays, ()
+    if not cluster.spec.turn.pool_refs:
+        return relays, ("any relay, as turn.poolRefs names no TurnPool",)
+    names = ", ".join(f"{pool.metadata.namespace}/{pool.metadata.name}" for pool in pools.admitted)
+    return relays, (
+        f"any relay, as none is open, ready and has an address in TurnPool {names}"
+        if names
+        else "any relay, as no TurnPool in turn.poolRefs can be used",
+    )
+
+
+async def _relays_of(services: Services, pool: TurnPool) -> list[dict[str, Any]]:
+    reported = await services.metrics_source.relays()
+    fleet = Fleet.of(pool, services.installation)
+    # The pool's own round asks silent relays; here a rough figure of their room is enough.
+    limits = replace(relay_limits(pool.spec), ask_pods=False)
+    listed = await list_pods(services, fleet, reported.snapshot, limits)
+    return relay_list(pool, handed_out(pool, listed))

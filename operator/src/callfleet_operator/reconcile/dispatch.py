@@ -1,0 +1,39 @@
+"""From a key to the round of its kind, and from what goes wrong to what the queue understands."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from callfleet_operator.gateway.errors import KubeError
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
+from callfleet_operator.reconcile.call_cluster import reconcile_cluster
+from callfleet_operator.reconcile.errors import RoundError
+from callfleet_operator.reconcile.keys import Key, Kind
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.turn_pool import reconcile_pool
+
+_RESOURCES = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
+_ROUNDS = {Kind.CALL_CLUSTER: reconcile_cluster, Kind.TURN_POOL: reconcile_pool}
+
+
+async def reconcile(services: Services, key: Key) -> float | None:
+    """One round; returns the seconds until the next, None when the object is gone.
+
+    Raises RoundError for trouble outside of the operator.
+    """
+    try:
+        live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
+        if live is None:
+            services.forget(key)
+            return None
+        if "deletionTimestamp" not in live["metadata"]:
+            await _ROUNDS[key.kind](services, key, live)
+    except KubeError as refusal:
+        raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal
+    except ValidationError as unreadable:
+        raise RoundError(
+            "unreadable-object",
+            f"{key} does not have the shape that this release knows; are the CRDs those of this "
+            f"release? ({unreadable.error_count()} problems: {unreadable.errors()[0]['msg']})",
+        ) from unreadable
+    return services.tick

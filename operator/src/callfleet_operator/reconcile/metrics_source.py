@@ -1,0 +1,139 @@
+"""What Prometheus says, asked once for all fleets of a kind and shared between their rounds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from callfleet_operator.gateway.prometheus import Answer, Prometheus, PrometheusError
+from callfleet_operator.observation import ConnectionFailures, MetricsHealth, MetricsProblem
+from callfleet_operator.observe.queries import (
+    DEMAND_WINDOW,
+    Metric,
+    Scope,
+    engine_queries,
+    outcomes_query,
+    relay_queries,
+    users_query,
+)
+from callfleet_operator.observe.readings import (
+    Rows,
+    Snapshot,
+    connection_failures,
+    engine_snapshot,
+    relay_snapshot,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A snapshot, empty when Prometheus could not be asked, and how far it can be relied on."""
+
+    snapshot: Snapshot
+    health: MetricsHealth
+
+
+class MetricsSource:
+    """Asks Prometheus at most once in `max_age`, whoever wants to know."""
+
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        scope: Scope,
+        *,
+        max_age: timedelta,
+        now: Callable[[], datetime],
+        demand_window: timedelta = DEMAND_WINDOW,
+    ) -> None:
+        """`demand_window`: over which the rate of new calls is taken."""
+        self._prometheus = prometheus
+        self._now = now
+        queries = engine_queries(scope, demand_window)
+        self._engines = _Shared(prometheus, queries, engine_snapshot, max_age, now)
+        self._relays = _Shared(prometheus, relay_queries(scope), relay_snapshot, max_age, now)
+
+    async def engines(self) -> Reported:
+        """All CallClusters."""
+        return await self._engines.get()
+
+    async def relays(self) -> Reported:
+        """All TurnPools."""
+        return await self._relays.get()
+
+    async def failures(
+        self, namespace: str, pool: str, since: datetime
+    ) -> ConnectionFailures | None:
+        """Users of one pool since a time; None when Prometheus cannot tell."""
+        seconds = int((self._now() - since).total_seconds())
+        if seconds < 1:
+            return connection_failures((), (), since)
+        try:
+            users = await self._prometheus.query(users_query(namespace, pool, seconds))
+            outcomes = await self._prometheus.query(outcomes_query(namespace, pool, seconds))
+        except PrometheusError as problem:
+            log.warning(
+                "how many users failed is not known: %s",
+                problem.detail,
+                extra={"event": "failures-unknown", "object": f"TurnPool {namespace}/{pool}"},
+            )
+            return None
+        return connection_failures(users.samples, outcomes.samples, since)
+
+
+class _Shared:
+    """One kind's snapshot: asked for by one round, used by all that come within `max_age`."""
+
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        queries: Mapping[Metric, str],
+        make: Callable[[Rows, datetime, tuple[str, ...]], Snapshot],
+        max_age: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._prometheus = prometheus
+        self._queries = queries
+        self._make = make
+        self._max_age = max_age
+        self._now = now
+        self._lock = asyncio.Lock()
+        self._last: tuple[datetime, Reported] | None = None
+
+    async def get(self) -> Reported:
+        async with self._lock:
+            if self._last is not None and self._now() - self._last[0] < self._max_age:
+                return self._last[1]
+            reported = await self._ask()
+            self._last = self._now(), reported
+            return reported
+
+    async def _ask(self) -> Reported:
+        answers: dict[Metric, Answer] = {}
+        try:
+            for metric, text in self._queries.items():
+                answers[metric] = await self._prometheus.query(text)
+        except PrometheusError as problem:
+            # The rest is not asked for: one hanging server must not hold a round up eight times.
+            return Reported(Snapshot(), self._trouble(problem.problem, problem.detail))
+        warnings = tuple(dict.fromkeys(text for one in answers.values() for text in one.warnings))
+        rows = {metric: answer.samples for metric, answer in answers.items()}
+        snapshot = self._make(rows, self._now(), warnings)
+        if warnings:
+            return Reported(snapshot, self._trouble(MetricsProblem.PARTIAL, "; ".join(warnings)))
+        return Reported(snapshot, MetricsHealth())
+
+    def _trouble(self, problem: MetricsProblem, detail: str) -> MetricsHealth:
+        before = self._last[1].health if self._last else MetricsHealth()
+        since = before.since or self._now()
+        if before.problem is not problem:
+            log.warning(
+                "Prometheus cannot be relied on: %s",
+                detail,
+                extra={"event": "metrics-problem", "cause": str(problem)},
+            )
+        return MetricsHealth(problem, detail, since)

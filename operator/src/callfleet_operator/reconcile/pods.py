@@ -1,0 +1,106 @@
+"""The pods of a fleet with their load: listed, judged by Prometheus and, failing that, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.pod_admin import Ok, Pod
+from callfleet_operator.gateway.resources import PODS
+from callfleet_operator.observation import FleetPod, PodLoad, Reading
+from callfleet_operator.observe.nodes import Node
+from callfleet_operator.observe.pods import fleet_pod, ordinal_of
+from callfleet_operator.observe.readings import Snapshot, status_reading
+from callfleet_operator.plan.classify import judge
+from callfleet_operator.reconcile.objects import is_owned, selector
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.render.fleet import Fleet
+
+ASK_WITHIN = 8.0
+"""Seconds for all pods of one round together."""
+ASK_AT_MOST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How load is judged."""
+
+    capacity: int
+    stale_after: timedelta
+    ask_pods: bool
+    """Whether pods without fresh data in Prometheus are asked themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The pods of a fleet and their nodes."""
+
+    pods: tuple[FleetPod, ...]
+    nodes: Mapping[str, Node] | None
+    """None: nodes may not be read."""
+
+
+async def list_pods(services: Services, fleet: Fleet, snapshot: Snapshot, limits: Limits) -> Listed:
+    """Every pod of the fleet's labels and names, those of an earlier resource too."""
+    bodies = [
+        (ordinal, body)
+        for body in await services.kube.list_all(PODS, fleet.namespace, selector(fleet))
+        if (ordinal := ordinal_of(body["metadata"]["name"], fleet.object_name)) is not None
+    ]
+    # After the pods: a pod's node that is not there now is gone, not new.
+    nodes = await services.nodes.of(
+        name for _, body in bodies if (name := body.get("spec", {}).get("nodeName"))
+    )
+    now = services.now()
+    readings = {
+        body["metadata"]["uid"]: snapshot.readings.get((fleet.namespace, body["metadata"]["name"]))
+        or ()
+        for _, body in bodies
+    }
+    loads = {uid: _judged(uid, found, limits, now) for uid, found in readings.items()}
+    if limits.ask_pods:
+        silent = [body for _, body in bodies if not loads[body["metadata"]["uid"]].known]
+        for uid, own in (await _ask(services, silent)).items():
+            loads[uid] = _judged(uid, (*readings[uid], own), limits, now)
+    return Listed(
+        tuple(
+            fleet_pod(
+                body,
+                ordinal=ordinal,
+                owned=is_owned(body, fleet.uid),
+                zone=_zone(nodes, body),
+                load=loads[body["metadata"]["uid"]],
+            )
+            for ordinal, body in bodies
+        ),
+        nodes,
+    )
+
+
+def _judged(uid: str, readings: tuple[Reading, ...], limits: Limits, now: datetime) -> PodLoad:
+    # An earlier pod of the name leaves its series behind for minutes.
+    mine = [reading for reading in readings if reading.uid in ("", uid)]
+    return judge(mine, uid=uid, capacity=limits.capacity, now=now, stale_after=limits.stale_after)
+
+
+async def _ask(services: Services, bodies: Iterable[Body]) -> dict[str, Reading]:
+    asked = [
+        Pod(address, body["metadata"]["uid"])
+        for body in bodies
+        if (address := body.get("status", {}).get("podIP"))
+        and body.get("status", {}).get("phase") == "Running"
+    ]
+    outcomes = await services.admin.statuses(asked[:ASK_AT_MOST], ASK_WITHIN)
+    now = services.now()
+    return {
+        uid: status_reading(outcome.answer, now)
+        for uid, outcome in outcomes.items()
+        if isinstance(outcome, Ok)
+    }
+
+
+def _zone(nodes: Mapping[str, Node] | None, body: Body) -> str:
+    node = (nodes or {}).get(body.get("spec", {}).get("nodeName", ""))
+    return node.zone if node else ""

@@ -1,0 +1,61 @@
+"""Between CallClusters and TurnPools: who names whom, who admits whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, NAMESPACES, TURN_POOLS
+from callfleet_operator.observe.consent import admits, needs_labels, pools_of
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.render.turn_secret import PoolName
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools that a CallCluster names."""
+
+    admitted: tuple[TurnPool, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+async def pools_for(services: Services, cluster: CallCluster) -> Pools:
+    """Look up each pool of `turn.poolRefs` and ask for its consent."""
+    admitted, missing, refused = [], [], []
+    for name in pools_of(cluster):
+        body = await services.kube.get(TURN_POOLS, name.namespace, name.name)
+        if body is None:
+            missing.append(f"{name.namespace}/{name.name}")
+            continue
+        pool = TurnPool.model_validate(body)
+        if await _admits(services, pool, cluster.metadata.namespace):
+            admitted.append(pool)
+        else:
+            refused.append(f"{name.namespace}/{name.name}")
+    return Pools(tuple(admitted), tuple(missing), tuple(refused))
+
+
+async def clusters_for(services: Services, pool: TurnPool) -> tuple[CallCluster, ...]:
+    """The CallClusters that name a pool and that it admits, in all namespaces that are served."""
+    bodies: list[Body] = []
+    for namespace in services.namespaces or ("",):
+        bodies += await services.kube.list_all(CALL_CLUSTERS, namespace)
+    name = PoolName(pool.metadata.namespace, pool.metadata.name)
+    return tuple(
+        [
+            cluster
+            for cluster in map(CallCluster.model_validate, bodies)
+            if name in pools_of(cluster)
+            and await _admits(services, pool, cluster.metadata.namespace)
+        ]
+    )
+
+
+async def _admits(services: Services, pool: TurnPool, namespace: str) -> bool:
+    labels: dict[str, str] = {}
+    if needs_labels(pool, namespace):
+        body = await services.kube.get(NAMESPACES, "", namespace)
+        labels = ((body or {}).get("metadata") or {}).get("labels") or {}
+    return admits(pool, namespace, labels)

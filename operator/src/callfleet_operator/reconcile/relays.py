@@ -1,0 +1,108 @@
+"""What engines and relays are told of one another, each round anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from callfleet_operator.api.v1alpha1 import TurnPool
+from callfleet_operator.api.v1alpha1.turnpool import Endpoint
+from callfleet_operator.gateway.pod_admin import Outcome, Pod, Refused, Unreachable
+from callfleet_operator.observation import Admission, FleetPod, Process
+from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
+from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.services import FleetMemory
+from callfleet_operator.reconcile.together import all_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """The relays of a pool that clients are sent to."""
+
+    relays: tuple[tuple[FleetPod, Endpoint], ...]
+    unaddressed: tuple[str, ...]
+    """Ready relays that clients cannot be sent to, and why."""
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """For the pool's status."""
+        return tuple(endpoint for _, endpoint in self.relays)
+
+
+def handed_out(pool: TurnPool, listed: Listed) -> HandedOut:
+    """Open and ready relays with an address; never a guessed one."""
+    relays, unaddressed = [], []
+    for pod in sorted(listed.pods, key=lambda pod: pod.ordinal):
+        if not pod.ready or pod.terminating or pod.admission is not Admission.OPEN:
+            continue
+        if listed.nodes is None:
+            unaddressed.append(f"{pod.name}: the operator may not read nodes (RBAC)")
+            continue
+        address = node_address(pool.spec.exposure.address, listed.nodes.get(pod.node))
+        if isinstance(address, UnknownAddress):
+            unaddressed.append(f"{pod.name}: node {pod.node} {address.why}")
+            continue
+        urls = turn_urls(address, pool.spec, pod.ordinal)
+        relays.append((pod, Endpoint(pod=pod.name, region=pool.spec.region, urls=urls)))
+    return HandedOut(tuple(relays), tuple(unaddressed))
+
+
+def relay_list(pool: TurnPool, found: HandedOut) -> list[dict[str, Any]]:
+    """A pool's part of the body of `PUT /admin/v1/relays`."""
+    return [
+        {
+            "pool": f"{pool.metadata.namespace}/{pool.metadata.name}",
+            "pod": pod.name,
+            "region": endpoint.region,
+            "urls": list(endpoint.urls),
+            "freeAllocations": _free(pod),
+        }
+        for pod, endpoint in found.relays
+    ]
+
+
+def _free(pod: FleetPod) -> int:
+    """Room on a relay. One of unknown load is not taken for full: it comes after those with
+    known room."""
+    used = pod.load.used
+    return max(0 if used.low == used.high else 1, int(pod.load.capacity - used.high))
+
+
+def peer_list(engines: Iterable[FleetPod]) -> list[dict[str, str]]:
+    """Body of `PUT /admin/v1/peers`: every engine pod that may carry a call, draining ones too."""
+    addresses = {pod.address for pod in engines if pod.address and pod.process is not Process.ENDED}
+    return [{"address": address} for address in sorted(addresses)]
+
+
+async def push(
+    pods: Iterable[FleetPod],
+    put: Callable[[Pod], Awaitable[Outcome]],
+    what: str,
+    memory: FleetMemory,
+) -> None:
+    """Tell every pod that runs. One that has not taken it is told again in the next round."""
+    running = [
+        pod for pod in pods if pod.address and pod.ready and pod.admission is not Admission.SEALED
+    ]
+
+    async def tell(pod: FleetPod) -> None:
+        outcome = await put(Pod(pod.address, pod.uid))
+        trouble = ""
+        if isinstance(outcome, Refused):
+            trouble = outcome.message or outcome.code
+        elif isinstance(outcome, Unreachable):
+            trouble = outcome.detail
+        if memory.is_news(pod.uid, what, trouble if pod.ready else ""):
+            log.warning(
+                "%s has not taken its %s: %s",
+                pod.name,
+                what,
+                trouble,
+                extra={"event": f"{what}-not-taken", "pod": pod.name},
+            )
+
+    await all_of(tell(pod) for pod in running)

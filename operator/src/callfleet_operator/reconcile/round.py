@@ -1,0 +1,90 @@
+"""What the rounds of both kinds have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from callfleet_operator.api.v1alpha1.common import FleetSpec, Metadata, Mode
+from callfleet_operator.observation import Observation
+from callfleet_operator.observe.health import fleet_health
+from callfleet_operator.observe.nodes import unavailable
+from callfleet_operator.plan.decision import Create, Decision
+from callfleet_operator.plan.steps import next_steps
+from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.metrics_source import Reported
+from callfleet_operator.reconcile.objects import Revision, Troubles
+from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.services import FleetMemory, Services
+from callfleet_operator.reconcile.steps import Hands
+from callfleet_operator.render.fleet import Fleet
+
+HOLD_UNTIL: Final = "callfleet.dev/hold-until"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One look at one object."""
+
+    services: Services
+    fleet: Fleet
+    memory: FleetMemory
+    may_write: bool
+    """False with mode Paused: the API server's objects are not touched, the status apart."""
+    troubles: Troubles = field(default_factory=Troubles)
+
+    @classmethod
+    def of(cls, services: Services, key: Key, fleet: Fleet, spec: FleetSpec) -> Round:
+        """A new round; what the last one has left comes from the services."""
+        may_write = spec.mode is not Mode.PAUSED
+        return cls(services, fleet, services.memory(key, fleet.uid), may_write)
+
+    def observation(self, listed: Listed, reported: Reported, metadata: Metadata) -> Observation:
+        """What both kinds see of their pods."""
+        now = self.services.now()
+        health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
+        self.memory.trouble_since = health.since
+        self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
+        used = frozenset(pod.node for pod in listed.pods if pod.node)
+        return Observation(
+            now=now,
+            pods=listed.pods,
+            metrics=health,
+            # Without the right to read nodes none counts as lost.
+            unavailable_nodes=(
+                frozenset() if listed.nodes is None else unavailable(listed.nodes, used)
+            ),
+            hold_until=hold_until(metadata)[0],
+        )
+
+    async def act(
+        self,
+        decision: Decision,
+        observation: Observation,
+        revision: Revision,
+        *,
+        max_total: int,
+        withhold_pods: bool,
+    ) -> None:
+        """Take the steps that follow from a decision.
+
+        `withhold_pods`: none is made, as it could not serve. Nor is one while an object of
+        somebody else stands where one of its own should: it could be given wrong keys.
+        """
+        withheld = withhold_pods or bool(self.troubles.name_conflicts)
+        steps = next_steps(decision, observation, max_total=max_total, revision=revision.hash)
+        hands = Hands(self.services, self.memory, self.fleet, revision, self.troubles)
+        await hands.take(step for step in steps if not (withheld and isinstance(step, Create)))
+
+
+def hold_until(metadata: Metadata) -> tuple[datetime | None, str]:
+    """The time in the annotation, and the annotation as it stands if it is no time."""
+    text = metadata.annotations.get(HOLD_UNTIL, "")
+    if not text:
+        return None, ""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None, text
+    return (time.astimezone(UTC), "") if time.tzinfo else (None, text)

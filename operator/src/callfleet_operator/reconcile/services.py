@@ -1,0 +1,78 @@
+"""What every round works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from callfleet_operator.gateway.kube import Kube
+from callfleet_operator.gateway.pod_admin import PodAdmin
+from callfleet_operator.metrics import OperatorMetrics
+from callfleet_operator.plan.decision import Memory
+from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.metrics_source import MetricsSource
+from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.render.fleet import Installation
+
+
+@dataclass(slots=True)
+class FleetMemory:
+    """What one round leaves to the next. Lost with the process, on purpose."""
+
+    plan: Memory = field(default_factory=Memory)
+    trouble_since: datetime | None = None
+    """When Prometheus first had nothing of this fleet."""
+    status_written: datetime | None = None
+    troubles: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By pod uid and subject what was last wrong there, so that it is logged once."""
+
+    def is_news(self, pod_uid: str, subject: str, trouble: str) -> bool:
+        """Whether a pod's trouble is another one than last time; empty: there is none."""
+        before = self.troubles.pop((pod_uid, subject), "")
+        if trouble:
+            self.troubles[pod_uid, subject] = trouble
+        return bool(trouble) and trouble != before
+
+    def keep_only(self, pod_uids: frozenset[str]) -> None:
+        """Forget the troubles of pods that are no more."""
+        gone = [key for key in self.troubles if key[0] not in pod_uids]
+        for key in gone:
+            del self.troubles[key]
+
+
+@dataclass(slots=True)
+class Services:
+    """The gateways and settings of one operator process."""
+
+    kube: Kube
+    metrics_source: MetricsSource
+    admin: PodAdmin
+    admin_keys: str
+    """JWK Set with the operator's public key, as pods get it."""
+    nodes: NodeDirectory
+    installation: Installation
+    metrics: OperatorMetrics
+    namespaces: tuple[str, ...]
+    """Namespaces that are served; empty: all."""
+    tick: float
+    """Seconds until an object is looked at again."""
+    instance: str
+    """Name of this operator, for events."""
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    randomness: Callable[[int], bytes]
+    memories: dict[Key, tuple[str, FleetMemory]] = field(default_factory=dict)
+    """With the uid of the object they belong to: its successor starts without."""
+
+    def memory(self, key: Key, uid: str) -> FleetMemory:
+        """The memory of one object, empty at first."""
+        known = self.memories.get(key)
+        if known is None or known[0] != uid:
+            known = self.memories[key] = uid, FleetMemory()
+        return known[1]
+
+    def forget(self, key: Key) -> None:
+        """An object does not exist any more."""
+        self.memories.pop(key, None)
+        self.metrics.gone(key)

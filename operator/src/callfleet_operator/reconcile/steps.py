@@ -1,0 +1,200 @@
+"""Takes the steps of a plan, each guarded so that it may be repeated or fail at any point.
+
+What a step has reached stands on the pod itself. Between two rounds, or two operators, nothing
+else is remembered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from callfleet_operator.gateway.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.pod_admin import Ok, Outcome, Pod, Refused, Unreachable
+from callfleet_operator.gateway.resources import PODS
+from callfleet_operator.observation import Admission, FleetPod
+from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_STARTED
+from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step
+from callfleet_operator.reconcile.objects import Revision, Troubles, is_owned
+from callfleet_operator.reconcile.services import FleetMemory, Services
+from callfleet_operator.reconcile.together import all_of
+from callfleet_operator.render.fleet import ADMISSION_LABEL, SEALED_LABEL, Fleet
+from callfleet_operator.render.pod import ordinal_pod
+
+SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the steps of one round are taken with."""
+
+    services: Services
+    memory: FleetMemory
+    fleet: Fleet
+    revision: Revision
+    troubles: Troubles
+
+    async def take(self, steps: Iterable[Step]) -> None:
+        """All steps of a round: creations one by one, the others at the same time.
+
+        A pod that has changed since it was looked at is left to the next round.
+        """
+        creations: list[Create] = []
+        others: list[Cordon | Drain | Delete] = []
+        for step in steps:
+            if isinstance(step, Create):
+                creations.append(step)
+            else:
+                others.append(step)
+        await all_of(self._take(one) for one in others)
+        for creation in creations:
+            if not await self._create(creation):
+                break  # what keeps one from being made keeps the others too: a quota, mostly
+
+    async def _take(self, step: Cordon | Drain | Delete) -> None:
+        try:
+            match step:
+                case Cordon():
+                    await self._cordon(step)
+                case Drain():
+                    await self._drain(step.pod)
+                case Delete():
+                    await self._delete(step)
+        except (ConflictError, NotFoundError) as changed:
+            self._say(step.pod.name, "pod-changed", f"left to the next round: {changed.message}")
+        except (ForbiddenError, InvalidError) as refusal:
+            self.troubles.refused("Pod", step.pod.name, refusal)
+
+    async def _create(self, step: Create) -> bool:
+        body = ordinal_pod(self.fleet, self.revision.template, step.ordinal)
+        name = body["metadata"]["name"]
+        try:
+            await self.services.kube.create(body)
+        except AlreadyExistsError:
+            # A former attempt of ours whose answer was lost, or somebody else's pod.
+            live = await self.services.kube.get(PODS, self.fleet.namespace, name)
+            if live is not None and not is_owned(live, self.fleet.uid):
+                self.troubles.name_conflicts.append(f"Pod {name}")
+            return True
+        except (ForbiddenError, InvalidError) as refusal:
+            self.troubles.refused("Pod", name, refusal)
+            return False
+        self._say(name, "pod-created", f"created with revision {self.revision.hash}")
+        return True
+
+    async def _cordon(self, step: Cordon) -> None:
+        await self._begin_drain(step.pod)
+        self._say(step.pod.name, "pod-cordoned", f"cordoned, {step.reason}: {step.message}")
+
+    async def _begin_drain(self, pod: FleetPod) -> None:
+        started = self.services.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._patch(
+            pod,
+            labels={ADMISSION_LABEL: str(Admission.CORDONED)},
+            annotations={DRAIN_ID: self.services.new_id(), DRAIN_STARTED: started},
+        )
+
+    async def _drain(self, pod: FleetPod) -> None:
+        """Tell the pod to drain, then to seal; label it once it is sealed.
+
+        A pod whose container was restarted has forgotten its drain, so each round tells it anew.
+        """
+        if not pod.drain_id:
+            # Cordoned by hand. A drain has an id, so that one of another time is told apart.
+            await self._begin_drain(pod)
+            return
+        target = Pod(pod.address, pod.uid)
+        outcome = await self.services.admin.drain(target, pod.drain_id)
+        if isinstance(outcome, Ok) or _code(outcome) == "sealed":
+            outcome = await self.services.admin.seal(target, pod.drain_id)
+        self._note_trouble(pod, outcome)
+        if isinstance(outcome, Ok):
+            await self._patch(
+                pod,
+                labels={ADMISSION_LABEL: str(Admission.SEALED), SEALED_LABEL: "true"},
+                annotations={SAFE_TO_EVICT: "true"},
+            )
+            self._say(pod.name, "pod-sealed", "sealed: it is empty and takes nobody any more")
+
+    async def _delete(self, step: Delete) -> None:
+        pod = step.pod
+        if pod.admission is Admission.SEALED and pod.address:
+            # A label can be put on by hand. Who is sealed says so again; who is gone says nothing.
+            target = Pod(pod.address, pod.uid)
+            outcome = await self.services.admin.seal(target, pod.drain_id)
+            if isinstance(outcome, Refused):
+                trouble = (
+                    f"labelled sealed by hand and not sealed ({outcome.code}), so not deleted; "
+                    f"remove the labels {ADMISSION_LABEL} and {SEALED_LABEL}"
+                )
+                self.troubles.apply_errors.append(f"Pod {pod.name}: {trouble}")
+                if self.memory.is_news(pod.uid, "delete", trouble):
+                    log.error(
+                        "%s: %s",
+                        pod.name,
+                        trouble,
+                        extra=self._fields(pod.name, "delete-withheld"),
+                    )
+                return
+        await self.services.kube.delete_pod(
+            self.fleet.namespace, pod.name, pod.uid, pod.resource_version
+        )
+        self._say(pod.name, "pod-deleted", f"deleted, {step.reason}")
+
+    async def _patch(
+        self, pod: FleetPod, *, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> None:
+        changes: list[Body] = [
+            {"op": "add", "path": f"/metadata/{kind}/{_escaped(key)}", "value": value}
+            for kind, values in (("labels", labels), ("annotations", annotations))
+            for key, value in values.items()
+        ]
+        await self.services.kube.patch_pod(
+            self.fleet.namespace, pod.name, pod.uid, pod.resource_version, changes
+        )
+
+    def _note_trouble(self, pod: FleetPod, outcome: Outcome) -> None:
+        """Log what keeps a pod from draining when it comes up, not in every round."""
+        if isinstance(outcome, Unreachable):
+            trouble = outcome.detail
+        elif isinstance(outcome, Refused) and outcome.code != "not_empty":
+            trouble = outcome.message or outcome.code
+        else:
+            trouble = ""
+        if self.memory.is_news(pod.uid, "drain", trouble):
+            log.warning(
+                "%s cannot be drained: %s",
+                pod.name,
+                trouble,
+                extra=self._fields(pod.name, "drain-failed"),
+            )
+
+    def _say(self, pod: str, event: str, text: str) -> None:
+        log.info("%s: %s", pod, text, extra=self._fields(pod, event))
+
+    def _fields(self, pod: str, event: str) -> dict[str, Any]:
+        return {
+            "event": event,
+            "object": f"{self.fleet.kind} {self.fleet.consumer}",
+            "pod": pod,
+        }
+
+
+def _code(outcome: Outcome) -> str:
+    return outcome.code if isinstance(outcome, Refused) else ""
+
+
+def _escaped(key: str) -> str:
+    """A key as part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

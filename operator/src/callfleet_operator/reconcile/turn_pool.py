@@ -1,0 +1,116 @@
+"""One round of a TurnPool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
+from callfleet_operator.observe.readings import Snapshot
+from callfleet_operator.plan import relays
+from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.objects import ensure, ensure_revision
+from callfleet_operator.reconcile.pods import Limits, list_pods
+from callfleet_operator.reconcile.pools import clusters_for
+from callfleet_operator.reconcile.relays import handed_out, peer_list, push
+from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.round import Round, hold_until
+from callfleet_operator.reconcile.secrets import ensure_masters, pool_masters
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.render.objects import relay_objects
+from callfleet_operator.render.relay_pod import relay_template
+from callfleet_operator.status.case import Case
+from callfleet_operator.status.facts import Facts
+from callfleet_operator.status.summary import pool_status
+
+STALE_AFTER: Final = timedelta(seconds=60)
+"""As the default of a CallCluster; a TurnPool has no field for it."""
+
+
+def relay_limits(spec: TurnPoolSpec) -> Limits:
+    """How the load of relays is judged."""
+    return Limits(spec.quota.allocations_per_pod, STALE_AFTER, ask_pods=True)
+
+
+async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
+    """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
+    pool = TurnPool.model_validate(live)
+    spec, metadata = pool.spec, pool.metadata
+    fleet = Fleet.of(pool, services.installation)
+    now = Round.of(services, key, fleet, spec)
+
+    if now.may_write:
+        masters = await ensure_masters(services, pool, now.troubles)
+        objects = relay_objects(pool, services.installation, admin_keys=services.admin_keys)
+        await ensure(services, fleet, objects, now.troubles)
+    else:
+        masters = await pool_masters(services, pool)
+    revision = await ensure_revision(
+        services,
+        fleet,
+        relay_template(fleet, spec),
+        metadata.generation,
+        now.troubles,
+        write=now.may_write,
+    )
+
+    reported = await services.metrics_source.relays()
+    listed = await list_pods(services, fleet, reported.snapshot, relay_limits(spec))
+    observation = now.observation(listed, reported, metadata)
+    failures = await _failures(services, pool, observation)
+    observation = replace(observation, failures=failures)
+    decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)
+    exposure = exposure_without_effect(spec)
+    await now.act(
+        decision,
+        observation,
+        revision,
+        max_total=spec.max_total_replicas,
+        withhold_pods=bool(exposure),
+    )
+
+    engines: list[FleetPod] = []
+    for cluster in await clusters_for(services, pool):
+        engines += await _engines_of(services, cluster)
+    peers = peer_list(engines)
+    await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
+
+    found = handed_out(pool, listed)
+    facts = Facts(
+        invalid_hold_until=hold_until(metadata)[1],
+        not_yet_in_effect=not_yet_in_effect(spec),
+        name_conflicts=tuple(now.troubles.name_conflicts),
+        unsupported_exposure=exposure,
+        apply_errors=tuple(now.troubles.apply_errors),
+        unaddressed_pods=found.unaddressed,
+        credentials_missing=masters.missing,
+        credentials_malformed=masters.malformed,
+        update_revision=revision.hash,
+    )
+    case = Case.of(spec, observation, decision, facts)
+    status = pool_status(case, pool.status, metadata.generation, found.endpoints)
+    await report(services, key, live, status, decision)
+
+
+async def _failures(
+    services: Services, pool: TurnPool, observation: Observation
+) -> ConnectionFailures | None:
+    if observation.metrics.problem is not None:
+        return None
+    since = relays.failure_window_start(pool.spec, observation)
+    return await services.metrics_source.failures(
+        pool.metadata.namespace, pool.metadata.name, since
+    )
+
+
+async def _engines_of(services: Services, cluster: CallCluster) -> tuple[FleetPod, ...]:
+    """The engine pods of a CallCluster; only their addresses matter here."""
+    fleet = Fleet.of(cluster, services.installation)
+    limits = Limits(cluster.spec.capacity.participants_per_pod, STALE_AFTER, ask_pods=False)
+    return (await list_pods(services, fleet, Snapshot(), limits)).pods

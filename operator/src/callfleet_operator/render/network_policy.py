@@ -1,0 +1,138 @@
+"""NetworkPolicies: who may send what to engines and relays, and where relays may send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.turnpool import NamespacesFrom, Protocol
+from callfleet_operator.render.fleet import (
+    COMPONENT_LABEL,
+    NAME_LABEL,
+    PART_OF,
+    Component,
+    Fleet,
+    Installation,
+)
+from callfleet_operator.render.relay_pod import served_listeners
+
+_NAMESPACE: Final = "kubernetes.io/metadata.name"
+_PART_OF_LABEL: Final = "app.kubernetes.io/part-of"
+
+
+def engine_network_policy(
+    fleet: Fleet, spec: CallClusterSpec, installation: Installation
+) -> dict[str, Any]:
+    """Signalling and metrics for all, admin for the operator, media (UDP) for the relays."""
+    relays = [
+        {
+            "namespaceSelector": _namespace(pool.namespace or fleet.namespace),
+            "podSelector": {
+                "matchLabels": {
+                    COMPONENT_LABEL: str(Component.RELAY),
+                    Component.RELAY.fleet_label: pool.name,
+                }
+            },
+        }
+        for pool in spec.turn.pool_refs
+    ]
+    media = [{"from": relays, "ports": [{"protocol": "UDP"}]}] if relays else []
+    return _policy(
+        fleet,
+        ingress=[
+            {"ports": [_tcp("signalling"), _tcp("metrics")]},
+            _admin(installation),
+            *media,
+        ],
+    )
+
+
+def relay_network_policy(
+    fleet: Fleet, spec: TurnPoolSpec, installation: Installation
+) -> dict[str, Any]:
+    """Listeners and metrics for all, admin for the operator, relayed media to and from engines.
+
+    Answers to clients need no rule: they belong to connections from outside.
+    """
+    peers: list[dict[str, Any]] = [
+        {
+            **_namespaces(spec),
+            "podSelector": {
+                "matchLabels": {
+                    COMPONENT_LABEL: str(Component.ENGINE),
+                    _PART_OF_LABEL: PART_OF,
+                }
+            },
+        },
+        *({"ipBlock": {"cidr": cidr}} for cidr in spec.peers.cidrs),
+    ]
+    media = [{"protocol": "UDP"}]
+    listeners = [
+        {
+            "protocol": "UDP" if listener.protocol is Protocol.UDP else "TCP",
+            "port": listener.port,
+        }
+        for listener in served_listeners(spec)
+    ]
+    return _policy(
+        fleet,
+        ingress=[
+            {"ports": [*listeners, _tcp("metrics")]},
+            _admin(installation),
+            {"from": peers, "ports": media},
+        ],
+        egress=[{"to": peers, "ports": media}],
+    )
+
+
+def _policy(
+    fleet: Fleet,
+    *,
+    ingress: list[dict[str, Any]],
+    egress: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "podSelector": {"matchLabels": fleet.selector},
+        "policyTypes": ["Ingress"],
+        "ingress": ingress,
+    }
+    if egress is not None:
+        spec["policyTypes"] = ["Ingress", "Egress"]
+        spec["egress"] = egress
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": fleet.metadata(fleet.object_name),
+        "spec": spec,
+    }
+
+
+def _admin(installation: Installation) -> dict[str, Any]:
+    return {
+        "from": [
+            {
+                "namespaceSelector": _namespace(installation.operator_namespace),
+                "podSelector": {"matchLabels": {NAME_LABEL: "callfleet-operator"}},
+            }
+        ],
+        "ports": [_tcp("admin")],
+    }
+
+
+def _namespaces(spec: TurnPoolSpec) -> dict[str, Any]:
+    """The namespaces whose engines may use the pool; without a selector its own."""
+    allowed = spec.allowed_namespaces
+    if allowed.from_ is NamespacesFrom.ALL:
+        return {"namespaceSelector": {}}
+    if allowed.from_ is NamespacesFrom.SELECTOR and allowed.selector is not None:
+        return {"namespaceSelector": dict(allowed.selector)}
+    return {}
+
+
+def _namespace(name: str) -> Mapping[str, Any]:
+    return {"matchLabels": {_NAMESPACE: name}}
+
+
+def _tcp(port: str) -> dict[str, Any]:
+    return {"protocol": "TCP", "port": port}

@@ -1,0 +1,1 @@
+"""What the operator reports: conditions, figures, events. Pure: no clock, no network."""

@@ -1,0 +1,44 @@
+"""What reconciling one object found out besides the observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that is wrong around the pods; what is empty is in order.
+
+    Texts name the object and say what is wrong with it, without a full stop: they stand in the
+    middle of a message.
+    """
+
+    invalid_schedules: tuple[str, ...] = ()
+    """`weekdays: unknown time zone Europe/Berlinn`."""
+    invalid_hold_until: str = ""
+    """The annotation as it stands."""
+    missing_secrets: tuple[str, ...] = ()
+    """`Secret join-keys has no key keys.json`."""
+    missing_pools: tuple[str, ...] = ()
+    """`media/relays`."""
+    refused_pools: tuple[str, ...] = ()
+    """`media/relays`."""
+    not_yet_in_effect: tuple[str, ...] = ()
+    """Paths of fields: `scaling.schedules`."""
+    name_conflicts: tuple[str, ...] = ()
+    """`Service demo-engine`."""
+    unsupported_exposure: str = ""
+    """`exposure.type HostPort is not supported yet: choose TurnOnly`."""
+    apply_errors: tuple[str, ...] = ()
+    """`Pod demo-engine-3: exceeded quota: pods, requested: 1, used: 10, limited: 10`."""
+    unaddressed_pods: tuple[str, ...] = ()
+    """`demo-relay-0 on node a has no annotation callfleet.dev/external-address and no
+    ExternalIP`."""
+    no_relays: str = ""
+    """CallCluster: `turn.poolRefs names no TurnPool`, when clients need one."""
+    credentials_missing: str = ""
+    """TurnPool: `Secret relay-keys does not exist`."""
+    credentials_malformed: str = ""
+    """TurnPool: `line 2 of Secret relay-keys has fewer than 32 characters`."""
+    update_revision: str = ""
+    """Hash of the pod template that new pods have."""

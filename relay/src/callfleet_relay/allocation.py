@@ -1,0 +1,140 @@
+"""Allocations, how long they live, and when to look at them (RFC 8656 sections 6 to 8)."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from callfleet_relay.auth import Instant, Principal
+from callfleet_relay.events import (
+    BindChannel,
+    Event,
+    FiveTuple,
+    Forbid,
+    Permit,
+    SessionEnd,
+    UnbindChannel,
+)
+from callfleet_relay.peers import Ports
+from callfleet_relay.permissions import Permissions
+
+DEFAULT_LIFETIME = 600
+MAX_LIFETIME = 3600
+
+
+@dataclass(slots=True)
+class Allocation:
+    """A client's relayed transport address. Times are monotonic seconds."""
+
+    session: int
+    five_tuple: FiveTuple
+    principal: Principal
+    port: int
+    transaction_id: bytes
+    """Of the Allocate that made it: the same again is a retransmission."""
+    reply: bytes
+    """What that Allocate was answered, to be sent again."""
+    started: float
+    expires: float
+    credential_ends: float
+    """When its credential, with the grace, no longer bears it."""
+    timer: float = math.inf
+    """When it is looked at next."""
+    permissions: Permissions = field(default_factory=Permissions)
+
+    def next_deadline(self) -> float:
+        """When something of it ends next."""
+        return min(self.expires, self.credential_ends, self.permissions.next_expiry())
+
+    def end_at(self, now: float) -> SessionEnd | None:
+        """Why it is over by `now`, if it is."""
+        if self.credential_ends <= now:
+            return SessionEnd.CREDENTIAL_EXPIRED
+        if self.expires <= now:
+            return SessionEnd.EXPIRED
+        return None
+
+    def permit(self, host: str, ports: Ports, now: float) -> list[Event]:
+        """Install or renew a permission; channels that waited for it carry data again."""
+        is_new = host not in self.permissions.hosts
+        self.permissions.permit(host, now)
+        if not is_new:
+            return []
+        waiting = self.permissions.channels_of(host)
+        bindings = (BindChannel(self.session, number, peer) for number, peer in waiting)
+        return [Permit(self.session, host, ports), *bindings]
+
+    def end_permissions(self, hosts: list[str], channels: list[int]) -> list[Event]:
+        """Unbind channels and end permissions, with the traffic of their channels."""
+        session, permissions = self.session, self.permissions
+        events: list[Event] = [
+            UnbindChannel(session, number, permissions.unbind(number)) for number in channels
+        ]
+        for host in hosts:
+            permissions.forbid(host)
+            events.extend(
+                UnbindChannel(session, number, peer)
+                for number, peer in permissions.channels_of(host)
+            )
+            events.append(Forbid(session, host))
+        return events
+
+
+class AllocationTable:
+    """All allocations of a relay, with one timer each."""
+
+    def __init__(self) -> None:
+        self._by_five_tuple: dict[FiveTuple, Allocation] = {}
+        self._by_session: dict[int, Allocation] = {}
+        self._timers: list[tuple[float, int]] = []
+
+    def __iter__(self) -> Iterator[Allocation]:
+        return iter(list(self._by_session.values()))
+
+    def get(self, five_tuple: FiveTuple) -> Allocation | None:
+        """The allocation of a client's transport connection."""
+        return self._by_five_tuple.get(five_tuple)
+
+    def add(self, allocation: Allocation) -> None:
+        """Keep an allocation."""
+        self._by_five_tuple[allocation.five_tuple] = allocation
+        self._by_session[allocation.session] = allocation
+        self.set_timer(allocation)
+
+    def remove(self, allocation: Allocation) -> None:
+        """Forget an allocation; its timer finds nothing."""
+        del self._by_five_tuple[allocation.five_tuple]
+        del self._by_session[allocation.session]
+
+    def set_timer(self, allocation: Allocation) -> None:
+        """Call after a change. A later deadline needs nothing: the timer that is set finds it."""
+        deadline = allocation.next_deadline()
+        if deadline < allocation.timer:
+            allocation.timer = deadline
+            heapq.heappush(self._timers, (deadline, allocation.session))
+
+    def next_timer(self) -> float | None:
+        """Monotonic time at which the next allocation is to be looked at."""
+        return self._timers[0][0] if self._timers else None
+
+    def take_due(self, now: float) -> Iterator[Allocation]:
+        """Allocations to look at now; give each back by `set_timer` or `remove`."""
+        while self._timers and self._timers[0][0] <= now:
+            due, session = heapq.heappop(self._timers)
+            allocation = self._by_session.get(session)
+            if allocation is not None and allocation.timer == due:
+                allocation.timer = math.inf
+                yield allocation
+
+
+def credential_end(principal: Principal, grace: float, now: Instant) -> float:
+    """Monotonic time at which an allocation of this credential ends."""
+    return now.monotonic + max(0.0, principal.expires + grace - now.unix)
+
+
+def granted_lifetime(requested: int | None, credential_ends: float, now: Instant) -> int:
+    """Seconds: at least 10 minutes, at most an hour, never longer than the credential bears."""
+    wanted = min(max(requested or 0, DEFAULT_LIFETIME), MAX_LIFETIME)
+    return max(1, min(wanted, int(credential_ends - now.monotonic)))

@@ -1,0 +1,168 @@
+"""What the protocol core asks of the world around it, and tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from callfleet_relay.message import Address
+from callfleet_relay.peers import Ports
+
+
+class FiveTuple(NamedTuple):
+    """A client's transport connection; the listener stands for server address and protocol."""
+
+    listener: int
+    client: Address
+
+
+class Outcome(StrEnum):
+    """How an Allocate was answered: the label of `allocate_requests_total`."""
+
+    OK = "ok"
+    CHALLENGED = "challenged"
+    UNAUTHORIZED = "unauthorized"
+    EXPIRED = "expired"
+    STALE_NONCE = "stale_nonce"
+    QUOTA = "quota"
+    CAPACITY = "capacity"
+    PORT_EXHAUSTED = "port_exhausted"
+    UNSUPPORTED = "unsupported"
+    MISMATCH = "mismatch"
+    BAD_REQUEST = "bad_request"
+    DRAINING = "draining"
+
+
+class SessionEnd(StrEnum):
+    """Why a session ended: the label of `sessions_ended_total`."""
+
+    EXPIRED = "expired"
+    DELETED = "deleted"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    CLOSED = "closed"
+    POD_TERMINATED = "pod_terminated"
+
+
+class Drop(StrEnum):
+    """Why a datagram went no further: the label of `dropped_packets_total`."""
+
+    NO_PERMISSION = "no_permission"
+    NO_CHANNEL = "no_channel"
+    KERNEL = "kernel"
+    MALFORMED = "malformed"
+    TOO_LONG = "too_long"
+    RATE = "rate"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send this to the client."""
+
+    five_tuple: FiveTuple
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRelay:
+    """Bind a relay socket on `port`; answer with `relay_opened` or `relay_refused`."""
+
+    session: int
+    five_tuple: FiveTuple
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Relay datagrams of this address, from these ports of it."""
+
+    session: int
+    host: str
+    ports: Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Forbid:
+    """Relay nothing of this address any more."""
+
+    session: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindChannel:
+    """Carry this peer's datagrams by ChannelData."""
+
+    session: int
+    number: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class UnbindChannel:
+    """Carry ChannelData of this number no longer."""
+
+    session: int
+    number: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SendToPeer:
+    """Send a Send indication's data from the relayed address."""
+
+    session: int
+    peer: Address
+    data: bytes
+    dont_fragment: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Close the session's relay socket; its port is free again."""
+
+    session: int
+    five_tuple: FiveTuple
+    cause: SessionEnd
+    user: str
+    port: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateAnswered:
+    """An Allocate has its result; retransmissions are not told again."""
+
+    outcome: Outcome
+    user: str | None
+    """None where nobody was authenticated."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDenied:
+    """The peer policy refused an address that a client named."""
+
+    session: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A datagram went no further."""
+
+    cause: Drop
+
+
+Event = (
+    Reply
+    | OpenRelay
+    | Permit
+    | Forbid
+    | BindChannel
+    | UnbindChannel
+    | SendToPeer
+    | SessionEnded
+    | AllocateAnswered
+    | PeerDenied
+    | Dropped
+)

@@ -1,0 +1,294 @@
+"""One running relay: the protocol core, its data plane, time and figures brought together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from callfleet_relay.auth import Authenticator, Instant, InvalidSecretsError, read_secrets
+from callfleet_relay.drain import Admission, AdmissionGate
+from callfleet_relay.events import (
+    AllocateAnswered,
+    BindChannel,
+    Drop,
+    Dropped,
+    Event,
+    FiveTuple,
+    Forbid,
+    OpenRelay,
+    Outcome,
+    PeerDenied,
+    Permit,
+    Reply,
+    SendToPeer,
+    SessionEnd,
+    SessionEnded,
+    UnbindChannel,
+)
+from callfleet_relay.message import Address
+from callfleet_relay.metrics import Counters, Snapshot, families
+from callfleet_relay.peers import PeerEntry, PeerPolicy
+from callfleet_relay.ports import RelayPorts
+from callfleet_relay.quota import AllocationQuota
+from callfleet_relay.server import RelayedHost, TurnServer
+from callfleet_relay.settings import Settings, format_address
+from callfleet_relay.stress import (
+    LAG_SAMPLE_SECONDS,
+    SAMPLE_SECONDS,
+    StressMeter,
+    cores_for_one_thread,
+)
+from callfleet_relay.transport.dataplane import DataPlane
+from callfleet_relay.transport.python import PythonDataPlane
+from callfleet_relay.users import result_of
+from callfleet_relay.watched import WatchedFile
+
+logger = logging.getLogger(__name__)
+
+
+def now() -> Instant:
+    """This moment."""
+    return Instant(time.monotonic(), time.time())
+
+
+class Relay(Collector):
+    """Everything but HTTP and signals. Works on the loop it was started on, without a lock."""
+
+    def __init__(self, settings: Settings, http_addresses: Sequence[Address] = ()) -> None:
+        """Bind the listeners. Raises OSError, ValueError where the secret file is unusable."""
+        self.settings = settings
+        self.release = version("callfleet")
+        self.started_at = datetime.now(UTC)
+        self.empty = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._secret_file = WatchedFile(settings.secret_file)
+        authenticator = Authenticator(
+            realm=settings.realm,
+            secrets=read_secrets(self._secret_file.read()),
+            nonce_secret=secrets.token_bytes(32),
+            max_lifetime=settings.max_credential_lifetime,
+        )
+        self.plane: DataPlane = PythonDataPlane(
+            self._loop,
+            settings.listen_addresses,
+            relay_host=str(settings.relay_address),
+            bits_per_second=settings.max_bits_per_second,
+            receiver=self._receive,
+        )
+        own = settings.own_addresses([*self.plane.listening, *http_addresses])
+        self.server = TurnServer(
+            relayed=RelayedHost(settings.advertised[0], settings.relay_address.version),
+            authenticator=authenticator,
+            policy=PeerPolicy(settings.allowed_peers, own),
+            ports=RelayPorts(*settings.relay_port_range),
+            quota=AllocationQuota(
+                total=settings.max_allocations, per_user=settings.max_allocations_per_user
+            ),
+            gate=AdmissionGate(),
+            credential_grace=settings.credential_grace,
+        )
+        self.stress_meter = StressMeter(
+            sustainable_packet_rate=settings.sustainable_packet_rate,
+            cores=cores_for_one_thread(),
+        )
+        self._counters = Counters()
+        self._drops = dict.fromkeys(Drop, 0)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._tick: asyncio.TimerHandle | None = None
+        self._lag: asyncio.TimerHandle | None = None
+        self._handlers: dict[type, Callable[..., Iterable[Event] | None]] = {
+            Reply: self.plane.reply,
+            OpenRelay: self._open_relay,
+            Permit: self.plane.permit,
+            Forbid: self.plane.forbid,
+            BindChannel: self.plane.bind_channel,
+            UnbindChannel: self.plane.unbind_channel,
+            SendToPeer: self.plane.send_to_peer,
+            SessionEnded: self._session_ended,
+            AllocateAnswered: self._allocate_answered,
+            PeerDenied: self._peer_denied,
+            Dropped: self._dropped,
+        }
+        self._measure()
+        self._schedule_lag()
+
+    @property
+    def gate(self) -> AdmissionGate:
+        """Whether new allocations are taken."""
+        return self.server.gate
+
+    def drain(self, drain_id: str) -> None:
+        """Refuse new allocations. Raises `AdmissionConflictError`."""
+        self.gate.drain(drain_id)
+        logger.info("draining", extra={"drain": drain_id, "allocations": self.server.allocations})
+
+    def undrain(self, drain_id: str) -> None:
+        """Take new allocations again. Raises `AdmissionConflictError`."""
+        self.gate.undrain(drain_id)
+        logger.info("open again", extra={"drain": drain_id})
+
+    def seal(self, drain_id: str) -> None:
+        """Close for good. Raises `AdmissionConflictError`."""
+        self.server.seal(drain_id)
+        logger.info("sealed", extra={"drain": drain_id})
+
+    def replace_peers(self, entries: list[PeerEntry]) -> None:
+        """Take a new list of peers."""
+        self._run(self.server.replace_peers(entries))
+        logger.info("peers replaced", extra={"peers": self.server.policy.pushed_count})
+
+    def reload_secrets(self) -> None:
+        """Read the secret file again; what cannot be used changes nothing."""
+        try:
+            found = read_secrets(self._secret_file.read())
+        except (OSError, InvalidSecretsError, ValueError) as error:
+            logger.error(  # noqa: TRY400 - a mistake in a file, not a bug: no trace
+                "secret file not usable, the secrets read before stay: %s",
+                error,
+                extra={"file": str(self._secret_file.path)},
+            )
+            return
+        self.server.authenticator.replace_secrets(found)
+        logger.info("secrets read", extra={"count": len(found)})
+
+    def close(self) -> None:
+        """End what is left and free every socket and timer."""
+        self._run(self.server.end_all(SessionEnd.POD_TERMINATED, now()))
+        for handle in (self._timer, self._tick, self._lag):
+            if handle is not None:
+                handle.cancel()
+        self.plane.close()
+
+    def status(self) -> dict[str, object]:
+        """What `GET /admin/v1/status` answers."""
+        address, source = self.settings.advertised
+        return {
+            "version": 1,
+            "component": "relay",
+            "release": self.release,
+            "podName": self.settings.pod_name,
+            "podUid": self.settings.pod_uid,
+            "admission": self.gate.state.value,
+            "drainId": self.gate.drain_id,
+            "startedAt": self.started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "allocations": self.server.allocations,
+            "allocationCapacity": self.server.quota.capacity,
+            "stress": self.stress_meter.stress().as_dict(),
+            "peers": self.server.policy.pushed_count,
+            "dataplane": self.plane.name,
+            "addresses": [{"address": address, "source": source}],
+        }
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics at this moment."""
+        self._counters.users.advance(time.time())
+        figures = self.plane.figures()
+        for cause, count in self._drops.items():
+            figures.drops[cause] += count
+        snapshot = Snapshot(
+            release=self.release,
+            dataplane=self.plane.name,
+            allocations=self.server.allocations,
+            capacity=self.server.quota.capacity,
+            stress=self.stress_meter.stress(),
+            admission=Admission(self.gate.state),
+            outcomes=self._counters.outcomes,
+            users=self._counters.users.totals,
+            ended=self._counters.ended,
+            peer_denied=self._counters.peer_denied,
+            figures=figures,
+        )
+        return families(snapshot)
+
+    def _receive(self, data: bytes, five_tuple: FiveTuple) -> None:
+        self._run(self.server.receive(data, five_tuple, now()))
+
+    def _run(self, events: list[Event]) -> None:
+        waiting = deque(events)
+        while waiting:
+            event = waiting.popleft()
+            more = self._handlers[type(event)](event)
+            if more:
+                waiting.extendleft(reversed(list(more)))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.server.next_timer()
+        if self._timer is not None:
+            if due is not None and self._timer_due <= due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer_due = due
+            self._timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._run(self.server.handle_timer(now()))
+
+    def _open_relay(self, event: OpenRelay) -> list[Event]:
+        if self.plane.open_relay(event):
+            return self.server.relay_opened(event.session, now())
+        return self.server.relay_refused(event.session)
+
+    def _session_ended(self, event: SessionEnded) -> None:
+        traffic = self.plane.close_session(event.session)
+        self._counters.ended[event.cause] += 1
+        if not self.server.allocations:
+            self.empty.set()
+        logger.info(
+            "session ended",
+            extra={
+                "cause": event.cause.value,
+                "user": event.user,
+                "client": format_address(event.five_tuple.client),
+                "relayed": format_address((self.settings.advertised[0], event.port)),
+                "seconds": round(event.seconds, 3),
+                "packets_from_client": traffic.packets_from_client,
+                "bytes_from_client": traffic.bytes_from_client,
+                "packets_to_client": traffic.packets_to_client,
+                "bytes_to_client": traffic.bytes_to_client,
+            },
+        )
+
+    def _allocate_answered(self, event: AllocateAnswered) -> None:
+        self._counters.outcomes[event.outcome] += 1
+        if event.outcome is Outcome.OK:
+            self.empty.clear()
+        if event.user is not None:
+            self._counters.users.add(event.user, result_of(event.outcome), time.time())
+
+    def _peer_denied(self, event: PeerDenied) -> None:
+        self._counters.peer_denied += 1
+        logger.debug("peer denied", extra={"session": event.session, "peer": event.host})
+
+    def _dropped(self, event: Dropped) -> None:
+        self._drops[event.cause] += 1
+
+    def _measure(self) -> None:
+        self._tick = self._loop.call_later(SAMPLE_SECONDS, self._measure)
+        packets = self.plane.packets_relayed()
+        self.stress_meter.sample(time.monotonic(), packets, time.process_time())
+        self._counters.users.advance(time.time())
+        if self._secret_file.has_changed():
+            self.reload_secrets()
+
+    def _schedule_lag(self) -> None:
+        due = time.monotonic() + LAG_SAMPLE_SECONDS
+        self._lag = self._loop.call_later(LAG_SAMPLE_SECONDS, partial(self._measure_lag, due))
+
+    def _measure_lag(self, due: float) -> None:
+        self.stress_meter.lag(time.monotonic() - due)
+        self._schedule_lag()

@@ -1,0 +1,78 @@
+"""Answers to requests as bytes.
+
+FINGERPRINT is there where the request had it (RFC 8489 section 7.2). SOFTWARE goes to those who
+have proved who they are only: an answer to a forged sender is as short as it can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aioice.stun import IPV6_PROTOCOL, Class, pack_error_code
+
+from callfleet_relay.message import Address, Attribute, Message, encode, error_code, pack_address
+from callfleet_relay.requests import RequestError
+
+_SOFTWARE = (int(Attribute.SOFTWARE), b"Callfleet")
+
+
+def success(
+    request: Message, attributes: Iterable[tuple[int, bytes]], key: bytes | None = None
+) -> bytes:
+    """A success response, signed where `key` is given."""
+    return _reply(request, Class.RESPONSE, attributes, key)
+
+
+def failure(request: Message, error: RequestError, key: bytes | None = None) -> bytes:
+    """An error response, signed where `key` is given."""
+    attributes = [error_code(error.code, error.reason), *error.attributes]
+    return _reply(request, Class.ERROR, attributes, key)
+
+
+def bound(request: Message, client: Address) -> bytes:
+    """The success response to a Binding request."""
+    mapped = pack_address(client, request.transaction_id)
+    return success(request, [(Attribute.XOR_MAPPED_ADDRESS, mapped)])
+
+
+def allocated(
+    request: Message,
+    *,
+    relayed: Address,
+    client: Address,
+    lifetime: int,
+    without_second_family: bool,
+    key: bytes,
+) -> bytes:
+    """The success response to an Allocate; `lifetime` in seconds (RFC 8656 section 7.3)."""
+    attributes = [
+        (Attribute.XOR_RELAYED_ADDRESS, pack_address(relayed, request.transaction_id)),
+        lifetime_attribute(lifetime),
+        (Attribute.XOR_MAPPED_ADDRESS, pack_address(client, request.transaction_id)),
+    ]
+    if without_second_family:
+        code = pack_error_code((440, ""))[2:]
+        attributes.append((Attribute.ADDRESS_ERROR_CODE, bytes([IPV6_PROTOCOL, 0]) + code))
+    return success(request, attributes, key)
+
+
+def lifetime_attribute(seconds: int) -> tuple[int, bytes]:
+    """LIFETIME."""
+    return Attribute.LIFETIME, seconds.to_bytes(4, "big")
+
+
+def _reply(
+    request: Message,
+    message_class: Class,
+    attributes: Iterable[tuple[int, bytes]],
+    key: bytes | None,
+) -> bytes:
+    software = [_SOFTWARE] if key is not None else []
+    return encode(
+        request.method,
+        message_class,
+        request.transaction_id,
+        [*attributes, *software],
+        key=key,
+        fingerprint=request.has_fingerprint,
+    )

@@ -1,0 +1,183 @@
+"""The whole process: sockets, HTTP, signals, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from callfleet_relay.admin import admin_app, metrics_app
+from callfleet_relay.drain import Admission
+from callfleet_relay.message import Address
+from callfleet_relay.relay import Relay
+from callfleet_relay.settings import Settings, format_address, parse_address
+from callfleet_relay.tokens import InvalidKeysError, TokenVerifier, read_keys
+from callfleet_relay.watched import WatchedFile
+
+logger = logging.getLogger(__name__)
+
+KEY_CHECK_SECONDS = 5.0
+HTTP_SHUTDOWN_SECONDS = 2.0
+
+
+class StartError(Exception):
+    """The relay cannot start; the message names the flag and the remedy."""
+
+
+class _AdminKeys:
+    """Follows the file of the operator's public keys."""
+
+    def __init__(self, path: Path, audience: str) -> None:
+        """Raises `StartError`."""
+        self._file = WatchedFile(path)
+        try:
+            self.verifier = TokenVerifier(read_keys(self._file.read()), audience)
+        except (OSError, ValueError) as error:
+            raise StartError(f"--admin-keys-file {path}: {error}") from error
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
+
+    def reload(self) -> None:
+        """Read the file again; what cannot be used changes nothing."""
+        try:
+            self.verifier.keys = read_keys(self._file.read())
+        except (OSError, InvalidKeysError, ValueError) as error:
+            message = "admin keys not usable, those read before stay: %s"
+            logger.error(message, error)  # noqa: TRY400 - a mistake in a file, not a bug: no trace
+        else:
+            logger.info("admin keys read", extra={"count": len(self.verifier.keys)})
+
+    def close(self) -> None:
+        """Stop following."""
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
+        if self._file.has_changed():
+            self.reload()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """SIGTERM or SIGINT: the first asks for an orderly end, the second for one at once."""
+
+    asked: asyncio.Event
+    at_once: asyncio.Event
+
+    def signalled(self) -> None:
+        if self.asked.is_set():
+            self.at_once.set()
+        self.asked.set()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, and until the last session has ended or the grace is over.
+
+    Raises `StartError`.
+    """
+    loop = asyncio.get_running_loop()
+    stop = _Stop(asyncio.Event(), asyncio.Event())
+    async with AsyncExitStack() as stack:
+        metrics = _bind_http("--metrics", settings.metrics, stack)
+        admin = _bind_http("--admin", settings.admin, stack)
+        keys = None
+        if settings.admin_keys_file is not None:
+            keys = _AdminKeys(settings.admin_keys_file, settings.pod_uid)
+            stack.callback(keys.close)
+        relay = _start(settings, [metrics.getsockname()[:2], admin.getsockname()[:2]])
+        stack.callback(relay.close)
+        await _serve_http(metrics_app(relay), metrics, stack)
+        await _serve_http(admin_app(relay, keys.verifier if keys else None), admin, stack)
+
+        def reload() -> None:
+            relay.reload_secrets()
+            if keys is not None:
+                keys.reload()
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.signalled)
+        _announce(relay, metrics, admin)
+        await stop.asked.wait()
+        await _wind_down(relay, stop.at_once, settings.termination_grace)
+
+
+def _start(settings: Settings, http: list[Address]) -> Relay:
+    try:
+        with socket.socket(
+            socket.AF_INET6 if settings.relay_address.version == 6 else socket.AF_INET,
+            socket.SOCK_DGRAM,
+        ) as probe:
+            probe.bind((str(settings.relay_address), 0))
+    except OSError as error:
+        raise StartError(
+            f"--relay-address {settings.relay_address}: {error.strerror}: name an address of this "
+            "machine, and what clients are to see with --external-address"
+        ) from error
+    try:
+        return Relay(settings, http)
+    except OSError as error:
+        what = f"--secret-file {error.filename}" if error.filename else "--listen"
+        raise StartError(f"{what}: {error.strerror}") from error
+    except ValueError as error:
+        raise StartError(f"--secret-file {settings.secret_file}: {error}") from error
+
+
+def _bind_http(flag: str, text: str, stack: AsyncExitStack) -> socket.socket:
+    host, port = parse_address(text)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise StartError(
+            f"{flag} {text}: {error.strerror}: choose another address, or port 0"
+        ) from error
+    stack.callback(bound.close)
+    return bound
+
+
+async def _serve_http(app: web.Application, bound: socket.socket, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, bound).start()
+
+
+def _announce(relay: Relay, metrics: socket.socket, admin: socket.socket) -> None:
+    address, source = relay.settings.advertised
+    line = {
+        "event": "listening",
+        "release": relay.release,
+        "listen": [f"udp://{format_address(each)}" for each in relay.plane.listening],
+        "metrics": format_address(metrics.getsockname()[:2]),
+        "admin": format_address(admin.getsockname()[:2]),
+        "relayAddress": str(relay.settings.relay_address),
+        "addresses": [{"address": address, "source": source}],
+        "relayPorts": relay.settings.relay_ports,
+        "realm": relay.settings.realm,
+        "dataplane": relay.plane.name,
+        "podUid": relay.settings.pod_uid,
+    }
+    print(json.dumps(line), flush=True)
+
+
+async def _wind_down(relay: Relay, at_once: asyncio.Event, grace: float) -> None:
+    """A sealed relay ends at once; any other lets its sessions end by themselves first."""
+    if relay.gate.state is Admission.SEALED:
+        return
+    if relay.gate.is_open:
+        relay.drain("terminating")
+    if not relay.server.allocations:
+        return
+    waits = [asyncio.ensure_future(event.wait()) for event in (relay.empty, at_once)]
+    await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)

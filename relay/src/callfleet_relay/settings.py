@@ -1,0 +1,188 @@
+"""Settings of one relay. Each field is the flag of its name."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from callfleet_relay.message import Address
+from callfleet_relay.peers import PUBLIC
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<four>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+
+
+def parse_address(text: str) -> Address:
+    """`HOST:PORT` with an IP address as host, IPv6 in brackets. Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no address: write IP:PORT, for IPv6 [IP]:PORT")
+    port = int(match["port"])
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    try:
+        host = ip_address(match["six"] or match["four"])
+    except ValueError:
+        raise ValueError(f"{text!r} names no IP address: host names are not resolved") from None
+    if (host.version == 6) != (match["six"] is not None):
+        raise ValueError(f"{text!r}: write IPv6 addresses, and only those, in brackets")
+    return str(host), port
+
+
+def format_address(address: Address) -> str:
+    """The reverse of `parse_address`."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listener(text: str) -> str:
+    protocol, separator, address = text.partition("://")
+    if not separator or protocol not in {"udp", "tcp", "tls"}:
+        raise ValueError(f"{text!r} is no listener: write udp://IP:PORT")
+    if protocol != "udp":
+        raise ValueError(f"{text!r}: this release listens on UDP only: write udp://IP:PORT")
+    parse_address(address)
+    return text
+
+
+def _http_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _peer_range(text: str) -> str:
+    if text == PUBLIC:
+        return text
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"{error}: write a CIDR such as 10.0.0.0/8, or {PUBLIC!r}") from None
+
+
+class Settings(BaseModel):
+    """Checked settings; see `callfleet-relay --help` for what each does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: tuple[Annotated[str, AfterValidator(_listener)], ...] = Field(
+        default=("udp://127.0.0.1:3478",), min_length=1, max_length=16
+    )
+    relay_address: IPv4Address | IPv6Address
+    external_address: IPv4Address | IPv6Address | None = None
+    relay_ports: str = "49152-65535"
+    realm: str = Field(default="callfleet", min_length=1, max_length=127)
+    secret_file: Path
+    allow_peer: tuple[Annotated[str, AfterValidator(_peer_range)], ...] = Field(
+        default=(), max_length=1024
+    )
+    peers_from_admin: bool = False
+    max_allocations: int = Field(default=2000, ge=1, le=60_000)
+    max_allocations_per_user: int = Field(default=10, ge=1, le=60_000)
+    max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
+    credential_grace: int = Field(default=60, ge=0, le=3600)
+    max_bits_per_second: int = Field(default=0, ge=0)
+    sustainable_packet_rate: int = Field(default=30_000, ge=1)
+    termination_grace: int = Field(default=3600, ge=0, le=7 * 86_400)
+    metrics: Annotated[str, AfterValidator(_http_address)] = "127.0.0.1:9090"
+    admin: Annotated[str, AfterValidator(_http_address)] = "127.0.0.1:9091"
+    admin_keys_file: Path | None = None
+    pod_name: str = ""
+    pod_uid: str = Field(default_factory=lambda: str(uuid.uuid4()), min_length=1)
+    pod_address: IPv4Address | IPv6Address | None = None
+    dataplane: Literal["auto", "python"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("relay_ports")
+    @classmethod
+    def _ports(cls, text: str) -> str:
+        match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
+            raise ValueError(f"{text!r} is no range of ports: write FIRST-LAST, as 49152-65535")
+        return text
+
+    @field_validator("relay_address")
+    @classmethod
+    def _one_relay_address(cls, value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+        if value.is_unspecified or value.is_multicast:
+            raise ValueError(f"{value} is not the address of one host: name the one peers see")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        external = self.external_address
+        if external is not None and external.version != self.relay_address.version:
+            raise ValueError(
+                "--external-address: it must be of the same family as --relay-address, "
+                f"{self.relay_address}"
+            )
+        first, last = self.relay_port_range
+        if last - first + 1 < self.max_allocations:
+            raise ValueError(
+                f"--relay-ports: {self.relay_ports} has fewer ports than --max-allocations "
+                f"({self.max_allocations}): widen the range or lower the number"
+            )
+        host = ip_address(parse_address(self.admin)[0])
+        if self.admin_keys_file is None and not host.is_loopback:
+            raise ValueError(
+                f"--admin: {self.admin} is open to others and asks for no token: give "
+                "--admin-keys-file, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def listen_addresses(self) -> tuple[Address, ...]:
+        """Where the UDP listeners are."""
+        return tuple(parse_address(text.partition("://")[2]) for text in self.listen)
+
+    @property
+    def relay_port_range(self) -> tuple[int, int]:
+        """First and last relay port."""
+        first, last = self.relay_ports.split("-")
+        return int(first), int(last)
+
+    @property
+    def advertised(self) -> tuple[str, str]:
+        """Host part of relayed addresses, and the flag that it comes from."""
+        if self.external_address is not None:
+            return str(self.external_address), "--external-address"
+        return str(self.relay_address), "--relay-address"
+
+    @property
+    def allowed_peers(self) -> tuple[str, ...]:
+        """What the peer policy opens from the start: by default the public Internet."""
+        if self.allow_peer or self.peers_from_admin:
+            return self.allow_peer
+        return (PUBLIC,)
+
+    def own_addresses(self, bound: list[Address]) -> list[Address]:
+        """Every address that reaches one of this process's sockets, as far as is known here."""
+        mine = {str(self.relay_address), self.advertised[0], "127.0.0.1", "::1"}
+        if self.pod_address is not None:
+            mine.add(str(self.pod_address))
+        own: list[Address] = []
+        for host, port in bound:
+            hosts = mine if ip_address(host).is_unspecified else {host}
+            own.extend((each, port) for each in sorted(hosts))
+        return own
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong with which flag, one a line."""
+    lines = []
+    for detail in error.errors():
+        message = detail["msg"].removeprefix("Value error, ")
+        flag = f"--{str(detail['loc'][0]).replace('_', '-')}: " if detail["loc"] else ""
+        lines.append(f"{flag}{message}")
+    return "\n".join(lines)

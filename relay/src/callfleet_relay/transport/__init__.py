@@ -1,0 +1,1 @@
+"""Sockets: what carries datagrams between clients, the protocol core and peers."""

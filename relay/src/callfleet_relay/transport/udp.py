@@ -1,0 +1,74 @@
+"""UDP sockets on Linux."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from callfleet_relay.message import Address
+
+LISTENER_BUFFER = 4 << 20
+"""Bytes the kernel holds while the loop is busy: 0.3 s of 10,000 full datagrams a second."""
+RELAY_BUFFER = 256 << 10
+
+# Not in Python's socket module; include/uapi/asm-generic/socket.h, linux/in.h and linux/in6.h.
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+_MEMINFO_DROPS = 8
+_IP_MTU_DISCOVER = 10
+_IPV6_MTU_DISCOVER = 23
+_PMTUDISC_WANT = 1
+_PMTUDISC_DO = 2
+
+
+def bind_udp(host: str, port: int, receive_buffer: int) -> socket.socket:
+    """A non-blocking socket on one address; IPv6 ones take no IPv4. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _enlarge(bound, receive_buffer)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _enlarge(bound: socket.socket, receive_buffer: int) -> None:
+    """As large as allowed: above net.core.rmem_max only CAP_NET_ADMIN helps."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < receive_buffer:
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
+        except PermissionError:
+            return
+
+
+def socket_address(family: int, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An address in the form in which `recvfrom` gives it."""
+    host, port = address
+    if family == socket.AF_INET:
+        return host, port
+    scope = host.partition("%")[2]
+    return host, port, 0, socket.if_nametoindex(scope) if scope else 0
+
+
+def kernel_drops(bound: socket.socket) -> int:
+    """Datagrams the kernel has dropped because this socket's buffer was full; modulo 2**32."""
+    values = bound.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    return int(_MEMINFO.unpack(values)[_MEMINFO_DROPS])
+
+
+def send_unfragmented(bound: socket.socket, data: bytes, address: Address) -> None:
+    """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long)."""
+    level, option = socket.IPPROTO_IP, _IP_MTU_DISCOVER
+    if bound.family == socket.AF_INET6:
+        level, option = socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER
+    bound.setsockopt(level, option, _PMTUDISC_DO)
+    try:
+        bound.sendto(data, address)
+    finally:
+        bound.setsockopt(level, option, _PMTUDISC_WANT)

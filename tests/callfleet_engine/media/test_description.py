@@ -1,0 +1,198 @@
+"""Malformed descriptions are refused before anything changes, with a remedy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from callfleet_engine.media.description import (
+    MAX_CANDIDATES,
+    MAX_SDP_BYTES,
+    check_answer,
+    check_candidate,
+    check_offer,
+)
+from callfleet_engine.media.interface import BadSdpError
+from tests.callfleet_engine.media.peers import new_pc
+
+CANDIDATE = "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host"
+
+
+@pytest.fixture(scope="module")
+def offer() -> str:
+    """What Chromium 156 sends for one audio and one video track, shortened."""
+    session = (
+        "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+        "a=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS s\r\n"
+    )
+    common = (
+        "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n"
+        "a=candidate:1 1 udp 2113937151 3c1d.local 50001 typ host generation 0\r\n"
+        "a=candidate:2 1 udp 1677729535 192.0.2.7 50001 typ relay raddr 0.0.0.0 rport 0\r\n"
+        "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=ice-options:trickle\r\n"
+        f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}\r\na=setup:actpass\r\n"
+    )
+    audio = (
+        f"m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n{common}a=mid:0\r\n"
+        "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
+        "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
+        "a=sendonly\r\na=msid:s t\r\na=rtcp-mux\r\na=rtcp-rsize\r\n"
+        "a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\n"
+        "a=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\n"
+        "a=fmtp:63 111/111\r\na=ssrc:111111 cname:c\r\na=ssrc:111111 msid:s t\r\n"
+    )
+    video = (
+        f"m=video 9 UDP/TLS/RTP/SAVPF 96 97 45\r\n{common}a=mid:1\r\n"
+        "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
+        "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n"
+        "a=sendonly\r\na=msid:s u\r\na=rtcp-mux\r\na=rtcp-rsize\r\n"
+        "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 goog-remb\r\na=rtcp-fb:96 nack pli\r\n"
+        "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:45 AV1/90000\r\n"
+        "a=ssrc-group:FID 222222 333333\r\na=ssrc:222222 cname:c\r\na=ssrc:333333 cname:c\r\n"
+    )
+    return session + audio + video
+
+
+def test_a_browsers_offer_is_read(offer: str) -> None:
+    remote = check_offer(offer)
+    assert remote.ufrag == "abcd"
+    assert remote.mids == ("0", "1")
+    assert remote.ssrcs == {"0": (111111,), "1": (222222, 333333)}
+    assert remote.candidates == ((("192.0.2.7", 50001), "relay"),)
+    assert check_offer(offer, previous=remote) == remote
+
+
+Change = Callable[[str], str]
+
+
+def drop(line: str) -> Change:
+    return lambda sdp: sdp.replace(line + "\r\n", "")
+
+
+def swap(old: str, new: str) -> Change:
+    return lambda sdp: sdp.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _: "", "no m-line"),
+        (lambda _: "hello", "no m-line"),
+        (lambda sdp: sdp + " " * MAX_SDP_BYTES, "longer than"),
+        (lambda sdp: sdp + "\n" * 5000, "longer than"),
+        (swap("m=video 9", "m=video nine"), "not valid SDP"),
+        (swap("a=rtpmap:96 VP8/90000", "a=rtpmap:96"), "not valid SDP"),
+        (
+            swap("m=video 9 UDP/TLS/RTP/SAVPF 96 97 45", "m=application 9 UDP/DTLS/SCTP x"),
+            "'application'",
+        ),
+        (swap("m=video", "m=audio"), "more than one audio"),
+        (
+            lambda sdp: sdp + "m=video" + sdp.split("m=video")[1].replace("mid:1", "mid:2"),
+            "more than one video",
+        ),
+        (swap("a=mid:1", "a=mid:0"), "same a=mid"),
+        (drop("a=mid:1"), "no a=mid"),
+        (swap("a=mid:1", "a=mid"), "no a=mid"),
+        (swap("a=mid:1", "a=mid:" + "1" * 33), "no a=mid"),
+        (drop("a=group:BUNDLE 0 1"), "does not bundle"),
+        (drop("a=ice-ufrag:abcd"), "no ICE credentials"),
+        (drop("a=rtcp-mux"), "no a=rtcp-mux"),
+        (drop("a=setup:actpass"), "DTLS client"),
+        (swap("actpass", "passive"), "DTLS client"),
+        (drop(f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"), "no DTLS fingerprint"),
+        (swap("a=ssrc:111111", "a=ssrc:4294967296"), "32 bits"),
+        (swap("opus/48000/2", "G722/8000"), "No audio codec"),
+        (swap("VP8/90000", "VP9/90000"), "No video codec"),
+        (
+            swap("a=setup:actpass", f"a=setup:actpass{f'{chr(13)}{chr(10)}a={CANDIDATE}' * 40}"),
+            f"more than {MAX_CANDIDATES} candidates",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_offer_is_said(offer: str, change: Change, message: str) -> None:
+    with pytest.raises(BadSdpError, match=message) as refused:
+        check_offer(change(offer))
+    assert refused.value.code == "bad_sdp"
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (swap("ice-ufrag:abcd", "ice-ufrag:efgh"), "restarts ICE"),
+        (lambda sdp: sdp.split("m=video")[0].replace("BUNDLE 0 1", "BUNDLE 0"), "removes"),
+        (swap("a=mid:1", "a=mid:7"), "renames"),
+    ],
+)
+def test_a_renegotiation_keeps_its_connection_and_m_lines(
+    offer: str, change: Change, message: str
+) -> None:
+    with pytest.raises(BadSdpError, match=message):
+        check_offer(
+            change(offer).replace("BUNDLE 0 1", "BUNDLE 0 1 7"), previous=check_offer(offer)
+        )
+
+
+async def test_an_answer_must_choose_its_dtls_role() -> None:
+    pc = new_pc()
+    pc.addTrack(AudioStreamTrack())
+    pc.addTrack(VideoStreamTrack())
+    offered = await pc.createOffer()
+    await pc.close()
+    with pytest.raises(BadSdpError, match="DTLS role"):
+        check_answer(offered.sdp)
+    assert check_answer(offered.sdp.replace("actpass", "active")).mids == ("0", "1")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@given(data=st.data())
+def test_damaged_offers_are_read_or_refused(offer: str, data: st.DataObject) -> None:
+    lines = offer.split("\r\n")
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        match data.draw(st.sampled_from(["cut", "drop", "twice", "garbage", "swap"])):
+            case "cut":
+                lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+            case "drop":
+                lines[at] = ""
+            case "twice":
+                lines.insert(at, lines[at])
+            case "garbage":
+                head = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+                lines[at] = head + data.draw(st.text(max_size=12))
+            case "swap":
+                other = data.draw(st.integers(0, len(lines) - 1))
+                lines[at], lines[other] = lines[other], lines[at]
+    for check in (check_offer, check_answer):
+        with contextlib.suppress(BadSdpError):
+            check("\r\n".join(lines))
+
+
+def test_candidates_are_read() -> None:
+    assert check_candidate({"candidate": CANDIDATE}) == (("192.0.2.7", 50000), "host")
+    assert check_candidate({"candidate": "a=" + CANDIDATE}) == (("192.0.2.7", 50000), "host")
+    assert check_candidate({"candidate": ""}) is None
+    assert check_candidate({}) is None
+    hidden = "candidate:1 1 udp 1 12ab.local 5 typ host"
+    assert check_candidate({"candidate": hidden}) is None
+
+
+@given(st.one_of(st.text(max_size=80), st.text(max_size=80).map(lambda t: CANDIDATE + t)))
+def test_any_candidate_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(BadSdpError):
+        check_candidate({"candidate": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["candidate:1 1 udp", "candidate:1 x udp 1 h 5 typ host", "x" * 2000]
+)
+def test_an_unreadable_candidate_is_refused(text: str) -> None:
+    with pytest.raises(BadSdpError, match="candidate") as refused:
+        check_candidate({"candidate": text})
+    assert "toJSON" in refused.value.remedy

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
+
+
+@pytest.mark.parametrize("spec", [CallClusterSpec(), TurnPoolSpec()])
+def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> None:
+    assert not_yet_in_effect(spec) == ()
+    assert exposure_without_effect(spec) == ""
+
+
+SCHEDULE = {"name": "weekdays", "cron": "0 8 * * 1-5", "durationSeconds": 60, "minReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"scaling": {"schedules": [SCHEDULE]}}, "scaling.schedules[weekdays]"),
+        ({"scaling": {"forecast": {"mode": "Observe"}}}, "scaling.forecast.mode: Observe"),
+        ({"scaling": {"maxBlockingPerMillion": 10}}, "scaling.maxBlockingPerMillion: 10"),
+        ({"exposure": {"type": "HostNetwork"}}, "exposure.type: HostNetwork"),
+        ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
+        ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),
+        (
+            {"quality": {"presetsConfigMapRef": {"name": "low"}}},
+            "quality.presetsConfigMapRef.name: low",
+        ),
+        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
+        ({"drain": {"deadlineSeconds": 60}}, "drain.deadlineSeconds: 60"),
+        ({"rollout": {"strategy": "OnDelete"}}, "rollout.strategy: OnDelete"),
+        ({"rollout": {"maxSurge": 3}}, "rollout.maxSurge: 3"),
+        ({"cost": {"podMonthly": "41.50"}}, "cost.podMonthly: 41.50"),
+        ({"cost": {"egressPerGB": "0.09"}}, "cost.egressPerGB: 0.09"),
+    ],
+)
+def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
+    assert not_yet_in_effect(CallClusterSpec.model_validate(fields)) == (named,)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
+        ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
+        ({"region": "eu-central"}, "region: eu-central"),
+        ({"listeners": [{"protocol": "TCP", "port": 3478}]}, "listeners[TCP:3478]"),
+        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
+    ],
+)
+def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:
+    assert not_yet_in_effect(TurnPoolSpec.model_validate(fields)) == (named,)
+
+
+def test_switching_the_erlang_floor_off_is_in_effect() -> None:
+    spec = CallClusterSpec.model_validate({"scaling": {"maxBlockingPerMillion": 0}})
+    assert not_yet_in_effect(spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        (CallClusterSpec.model_validate({"exposure": {"type": "HostPort"}}), "set TurnOnly"),
+        (TurnPoolSpec.model_validate({"exposure": {"type": "HostNetwork"}}), "set HostPort"),
+        (
+            TurnPoolSpec.model_validate({"listeners": [{"protocol": "TCP", "port": 3478}]}),
+            "add one with protocol UDP",
+        ),
+    ],
+)
+def test_a_fleet_that_nobody_could_reach_is_told_what_to_set(
+    spec: CallClusterSpec | TurnPoolSpec, remedy: str
+) -> None:
+    assert remedy in exposure_without_effect(spec)

@@ -1,0 +1,137 @@
+"""Anything that may be observed, likely or not."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.observation import (
+    Admission,
+    CallDemand,
+    ConnectionFailures,
+    FleetPod,
+    Freshness,
+    MetricsHealth,
+    MetricsProblem,
+    Observation,
+    PodLoad,
+    Process,
+)
+from callfleet_operator.plan.decision import FailureStep, Memory
+from tests.callfleet_operator.plan.samples import (
+    NOW,
+    REVISION,
+    cluster,
+    from_itself,
+    known,
+    pod,
+    pool,
+    seconds,
+    unknown,
+)
+
+modest = settings(max_examples=60, deadline=None)
+"""No deadline: a busy machine is no fault of the code."""
+
+MODES = ("Active", "ScaleOutOnly", "DryRun", "Paused")
+
+used = st.integers(0, 130)
+ages = st.sampled_from([-30.0, 0.0, 20.0, 59.0, 60.0, 179.0, 180.0, 4000.0])
+known_loads = st.builds(known, used, stress=st.floats(0, 3))
+loads: st.SearchStrategy[PodLoad] = st.one_of(
+    known_loads,
+    st.builds(from_itself, used),
+    st.builds(unknown, st.sampled_from([one for one in Freshness if one is not Freshness.FRESH])),
+)
+
+
+@st.composite
+def fleets(draw: st.DrawFn, most: int = 8) -> tuple[FleetPod, ...]:
+    """Pods in any state, also in states that contradict themselves."""
+    ordinals = draw(st.lists(st.integers(0, 12), max_size=most, unique=True))
+    return tuple(
+        pod(
+            ordinal,
+            load=draw(loads),
+            admission=draw(st.sampled_from(list(Admission))),
+            ready=draw(st.booleans()),
+            failure=draw(st.sampled_from(["", "ImagePullBackOff"])),
+            terminating=draw(st.booleans()),
+            age=draw(ages),
+            ready_for=draw(st.none() | ages),
+            process=draw(st.sampled_from(list(Process))),
+            revision=draw(st.sampled_from([REVISION, "older"])),
+            node=draw(st.sampled_from(["", "node-a", "gone"])),
+            zone=draw(st.sampled_from(["a", "b"])),
+            address=draw(st.sampled_from(["", "10.0.0.1"])),
+        )
+        for ordinal in ordinals
+    )
+
+
+@st.composite
+def ready_fleets(draw: st.DrawFn, least: int = 1, most: int = 8) -> tuple[FleetPod, ...]:
+    """Ready open pods of known load."""
+    given = draw(st.lists(known_loads, min_size=least, max_size=most))
+    return tuple(pod(ordinal, load=one) for ordinal, one in enumerate(given))
+
+
+healths = st.builds(
+    MetricsHealth, st.none() | st.sampled_from(list(MetricsProblem)), st.just("detail")
+)
+demands = st.builds(CallDemand, st.floats(), st.floats(), st.floats())
+failure_counts = st.builds(
+    ConnectionFailures,
+    st.integers(-5, 500),
+    st.integers(-5, 500),
+    st.dictionaries(st.sampled_from(["unauthorized", "expired", "new"]), st.integers(-5, 500)),
+    st.none() | st.builds(lambda age: NOW - seconds(age), ages),
+)
+
+observations = st.builds(
+    Observation,
+    now=st.just(NOW),
+    pods=fleets(),
+    metrics=healths,
+    unavailable_nodes=st.sampled_from([frozenset[str](), frozenset({"gone"})]),
+    demand=st.none() | demands,
+    failures=st.none() | failure_counts,
+    reported_open=st.none() | st.integers(0, 12),
+    hold_until=st.none() | st.builds(lambda age: NOW - seconds(age), ages),
+)
+memories = st.builds(
+    Memory,
+    desired_open=st.none() | st.integers(0, 12),
+    failure_step=st.none()
+    | st.builds(FailureStep, st.builds(lambda age: NOW - seconds(age), ages), st.floats(0, 1)),
+    ineffective_steps=st.integers(0, 5),
+)
+
+
+@st.composite
+def scalings(draw: st.DrawFn) -> dict[str, object]:
+    least = draw(st.integers(1, 5))
+    most = draw(st.integers(least, 12))
+    return {
+        "min_replicas": least,
+        "max_replicas": most,
+        "max_total_replicas": draw(st.integers(most, 16)),
+        "scale_out": {"stabilizationWindowSeconds": draw(st.sampled_from([0, 60]))},
+        "scale_in": {"stabilizationWindowSeconds": draw(st.sampled_from([0, 300]))},
+    }
+
+
+@st.composite
+def clusters(draw: st.DrawFn, modes: tuple[str, ...] = MODES) -> CallClusterSpec:
+    return cluster(
+        mode=draw(st.sampled_from(modes)),
+        fallback=draw(st.sampled_from(["PodStatus", "Hold"])),
+        tolerance_percent=draw(st.sampled_from([0, 10, 50])),
+        **draw(scalings()),
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn, modes: tuple[str, ...] = MODES) -> TurnPoolSpec:
+    return pool(mode=draw(st.sampled_from(modes)), **draw(scalings()))

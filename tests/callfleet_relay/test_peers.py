@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callfleet_relay.peers import (
+    PUBLIC,
+    SPECIAL_IPV4,
+    SPECIAL_IPV6,
+    IPNetwork,
+    PeerEntry,
+    PeerPolicy,
+    is_public,
+)
+
+DENIED: frozenset[int] = frozenset()
+SPECIAL: list[IPNetwork] = [*SPECIAL_IPV4, *SPECIAL_IPV6]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(str(network.network_address) for network in SPECIAL),
+        *(str(network.broadcast_address) for network in SPECIAL),
+        "169.254.169.254",  # metadata of most clouds
+        "fd00:ec2::254",
+        "::",
+        "::1",
+        "::10.0.0.1",  # IPv4-compatible
+        "::ffff:10.0.0.1",  # IPv4-mapped
+        "::ffff:8.8.8.8",
+        "64:ff9b::10.0.0.1",  # NAT64
+        "64:ff9b:1::10.0.0.1",
+        "100::1",
+        "100:0:0:1::1",
+        "2001::1",  # Teredo
+        "2002:a00:1::1",  # 6to4
+        "2620:fe::5efe:10.0.0.1",  # ISATAP
+        "2620:fe::200:5efe:10.0.0.1",
+        "5f00::1",
+        "fc00::1",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+    ],
+)
+def test_special_purpose_addresses_are_not_public(address: str) -> None:
+    assert not is_public(ip_address(address))
+    assert PeerPolicy([PUBLIC]).ports(str(ip_address(address))) == DENIED
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "223.255.255.255", "2620:fe::fe"])
+def test_other_addresses_are_public(address: str) -> None:
+    assert PeerPolicy([PUBLIC]).ports(address) is None
+    assert PeerPolicy([PUBLIC]).allows((address, 5000))
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+def test_nothing_public_is_special_to_python(address: object) -> None:
+    parsed = ip_address(str(address))
+    if is_public(parsed):
+        assert parsed.is_global
+        assert not parsed.is_multicast
+
+
+def test_an_allow_list_opens_what_it_names_and_nothing_else() -> None:
+    policy = PeerPolicy(["10.1.0.0/16", "fd00::/8"])
+
+    assert policy.allows(("10.1.2.3", 1))
+    assert policy.allows(("fd00::1", 1))
+    assert not policy.allows(("10.2.0.1", 1))
+    assert not policy.allows(("8.8.8.8", 1))
+
+
+def test_public_can_be_named_beside_others() -> None:
+    policy = PeerPolicy([PUBLIC, "10.0.0.0/8"])
+
+    assert policy.allows(("8.8.8.8", 1))
+    assert policy.allows(("10.0.0.1", 1))
+    assert not policy.allows(("192.168.0.1", 1))
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "::ffff:10.0.0.1"]
+)
+def test_what_is_no_single_host_is_never_open(address: str) -> None:
+    policy = PeerPolicy(["0.0.0.0/0", "::/0"])
+    policy.replace_pushed([PeerEntry(ip_address(address))])
+
+    assert not policy.allows((address, 1))
+
+
+def test_pushed_entries_open_private_addresses_and_are_replaced() -> None:
+    policy = PeerPolicy([])
+    first, second = ip_address("10.0.0.1"), ip_address("10.0.0.2")
+
+    policy.replace_pushed([PeerEntry(first), PeerEntry(second, 7), PeerEntry(second, 8)])
+
+    assert policy.ports("10.0.0.1") is None
+    assert policy.ports("10.0.0.2") == frozenset({7, 8})
+    assert policy.allows(("10.0.0.2", 8))
+    assert not policy.allows(("10.0.0.2", 9))
+    assert policy.pushed_count == 2
+    policy.replace_pushed([PeerEntry(second, 7), PeerEntry(second)])
+    assert policy.ports("10.0.0.1") == DENIED
+    assert policy.ports("10.0.0.2") is None
+
+
+def test_own_listeners_are_open_only_by_address_and_port() -> None:
+    policy = PeerPolicy(["10.0.0.0/8"], own=[("10.0.0.9", 3478)])
+
+    assert not policy.allows(("10.0.0.9", 3478))
+    assert policy.allows(("10.0.0.9", 3479))
+    policy.replace_pushed([PeerEntry(ip_address("10.0.0.9"))])
+    assert not policy.allows(("10.0.0.9", 3478))
+    policy = PeerPolicy([], own=[("10.0.0.9", 3478)])
+    policy.replace_pushed([PeerEntry(ip_address("10.0.0.9"), 3478)])
+    assert policy.allows(("10.0.0.9", 3478))

@@ -1,0 +1,80 @@
+"""Which cluster: a named kubeconfig, else kind where Docker runs, else local programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.cluster import api_server, kind
+from tests.cluster.api_server import ApiServer
+from tests.cluster.container_tools import docker_answers
+from tests.cluster.errors import HarnessError
+from tests.cluster.interface import Cluster
+from tests.cluster.kind import KindCluster
+from tests.cluster.local import LocalCluster
+from tests.cluster.named import NamedCluster
+from tests.cluster.paths import state_root
+from tests.cluster.run import MARK, Run
+
+Kept = ApiServer | KindCluster | LocalCluster
+"""What lives in the state directory."""
+
+
+def new_cluster(name: str) -> Cluster:
+    """The cluster that `up` would make, or use, on this machine."""
+    if named := os.environ.get("CALLFLEET_KUBECONFIG"):
+        return NamedCluster(Path(named))
+    if docker_answers():
+        return KindCluster(state_root() / name)
+    return LocalCluster(state_root() / name)
+
+
+def new_api_server(name: str) -> ApiServer:
+    """The API-only plane that `up --api-only` would make."""
+    return ApiServer(state_root() / name)
+
+
+def existing_cluster(name: str) -> Cluster:
+    """The cluster of that name, of whichever kind it was made. Raises HarnessError if none."""
+    if named := os.environ.get("CALLFLEET_KUBECONFIG"):
+        return NamedCluster(Path(named))
+    found = existing_run(name)
+    if isinstance(found, ApiServer):
+        raise HarnessError(f"{name} has an API only, no node; its kubeconfig: {found.kubeconfig}")
+    return found
+
+
+def exists(name: str) -> bool:
+    return Run(state_root() / name).exists()
+
+
+def existing_run(name: str) -> Kept:
+    """What is kept under that name. Raises HarnessError if there is nothing."""
+    run = Run(state_root() / name)
+    if not run.exists():
+        raise HarnessError(f"there is no cluster {name} in {state_root()}: `up` makes one")
+    match run.kind():
+        case api_server.KIND:
+            return ApiServer(run.directory)
+        case kind.KIND:
+            return KindCluster(run.directory)
+        case _:
+            return LocalCluster(run.directory)
+
+
+def all_runs() -> list[Kept]:
+    """Everything in the state directory, dead or alive."""
+    return [existing_run(mark.parent.name) for mark in sorted(state_root().glob(f"*/{MARK}"))]
+
+
+def remove(*, everything: bool = False) -> list[str]:
+    """End what nobody else will: runs whose owner, `up` or processes died. Their names.
+
+    With `everything` also those that run. One that is just being started is left alone.
+    """
+    removed = []
+    for kept in all_runs():
+        if not kept.run.is_busy() and (everything or kept.run.is_left_over()):
+            kept.down()
+            removed.append(kept.run.directory.name)
+    return removed

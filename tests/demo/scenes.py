@@ -1,0 +1,245 @@
+"""The scenes of the demo. Each leads the load into a phase and waits for what must follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.demo.sizes import Sizes
+from tests.demo.snapshot import Pod, Snapshot
+from tests.demo.stage import Stage
+
+SETTLE_RECONCILES = 12
+"""Rounds of the operator in which a drain would have begun, were one going to."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One act of the demo."""
+
+    name: str
+    title: str
+    play: Callable[[Stage], None]
+
+
+def scenario(sizes: Sizes) -> dict[str, object]:
+    """The file for `callfleet load`, with a phase for each thing the scenes lead it into."""
+    people = {"participantsPerCall": sizes.participants_per_call, "until": "command"}
+    long = {"limitSeconds": 4 * sizes.limit_seconds}
+
+    def phase(name: str, calls: int, **more: object) -> dict[str, object]:
+        return {"name": name, "calls": calls, **people, **long, **more}
+
+    return {
+        "roomPrefix": "demo",
+        "joinsPerSecond": 8,
+        "phases": [
+            phase("rise", sizes.peak_calls),
+            phase("fall", sizes.evening_calls),
+            phase("crowd", 1, allocations=sizes.turn_crowd),
+            phase("wrong-credentials", 1, allocations=sizes.wrong_credentials, credentials="wrong"),
+            phase("quiet", 1),
+            phase("rise-unseen", sizes.peak_calls),
+            phase("fall-unseen", sizes.evening_calls),
+        ],
+    }
+
+
+def rise(stage: Stage) -> None:
+    """More calls come than one pod may have; nobody had to be told."""
+    stage.wait("everybody in calls", lambda _: stage.load.reached("rise"))
+    seen = _wait_for_peak(stage)
+    stage.expect(
+        "rise",
+        f"engines grow from 1 to {stage.sizes.peak_pods} and everybody hears everybody",
+        met=seen.engines.desired == stage.sizes.peak_pods,
+        seen=seen.engines.decision.get("message", ""),
+    )
+
+
+def fall(stage: Stage) -> None:
+    """Calls end everywhere; pods are drained and wait until their own people hang up."""
+    stage.load.command(command="next")
+    drained = _back_to_one_pod(stage, "fall")
+    stage.expect("fall", "at least one pod drained with calls on it", met=drained > 0, seen=drained)
+
+
+def crowd(stage: Stage) -> None:
+    """More users than one relay may bear: some are refused until there are more relays."""
+    before = stage.now.relays.ready_and_open
+    refused = _refusals(stage, 486, 508)
+    stage.load.command(command="next")
+    stage.wait("users refused", lambda _: _refusals(stage, 486, 508) > refused)
+    stage.wait("more relays", lambda s: s.relays.ready_and_open > before)
+    stage.wait("every user served", lambda _: stage.load.reached("crowd"))
+    stage.expect(
+        "crowd",
+        "users are refused for want of capacity, relays grow, and then all are served",
+        met=True,
+        seen=f"{_refusals(stage, 486, 508) - refused} refusals, then "
+        f"{stage.now.relays.ready_and_open} relays: "
+        f"{stage.now.relays.decision.get('message', '')}",
+    )
+
+
+def wrong_credentials(stage: Stage) -> None:
+    """Failures that no relay can cure raise a condition, never a pod."""
+    stage.load.command(command="next")
+    before = stage.now.relays.desired
+    highest = before
+    refused = _refusals(stage, 401)
+
+    def reported(seen: Snapshot) -> bool:
+        nonlocal highest
+        highest = max(highest, seen.relays.desired)
+        return seen.relays.condition("ConnectionsFailing") == "True"
+
+    seen = stage.wait("the condition ConnectionsFailing", reported)
+    event = stage.cluster.kubectl(
+        "-n", stage.namespace, "get", "events", "--field-selector",
+        "involvedObject.kind=TurnPool", "-o", "jsonpath={.items[*].reason}",
+    )  # fmt: skip
+    reason = seen.relays.conditions["ConnectionsFailing"][1]
+    stage.expect(
+        "wrong-credentials",
+        "users with wrong credentials are refused; relays do not grow; condition and event say why",
+        met=highest <= before and reason in event and _refusals(stage, 401) > refused,
+        seen=seen.relays.conditions["ConnectionsFailing"][2],
+    )
+    stage.load.command(command="next")
+
+
+def prometheus_away(stage: Stage) -> None:
+    """Without Prometheus the fleet may grow, and nothing is drained until it is back."""
+    _prometheus(stage, replicas=0)
+    seen = stage.wait(
+        "the operator saying so", lambda s: s.engines.condition("MetricsAvailable") == "False"
+    )
+    message = seen.engines.conditions["MetricsAvailable"][2]
+    stage.load.command(command="next")
+    stage.wait("everybody in calls", lambda _: stage.load.reached("rise-unseen"))
+    _wait_for_peak(stage)
+    stage.expect("prometheus-away", "engines grow by what the pods say", met=True, seen=message)
+
+    stage.load.command(command="next")
+    stage.wait("fewer people", lambda _: stage.load.reached("fall-unseen"))
+    rounds = _reconciles(stage)
+    drained: set[str] = set()
+
+    def many_rounds_later(seen: Snapshot) -> bool:
+        drained.update(pod.name for pod in seen.engines.pods if pod.admission != "Open")
+        return _reconciles(stage) >= rounds + SETTLE_RECONCILES
+
+    stage.wait("twelve more rounds of the operator", many_rounds_later)
+    stage.expect(
+        "prometheus-away",
+        "no drain starts while nobody can be sure of the load",
+        met=not drained,
+        seen=f"drained: {sorted(drained) or 'none'}",
+    )
+    _prometheus(stage, replicas=1)
+    stage.wait(
+        "Prometheus trusted again", lambda s: s.engines.condition("MetricsAvailable") == "True"
+    )
+    _back_to_one_pod(stage, "prometheus-away")
+
+
+SCENES = (
+    Scene("rise", "More and more calls", rise),
+    Scene("fall", "Calls end; drained pods wait for their own people", fall),
+    Scene("crowd", "More users than the relays can bear", crowd),
+    Scene("wrong-credentials", "Users whose credentials nobody signed", wrong_credentials),
+    Scene("prometheus-away", "Prometheus stops while load rises and falls", prometheus_away),
+)
+
+
+def _wait_for_peak(stage: Stage) -> Snapshot:
+    pods = stage.sizes.peak_pods
+    return stage.wait(f"{pods} open engine pods", lambda seen: seen.engines.ready_and_open == pods)
+
+
+def _back_to_one_pod(stage: Stage, scene: str) -> int:
+    """Let each drained pod be emptied by its own people, and compare what they lost.
+
+    Returns how many pods were drained with calls on them.
+    """
+    hung_up: set[str] = set()
+    while True:
+        seen = stage.wait(
+            "a pod that drains, or only one left",
+            lambda s: len(s.engines.pods) == 1 or bool(_draining_with_calls(stage, s, hung_up)),
+        )
+        if len(seen.engines.pods) == 1:
+            break
+        pod = _draining_with_calls(stage, seen, hung_up)[0]
+        _watch_media_while_draining(stage, scene, pod)
+        stage.load.command(command="end-calls", pod=pod.name)
+        hung_up.add(pod.uid)
+    stage.expect(
+        scene,
+        "engines go back to 1; a pod with calls is only deleted after its people hung up",
+        met=stage.load.counts["disconnected"] == 0,
+        seen=f"{len(hung_up)} pods drained with calls on them, "
+        f"{stage.load.counts['disconnected']} participants cut",
+    )
+    return len(hung_up)
+
+
+def _draining_with_calls(stage: Stage, seen: Snapshot, done: set[str]) -> list[Pod]:
+    return [
+        pod
+        for pod in seen.engines.pods
+        if pod.admission == "Cordoned" and pod.uid not in done and stage.load.calls_on(pod.name)
+    ]
+
+
+def _watch_media_while_draining(stage: Stage, scene: str, draining: Pod) -> None:
+    before = {pod: _received(stage, pod) for pod in _pods_with_calls(stage)}
+    enough = before[draining.name][0] + stage.sizes.packets_while_draining
+    stage.wait("media during the drain", lambda _: _received(stage, draining.name)[0] >= enough)
+    lost = {pod: _received(stage, pod)[1] - before[pod][1] for pod in before}
+    packets = {pod: _received(stage, pod)[0] - before[pod][0] for pod in before}
+    others = [pod for pod in before if pod != draining.name]
+    stage.timeline.add("drain-watched", pod=draining.name, packets=packets, missing=lost)
+    stage.expect(
+        scene,
+        f"the drain of {draining.name} adds no gap in what its participants receive",
+        met=lost[draining.name] <= max((lost[pod] for pod in others), default=0),
+        seen=", ".join(
+            f"{pod}{' (draining)' if pod == draining.name else ''}: {lost[pod]} of "
+            f"{packets[pod]} packets missing"
+            for pod in [draining.name, *others]
+        ),
+    )
+
+
+def _pods_with_calls(stage: Stage) -> list[str]:
+    return sorted({call["pod"] for call in stage.load.sample["calls"] if call["pod"]})
+
+
+def _received(stage: Stage, pod: str) -> tuple[int, int]:
+    calls = stage.load.calls_on(pod)
+    return sum(call["packets"] for call in calls), sum(call["missing"] for call in calls)
+
+
+def _refusals(stage: Stage, *codes: int) -> int:
+    return sum(
+        event["event"] == "allocation-refused" and event["code"] in codes
+        for event in list(stage.load.events)
+    )
+
+
+def _prometheus(stage: Stage, *, replicas: int) -> None:
+    stage.cluster.kubectl(
+        "-n", stage.namespace, "scale", "deployment/prometheus", f"--replicas={replicas}"
+    )
+    gone_or_there = "delete" if replicas == 0 else "condition=Ready"
+    stage.wait_for_pods("app.kubernetes.io/name=prometheus", gone_or_there)
+
+
+def _reconciles(stage: Stage) -> float:
+    """Rounds that the operator completed for CallClusters, by its own metric."""
+    text = stage.operator_metrics()
+    pattern = r'^callfleet_operator_reconcile_seconds_count\{kind="CallCluster"\} (\S+)$'
+    return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))
