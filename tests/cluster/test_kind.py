@@ -38,6 +38,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DOCKER_VERSION", "28.0.0")
     monkeypatch.setenv("CALLFLEET_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("CALLFLEET_KUBECONFIG", raising=False)
+    monkeypatch.delenv("CALLFLEET_CLUSTER", raising=False)
     return tmp_path / "calls"
 
 
@@ -78,6 +79,14 @@ def test_a_client_without_a_daemon_is_no_docker(
     monkeypatch.setenv("DOCKER_VERSION", "")
     assert not docker_answers()
     assert isinstance(choice.new_cluster("demo"), LocalCluster)
+
+
+def test_a_user_may_say_which(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLFLEET_CLUSTER", "local")
+    assert isinstance(choice.new_cluster("demo"), LocalCluster)
+    monkeypatch.setenv("CALLFLEET_CLUSTER", "minikube")
+    with pytest.raises(HarnessError, match="set it to kind or local"):
+        choice.new_cluster("demo")
 
 
 def test_a_named_kubeconfig_comes_first(
