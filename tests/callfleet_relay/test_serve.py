@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_says_what_it_got_serves_there_and_ends_at_once_when_sealed(
 
     line = relay.listening
     assert line["event"] == "listening"
+    assert str(uuid.UUID(line["podUid"])) == line["podUid"]
     assert line["addresses"] == [{"address": "127.0.0.1", "source": "--relay-address"}]
     assert relay.address[1] != 0
     with UdpClient(relay.address) as client:

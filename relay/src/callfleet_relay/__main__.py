@@ -102,8 +102,9 @@ for parameter in main.params:
     # Every flag has an environment variable, and the default of the setting of its name.
     if isinstance(parameter, click.Option) and parameter.name in Settings.model_fields:
         parameter.show_envvar = True
-        if not Settings.model_fields[parameter.name].is_required():
-            parameter.default = Settings.model_fields[parameter.name].default
+        field = Settings.model_fields[parameter.name]
+        if not field.is_required() and field.default_factory is None:
+            parameter.default = field.default
 
 
 def _allow_files(needed: int) -> None:
