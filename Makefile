@@ -4,11 +4,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 
-.PHONY: help setup lint types imports test-unit test
+.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench lock
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/ready ## Make .venv with everything Python that the project needs
 
@@ -19,12 +20,20 @@ $(VENV)/ready: pyproject.toml requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-lock: ## Renew the lock files in requirements/ (needs uv)
-	for part in operator engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
-	$(LOCK) --all-extras --group dev -o requirements/dev.txt
+demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
+	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml
+clean-demo: setup ## Take down what a demo left, however it ended
+	$(BIN)/python -m tests.cluster down --name callfleet-demo
+	$(BIN)/python -m tests.cluster clean
+
+test: lint types imports generated ## Everything that CI runs; installs what the machine lacks
+	$(BIN)/python -m tests.cluster prepare
+	$(BIN)/pytest -m 'not cluster' --numprocesses $(WORKERS) --cov --cov-report=
+	$(BIN)/pytest -m cluster --cov --cov-append
+
+test-unit: setup ## Tests that need Python only; under a minute
+	$(BIN)/pytest -m 'not api and not cluster and not peer' --numprocesses $(WORKERS)
 
 lint: setup ## Style and common mistakes
 	$(BIN)/ruff check .
@@ -36,8 +45,21 @@ types: setup ## mypy, strict
 imports: setup ## Who may import whom
 	$(BIN)/lint-imports
 
-test-unit: setup ## Tests that need Python only; under a minute
-	$(BIN)/pytest -m 'not api and not cluster and not peer'
+generated: setup ## Whether generated files are current
+	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd --check
 
-test: lint types imports ## Everything that CI runs
-	$(BIN)/pytest
+generate: setup ## Write the CRDs, the chart's copies of them and the API reference anew
+	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd
+
+images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
+	$(BIN)/python -m tests.cluster images $(if $(REGISTRY),--registry $(REGISTRY))
+
+bench: setup ## Every table of the source document that has been measured so far
+	$(BIN)/python -m tests.bench
+
+lock: ## Renew the lock files in requirements/ (needs uv)
+	for part in operator engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
+	$(LOCK) --all-extras --group dev -o requirements/dev.txt
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml

@@ -1,0 +1,1 @@
+"""Measurements by command, never part of a test run."""

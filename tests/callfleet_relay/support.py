@@ -28,7 +28,8 @@ from callfleet_relay.server import RelayedHost, TurnServer
 
 SECRET = b"a-secret-of-more-than-32-characters"
 REALM = "test"
-REPLY_SECONDS = 5.0
+REPLY_SECONDS = 1.0
+ATTEMPTS = 8
 UNIX = 1_800_000_000.0
 START = Instant(1000.0, UNIX)
 UDP = (int(Attribute.REQUESTED_TRANSPORT), bytes([17, 0, 0, 0]))
@@ -247,8 +248,16 @@ class UdpClient(Client):
         self.socket.close()
 
     def send(self, data: bytes) -> list[Message]:
-        self.socket.send(data)
-        return [parse(self.socket.recv(2048))]
+        """Sent again until there is an answer, as RFC 8489 section 6.2.1 has it."""
+        for _ in range(ATTEMPTS):
+            self.socket.send(data)
+            try:
+                reply = parse(self.socket.recv(2048))
+            except TimeoutError:
+                continue
+            if reply.transaction_id == data[8:20]:
+                return [reply]
+        raise TimeoutError(f"no answer to {ATTEMPTS} requests")
 
 
 def error_of(message: Message) -> int | None:

@@ -9,17 +9,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callfleet_relay.__main__ import main
 
 from .conftest import START_SECONDS, RelayProcess, StartRelay
 from .support import PUBLIC_PEER, SECRET, UdpClient, error_of, plain_credential
+from .test_tokens import UID, jwk_set, token
 
 OTHER_SECRET = b"a-newer-secret-of-more-than-32-characters"
 
@@ -132,6 +135,38 @@ def test_an_unusable_secret_file_changes_nothing(
     wait_until(lambda: "secret 1 has 5 characters" in relay.log.read_text())
     with UdpClient(relay.address) as client:
         assert error_of(client.allocate()) is None
+
+
+def status_with(relay: RelayProcess, bearer: str) -> int:
+    request = urllib.request.Request(  # noqa: S310 - http
+        f"{relay.admin_url}/status", headers={"Authorization": f"Bearer {bearer}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=START_SECONDS) as response:  # noqa: S310 - http
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_admin_keys_are_asked_for_and_followed(start_relay: StartRelay, tmp_path: Path) -> None:
+    keys = tmp_path / "admin-keys.json"
+    keys.write_text(jwk_set())
+    relay = start_relay("--admin-keys-file", str(keys), "--pod-uid", UID)
+    newer = Ed25519PrivateKey.generate()
+    assert status_with(relay, token()) == 200
+    assert status_with(relay, token(newer, kid="k2")) == 401
+
+    keys.write_text("nonsense")
+    relay.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "admin keys not usable" in relay.log.read_text())
+    assert status_with(relay, token()) == 200
+    keys.write_text(jwk_set(newer, "k2"))
+    relay.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: bool(log_of(relay, "admin keys read")))
+
+    assert status_with(relay, token(newer, kid="k2")) == 200
+    assert status_with(relay, token()) == 401
 
 
 def test_takes_its_settings_from_the_environment(secret_file: Path) -> None:

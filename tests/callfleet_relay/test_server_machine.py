@@ -172,4 +172,4 @@ class TurnMachine(RuleBasedStateMachine):
 
 
 TestTurnMachine = TurnMachine.TestCase
-TestTurnMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTurnMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

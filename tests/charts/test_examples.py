@@ -57,17 +57,23 @@ def test_the_cluster_uses_the_pool_beside_it(example: str) -> None:
     assert cluster.metadata.namespace == pool.metadata.namespace
 
 
-def test_the_demo_brings_its_secrets() -> None:
+def test_the_demo_brings_its_join_keys() -> None:
     secrets = {
         document["metadata"]["name"]: document["stringData"]
         for document in documents("demo")
         if document["kind"] == "Secret"
     }
     spec = only_cluster("demo").spec
-    assert spec.store.postgresql is not None
-    assert spec.store.postgresql.uri_secret_ref.key in secrets["calls-db"]
     (key,) = json.loads(secrets[spec.auth.keys_secret_ref.name]["keys.json"])["keys"]
     assert key["kid"]
+
+
+def test_the_demo_uses_the_database_of_the_examples() -> None:
+    store = only_cluster("demo").spec.store.postgresql
+    assert store is not None
+    (secret,) = [found for found in documents("postgresql") if found["kind"] == "Secret"]
+    assert secret["metadata"]["name"] == store.uri_secret_ref.name
+    assert store.uri_secret_ref.key in secret["stringData"]
 
 
 def test_the_demo_fits_one_node() -> None:

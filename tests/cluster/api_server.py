@@ -52,7 +52,7 @@ class ApiServer:
     def down(self) -> None:
         """End it and remove its directory, whatever state it is in."""
         with self.run.verb():
-            self.run.processes.kill()
+            self.run.end()
             self.run.remove()
 
     def status(self) -> Status:

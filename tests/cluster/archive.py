@@ -9,6 +9,7 @@ import platform
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go, and so images, name them
 FORMAT = "2"  # another one whenever the same input gives another archive
@@ -48,13 +49,27 @@ def write_archive(out: Path, tag: str, layer: Path, config: Mapping[str, object]
         tar.add(layer, "layer.tar")
 
 
-def write_single_program(out: Path, tag: str, program: Path, name: str, uid: int) -> None:
-    """An image that holds one static program, /NAME, and nothing else."""
-    layer = out.with_name(f".{out.name}.layer")
+def write_programs(
+    out: Path,
+    tag: str,
+    programs: Mapping[str, Path],
+    config: Mapping[str, object],
+    folders: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """An image of static programs alone: place in the image -> file.
+
+    `folders` are made empty, each for the user of that number.
+    """
+    layer = out.with_name(f"{out.name}.layer")
     with tarfile.open(layer, "w") as tar:
-        tar.add(program, name, filter=_as_root)
-    user = f"{uid}:{uid}"
-    write_archive(out, tag, layer, {"Entrypoint": [f"/{name}"], "User": user})
+        for place, owner in folders.items():
+            member = tarfile.TarInfo(place)
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            member.uid = member.gid = owner
+            tar.addfile(member)
+        for place, program in programs.items():
+            tar.add(program, place, filter=_as_root)
+    write_archive(out, tag, layer, config)
     layer.unlink()
 
 

@@ -76,7 +76,7 @@ class AuditLog:
     def events(self, since: int = 0) -> list[AuditEvent]:
         """All events, or those after a mark."""
         self.barrier()
-        return self._read(since)
+        return self.parsed(since)
 
     def writes(
         self, since: int = 0, *, user: str | None = None, resources: Sequence[str] = ()
@@ -106,7 +106,8 @@ class AuditLog:
             file.seek(since)
             return file.read()
 
-    def _read(self, since: int) -> list[AuditEvent]:
+    def parsed(self, since: int = 0) -> list[AuditEvent]:
+        """What is in the file by now; `events` waits for what is on its way."""
         whole, _, _ = self._bytes(since).rpartition(b"\n")  # the last line may be half written
         return [parse_event(json.loads(line)) for line in whole.splitlines() if line]
 

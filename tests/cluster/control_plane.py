@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.clients import kubectl
-from tests.cluster.kubernetes import build
+from tests.cluster.go_programs import KUBERNETES
 from tests.cluster.pki import Authority
 from tests.cluster.run import Run
 
@@ -69,7 +69,7 @@ def start(run: Run, addresses: Addresses, authority: Authority) -> Path:
         f"--initial-advertise-peer-urls={anywhere}",
         f"--initial-cluster=callfleet={anywhere}",
     )
-    programs = build.programs()
+    programs = KUBERNETES.path()
     run.spawn("kube-apiserver", programs / "kube-apiserver", *_apiserver(run, addresses, authority))
     api = (kubectl(), f"--kubeconfig={admin}")
     run.wait("API server", (*api, "get", "--raw=/readyz"), needs=("etcd", "kube-apiserver"))

@@ -22,9 +22,10 @@ from tests.cluster.cache import made_once, scratch
 from tests.cluster.errors import HarnessError
 from tests.cluster.progress import step
 
-GO_MOD = Path(__file__).parent / "kubernetes/go.mod"
-FETCHED = "1.25.5"
-FETCHED_SHA256 = "8cea6783dab64d68b38f5b81ecd38d45155a3c06638991acc6af19e0fca80edb"
+HERE = Path(__file__).parent
+GO_MODS = (HERE / "kubernetes/go.mod", HERE / "prometheus/go.mod")
+FETCHED = "1.26.8"
+FETCHED_SHA256 = "30c2b1bf7dcc88d3eb0a1364e47ddd9128edb3110a30e8a0ef61cd5856b31de7"
 PREFIX = f"golang.org/toolchain@v0.0.1-go{FETCHED}.linux-amd64"
 TIMEOUT_SECONDS = 60
 
@@ -38,18 +39,21 @@ def go() -> Path:
         have = "is older" if found else "is missing"
         wanted = ".".join(map(str, required()))
         raise HarnessError(
-            f"Go {have}: Kubernetes needs Go {wanted} or later. Get it from https://go.dev/dl/ "
-            "and put its bin folder first in PATH"
+            f"Go {have}: what is built here needs Go {wanted} or later. Get it from "
+            "https://go.dev/dl/ and put its bin folder first in PATH"
         )
     return made_once(f"go-toolchain/{FETCHED}", _fetch) / "bin/go"
 
 
 def required() -> tuple[int, ...]:
-    """The version that go.mod asks for, such as (1, 25, 0)."""
-    line = re.search(r"^go ([\d.]+)$", GO_MOD.read_text(), re.MULTILINE)
-    if line is None:
-        raise HarnessError(f"{GO_MOD} has no line `go VERSION`")
-    return _numbers(line[1])
+    """The newest version that one of our go.mod files asks for, such as (1, 26, 0)."""
+    asked = []
+    for path in GO_MODS:
+        line = re.search(r"^go ([\d.]+)$", path.read_text(), re.MULTILINE)
+        if line is None:
+            raise HarnessError(f"{path} has no line `go VERSION`")
+        asked.append(_numbers(line[1]))
+    return max(asked)
 
 
 def environment() -> dict[str, str]:

@@ -17,7 +17,8 @@ from tests.cluster.container_tools import ContainerTool, container_tool
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
 from tests.cluster.progress import step
-from tests.cluster.stand_ins import POSTGRES, PROMETHEUS
+from tests.cluster.stand_ins import POSTGRES
+from tests.cluster.static_images import prometheus_archive
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("operator", "engine", "relay")
@@ -51,7 +52,7 @@ def load_all(cluster: Cluster) -> list[Image]:
     built = build_images()
     archives = [image.archive for image in built]
     if not cluster.pulls_images:
-        archives += [PROMETHEUS.archive(), POSTGRES.archive()]
+        archives += [prometheus_archive(), POSTGRES.archive()]
     with step(f"Loading {len(archives)} images into {cluster.name}", "15 s"):
         cluster.load(archives)
     return built

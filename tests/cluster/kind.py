@@ -46,6 +46,7 @@ class KindCluster:
         with self.run.verb():
             if not self.run.exists():
                 return
+            self.run.end()
             self._kind("delete", "cluster", f"--kubeconfig={self.kubeconfig}")
             self.run.remove()
 

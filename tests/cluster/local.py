@@ -15,8 +15,8 @@ from tests.cluster.cache import digest
 from tests.cluster.clients import kubectl
 from tests.cluster.control_plane import Addresses
 from tests.cluster.errors import HarnessError
+from tests.cluster.go_programs import KUBERNETES
 from tests.cluster.interface import Status
-from tests.cluster.kubernetes import build
 from tests.cluster.namespaces import Network
 from tests.cluster.pki import Authority
 from tests.cluster.progress import step
@@ -51,7 +51,7 @@ class LocalCluster:
             raise HarnessError(
                 "a node needs root: run it with sudo, or name a cluster by CALLFLEET_KUBECONFIG"
             )
-        for make in (build.programs, kubectl, pause_archive, coredns_archive):
+        for make in (KUBERNETES.path, kubectl, pause_archive, coredns_archive):
             make()  # what takes minutes the first time comes before the clock starts
         with self.run.verb():
             self.run.claim(KIND, owned=owned)
@@ -65,7 +65,7 @@ class LocalCluster:
 
     def down(self) -> None:
         with self.run.verb():
-            self.run.processes.kill()
+            self.run.end()
             cgroups.remove(self.node_name)
             self.run.remove()
 

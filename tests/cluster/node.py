@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.cluster.clients import kubectl
 from tests.cluster.errors import HarnessError
-from tests.cluster.kubernetes import build
+from tests.cluster.go_programs import KUBERNETES
 from tests.cluster.namespaces import Network
 from tests.cluster.pki import Authority
 from tests.cluster.run import Run
@@ -105,7 +105,7 @@ def start_kubelet(run: Run, authority: Authority, name: str, network: Network) -
     }
     run.spawn(
         "kubelet",
-        build.programs() / "kubelet",
+        KUBERNETES.path() / "kubelet",
         f"--config={_written(run, 'kubelet.json', config)}",
         f"--kubeconfig={kubeconfig}",
         f"--hostname-override={name}",
@@ -119,7 +119,7 @@ def start_scheduler(run: Run, authority: Authority) -> None:
     )
     run.spawn(
         "kube-scheduler",
-        build.programs() / "kube-scheduler",
+        KUBERNETES.path() / "kube-scheduler",
         f"--kubeconfig={kubeconfig}",
         "--leader-elect=false",
         "--secure-port=0",
@@ -142,7 +142,7 @@ def start_proxy(run: Run, authority: Authority, name: str, network: Network) -> 
     }
     run.spawn(
         "kube-proxy",
-        build.programs() / "kube-proxy",
+        KUBERNETES.path() / "kube-proxy",
         f"--config={_written(run, 'proxy.json', config)}",
     )
     # Without a default route the namespace itself needs to know where services are;

@@ -13,10 +13,11 @@ from pathlib import Path
 from tests.cluster import clients, go_programs, static_images
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
-from tests.cluster.kubernetes import build as kubernetes
+from tests.cluster.go_programs import KUBERNETES
 from tests.cluster.node import CNI_PLUGINS
 from tests.cluster.progress import step
-from tests.cluster.stand_ins import POSTGRES, PROMETHEUS, PYTHON
+from tests.cluster.stand_ins import POSTGRES, PYTHON
+from tests.cluster.static_images import prometheus_archive
 
 API, CLUSTER, IMAGES, PEERS = "api", "cluster", "images", "peers"
 EVERYTHING = "everything"
@@ -138,11 +139,11 @@ def install(purpose: str) -> None:
 def build(purpose: str) -> None:
     """Make what takes minutes the first time, so that nothing later waits for it."""
     if purpose in (API, CLUSTER, EVERYTHING):
-        kubernetes.programs()
+        KUBERNETES.path()
         clients.kubectl()
     if purpose in (IMAGES, EVERYTHING) and not docker_answers():
-        for stand_in in (PYTHON, PROMETHEUS, POSTGRES):
-            stand_in.archive()
+        for archive in (PYTHON.archive, POSTGRES.archive, prometheus_archive):
+            archive()
     if purpose in (CLUSTER, EVERYTHING):
         if docker_answers():
             go_programs.KIND.path()

@@ -103,6 +103,11 @@ class Run:
             return "down"
         return "left over" if self.is_left_over() else "up"
 
+    def end(self) -> None:
+        """End its processes. It is a leftover from here on, should this be killed half-way."""
+        (self.directory / READY).unlink(missing_ok=True)
+        self.processes.kill()
+
     def remove(self) -> None:
         """Delete the directory; the mark goes last, so that a killed removal can be repeated."""
         if not self.exists():

@@ -104,12 +104,6 @@ def _arrange_python(root: Path) -> None:
         marker.unlink()
 
 
-def _arrange_prometheus(root: Path) -> None:
-    (root / "prometheus").mkdir()
-    chroot(root, "rm", "-rf", "/usr/share/javascript/moment-timezone/data")  # 210 MB, unused
-    chroot(root, "chown", "65534:65534", "/prometheus")
-
-
 def _arrange_postgres(root: Path) -> None:
     # 150 MB that compile queries to machine code; without them the server interprets.
     libraries = "/usr/lib/*/libLLVM* /usr/lib/*/libz3*"
@@ -133,24 +127,6 @@ PYTHON = StandIn(
     config={"Env": [f"PATH=/usr/local/bin:{PATH}", "LANG=C.UTF-8"], "Cmd": ["python3"]},
     recipe="python in /usr/local/bin",
     usual="40 s",
-)
-# Debian has an older Prometheus; examples/prometheus.yaml uses what both understand.
-PROMETHEUS = StandIn(
-    image="quay.io/prometheus/prometheus:v3.5.0",
-    packages=["prometheus"],
-    arrange=_arrange_prometheus,
-    config={
-        "Env": [f"PATH={PATH}"],
-        "User": "65534",
-        "WorkingDir": "/prometheus",
-        "Entrypoint": ["/bin/prometheus"],
-        "Cmd": [
-            "--config.file=/etc/prometheus/prometheus.yml",
-            "--storage.tsdb.path=/prometheus",
-        ],
-    },
-    recipe="/prometheus of 65534, no time zones",
-    usual="45 s",
 )
 POSTGRES = StandIn(
     image="docker.io/library/postgres:15-bookworm",

@@ -1,4 +1,4 @@
-"""The two images that a node itself needs: the pods' pause program and CoreDNS."""
+"""Images of static programs: a node's pause and CoreDNS, and Prometheus."""
 
 from __future__ import annotations
 
@@ -6,25 +6,50 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster import go_programs
-from tests.cluster.archive import write_single_program
+from tests.cluster.archive import FORMAT, write_programs
 from tests.cluster.cache import digest, made_once, scratch
 from tests.cluster.errors import HarnessError
 
 PAUSE_SOURCE = Path(__file__).parent / "pause.c"
 PAUSE = "localhost/pause:1"
 COREDNS = f"localhost/coredns:{go_programs.COREDNS.version}"
-NOBODY = 65532
+# Stands for the real image: same program, entry point, user and working directory; no pages.
+PROMETHEUS = "quay.io/prometheus/prometheus:v3.13.5"
+NOBODY = 65534
 
 
 def pause_archive() -> Path:
-    return made_once(f"images/pause-{digest(PAUSE_SOURCE.read_bytes())}.tar", _build_pause)
+    key = digest(FORMAT, PAUSE_SOURCE.read_bytes())
+    return made_once(f"images/pause-{key}.tar", _build_pause)
 
 
 def coredns_archive() -> Path:
     program = go_programs.COREDNS.path()
+    config = {"Entrypoint": ["/coredns"], "User": f"{NOBODY}"}
     return made_once(
-        f"images/{program.name}.tar",
-        lambda out: write_single_program(out, COREDNS, program, "coredns", NOBODY),
+        f"images/{program.name}-{FORMAT}.tar",
+        lambda out: write_programs(out, COREDNS, {"coredns": program}, config),
+    )
+
+
+def prometheus_archive() -> Path:
+    """Debian's Prometheus knows no Kubernetes: it is built from its modules instead."""
+    folder = go_programs.PROMETHEUS.path()
+    config = {
+        "User": f"{NOBODY}",
+        "WorkingDir": "/prometheus",
+        "Entrypoint": ["/bin/prometheus"],
+        "Cmd": [
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+        ],
+    }
+    programs = {"bin/prometheus": folder / "prometheus"}
+    return made_once(
+        f"images/prometheus-{folder.name}-{FORMAT}.tar",
+        lambda out: write_programs(
+            out, PROMETHEUS, programs, config, {"prometheus": NOBODY, "tmp": NOBODY}
+        ),
     )
 
 
@@ -35,4 +60,5 @@ def _build_pause(out: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             raise HarnessError(f"the pause program was not built: {done.stderr}")
-        write_single_program(out, PAUSE, program, "pause", NOBODY)
+        config = {"Entrypoint": ["/pause"], "User": f"{NOBODY}"}
+        write_programs(out, PAUSE, {"pause": program}, config)

@@ -24,7 +24,7 @@ class LoadProcess:
         self.counts: Counter[str] = Counter()
         self.sample: Event = {}
         self._on_event = on_event
-        self._log = log.open("ab")
+        self._log = log.open("wb")
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -42,7 +42,12 @@ def play(cluster: Cluster, directory: Path, sizes: Sizes, console: Console) -> b
             finally:
                 timeline.write(directory / "timeline.json")
     print_summary(console, timeline, stage.expectations, stage.load.events, report)
-    console.print(cluster.kubectl("-n", NAMESPACE, "get", KINDS), markup=False, highlight=False)
+    console.print(
+        cluster.kubectl("-n", NAMESPACE, "get", KINDS),
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"Timeline: {directory / 'timeline.json'}", highlight=False, soft_wrap=True)
     return all(expectation.met for expectation in stage.expectations)
 

@@ -49,11 +49,11 @@ def scenario(sizes: Sizes) -> dict[str, object]:
 def rise(stage: Stage) -> None:
     """More calls come than one pod may have; nobody had to be told."""
     stage.wait("everybody in calls", lambda _: stage.load.reached("rise"))
-    seen = stage.wait("three open engine pods", lambda s: s.engines.ready_and_open == 3)
+    seen = _wait_for_peak(stage)
     stage.expect(
         "rise",
-        "engines grow from 1 to 3 and everybody hears everybody",
-        met=seen.engines.desired == 3,
+        f"engines grow from 1 to {stage.sizes.peak_pods} and everybody hears everybody",
+        met=seen.engines.desired == stage.sizes.peak_pods,
         seen=seen.engines.decision.get("message", ""),
     )
 
@@ -119,7 +119,7 @@ def prometheus_away(stage: Stage) -> None:
     message = seen.engines.conditions["MetricsAvailable"][2]
     stage.load.command(command="next")
     stage.wait("everybody in calls", lambda _: stage.load.reached("rise-unseen"))
-    stage.wait("three open engine pods", lambda s: s.engines.ready_and_open == 3)
+    _wait_for_peak(stage)
     stage.expect("prometheus-away", "engines grow by what the pods say", met=True, seen=message)
 
     stage.load.command(command="next")
@@ -152,6 +152,11 @@ SCENES = (
     Scene("wrong-credentials", "Users whose credentials nobody signed", wrong_credentials),
     Scene("prometheus-away", "Prometheus stops while load rises and falls", prometheus_away),
 )
+
+
+def _wait_for_peak(stage: Stage) -> Snapshot:
+    pods = stage.sizes.peak_pods
+    return stage.wait(f"{pods} open engine pods", lambda seen: seen.engines.ready_and_open == pods)
 
 
 def _back_to_one_pod(stage: Stage, scene: str) -> int:

@@ -45,7 +45,7 @@ class Screen:
         if self.console.is_terminal:
             self._happened = [*self._happened, text][-RECENT:]
         else:
-            self.console.print(f"  {text}", markup=False, highlight=False)
+            self.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def event(self, event: Event) -> None:
         """An event of the load; only the telling ones get a line."""
@@ -62,7 +62,7 @@ class Screen:
         line = f"{_words('engines', seen.engines)} | {_words('relays', seen.relays)}"
         if line != self._last_line:
             self._last_line = line
-            self.console.print(f"  {line}", markup=False, highlight=False)
+            self.console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
     def _drawing(self, seen: Snapshot) -> Group:
         table = Table(title=self._scene, expand=True)

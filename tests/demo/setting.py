@@ -23,6 +23,7 @@ NAMESPACE = "demo"
 CLUSTER = "demo"
 POOL = "relays"
 TICK_SECONDS = 3
+DEMAND_WINDOW_SECONDS = 60
 READY_SECONDS = 180
 KEYS = "keys.json"
 
@@ -92,6 +93,7 @@ def _install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) -
         "--create-namespace", f"--values={values}",
         f"--set=prometheus.url=http://prometheus.{NAMESPACE}:9090",
         f"--set=operator.tickSeconds={TICK_SECONDS}",
+        f"--set=operator.demandWindowSeconds={DEMAND_WINDOW_SECONDS}",
     ]  # fmt: skip
     done = subprocess.run(
         cluster.in_cluster_network(command),

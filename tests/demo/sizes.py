@@ -9,11 +9,14 @@ from dataclasses import dataclass
 class Sizes:
     """Numbers of people, chosen for the capacities in examples/demo.yaml."""
 
-    peak_calls: int = 5
+    peak_calls: int = 8
+    peak_pods: int = 3
+    """Open engine pods that the peak takes."""
     evening_calls: int = 2
+    """Few enough for one pod, with room to spare for what measuring adds."""
     participants_per_call: int = 2
-    turn_crowd: int = 44
-    """More than one relay may bear and fewer than all may."""
+    turn_crowd: int = 90
+    """More than one relay may bear and fewer than two may."""
     wrong_credentials: int = 12
     packets_while_draining: int = 600
     """What the participants of a draining pod must have received before they hang up."""
@@ -22,4 +25,10 @@ class Sizes:
 
 
 DEMO = Sizes()
-TEST = Sizes(packets_while_draining=200, turn_crowd=36, wrong_credentials=8)
+TEST = Sizes(
+    peak_calls=5,
+    peak_pods=2,
+    turn_crowd=75,
+    wrong_credentials=8,
+    packets_while_draining=200,
+)

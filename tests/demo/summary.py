@@ -107,4 +107,4 @@ def print_summary(
     for expectation in expectations:
         mark = "met   " if expectation.met else "NOT MET"
         console.print(f"{mark} {expectation.scene}: {expectation.text}", markup=False)
-        console.print(f"        {expectation.seen}", markup=False, highlight=False)
+        console.print(f"        {expectation.seen}", markup=False, highlight=False, soft_wrap=True)

@@ -90,6 +90,13 @@ def main() -> None:
     help="Each object is looked at at least this often.",
 )
 @click.option(
+    "--demand-window-seconds",
+    type=float,
+    default=300.0,
+    show_default=True,
+    help="Room is kept for new calls at the rate of so many seconds past.",
+)
+@click.option(
     "--workers", type=int, default=4, show_default=True, help="Objects looked at simultaneously."
 )
 @click.option(
@@ -139,6 +146,7 @@ def run_command(
     relay_image: str,
     operator_namespace: str,
     tick_seconds: float,
+    demand_window_seconds: float,
     workers: int,
     api_timeout_seconds: float,
     admin_timeout_seconds: float,
@@ -163,6 +171,7 @@ def run_command(
             prometheus_ca_file=prometheus_ca_file,
             prometheus_timeout=prometheus_timeout_seconds,
             tick=tick_seconds,
+            demand_window=demand_window_seconds,
             api_timeout=api_timeout_seconds,
             admin_timeout=admin_timeout_seconds,
             admin_concurrency=admin_concurrency,

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.plan.decision import StageRecord
+from callfleet_operator.reconcile.keys import Key, Kind
 
 _PREFIX = "callfleet_operator"
 _SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -22,12 +22,12 @@ from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.handlers.http import Health, application, serving
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.handlers.queue import KeyedQueue
 from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.services import Services
@@ -122,7 +122,11 @@ async def _services(
     return Services(
         kube=kube,
         metrics_source=MetricsSource(
-            prometheus, scope_of(settings.namespaces), max_age=SNAPSHOT_AGE, now=_now
+            prometheus,
+            scope_of(settings.namespaces),
+            max_age=SNAPSHOT_AGE,
+            now=_now,
+            demand_window=timedelta(seconds=settings.demand_window),
         ),
         admin=PodAdmin(
             session,

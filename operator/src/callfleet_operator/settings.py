@@ -49,6 +49,8 @@ class Settings:
     """For one query, body included."""
     tick: float = 15.0
     """Each object is reconciled at least this often."""
+    demand_window: float = 300.0
+    """Over which the rate of new calls is taken, to keep room for those that will come."""
     api_timeout: float = 20.0
     admin_timeout: float = 2.0
     admin_concurrency: int = 32
@@ -75,6 +77,7 @@ class Settings:
             _check_namespace("--operator-namespace", self.operator_namespace),
             *(_check_namespace("--namespace", name) for name in self.namespaces),
             _check_range("--tick-seconds", self.tick, 1, 300),
+            _check_range("--demand-window-seconds", self.demand_window, 60, 3600),
             _check_range("--prometheus-timeout-seconds", self.prometheus_timeout, 0.1, 60),
             _check_range("--api-timeout-seconds", self.api_timeout, 0.1, 120),
             _check_range("--admin-timeout-seconds", self.admin_timeout, 0.1, 30),

@@ -26,6 +26,7 @@ from callfleet_relay.events import (
     FiveTuple,
     Forbid,
     OpenRelay,
+    Outcome,
     PeerDenied,
     Permit,
     Reply,
@@ -264,7 +265,8 @@ class Relay(Collector):
 
     def _allocate_answered(self, event: AllocateAnswered) -> None:
         self._counters.outcomes[event.outcome] += 1
-        self.empty.clear()
+        if event.outcome is Outcome.OK:
+            self.empty.clear()
         if event.user is not None:
             self._counters.users.add(event.user, result_of(event.outcome), time.time())
 
@@ -276,12 +278,12 @@ class Relay(Collector):
         self._drops[event.cause] += 1
 
     def _measure(self) -> None:
-        traffic = self.plane.figures().traffic
-        self.stress_meter.sample(time.monotonic(), traffic.packets, time.process_time())
+        self._tick = self._loop.call_later(SAMPLE_SECONDS, self._measure)
+        packets = self.plane.packets_relayed()
+        self.stress_meter.sample(time.monotonic(), packets, time.process_time())
         self._counters.users.advance(time.time())
         if self._secret_file.has_changed():
             self.reload_secrets()
-        self._tick = self._loop.call_later(SAMPLE_SECONDS, self._measure)
 
     def _schedule_lag(self) -> None:
         due = time.monotonic() + LAG_SAMPLE_SECONDS

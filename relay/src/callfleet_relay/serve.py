@@ -59,9 +59,9 @@ class _AdminKeys:
         self._timer.cancel()
 
     def _check(self) -> None:
+        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
         if self._file.has_changed():
             self.reload()
-        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
 
 
 @dataclass(frozen=True, slots=True)

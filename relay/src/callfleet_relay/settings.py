@@ -93,7 +93,7 @@ class Settings(BaseModel):
     max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
     credential_grace: int = Field(default=60, ge=0, le=3600)
     max_bits_per_second: int = Field(default=0, ge=0)
-    sustainable_packet_rate: int = Field(default=40_000, ge=1)
+    sustainable_packet_rate: int = Field(default=30_000, ge=1)
     termination_grace: int = Field(default=3600, ge=0, le=7 * 86_400)
     metrics: Annotated[str, AfterValidator(_http_address)] = "127.0.0.1:9090"
     admin: Annotated[str, AfterValidator(_http_address)] = "127.0.0.1:9091"

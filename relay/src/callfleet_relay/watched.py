@@ -33,6 +33,8 @@ class WatchedFile:
             return _fingerprint(self.path.stat()) != self._seen
         except FileNotFoundError:
             return False
+        except OSError:
+            return True  # reading it will say what is wrong
 
 
 def _fingerprint(stat: os.stat_result) -> tuple[int, int, int]:

@@ -6,21 +6,28 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+import callfleet_engine
 from callfleet_engine.media.interface import (
     FailureCause,
     LossCause,
     MediaError,
     MediaSession,
-    Path,
     PeerConnection,
     SubscribedTrack,
 )
+from callfleet_engine.media.interface import Path as MediaPath
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
-from callfleet_engine.web import add_routes
+
+WEB = Path(callfleet_engine.__file__).parent / "web"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class Client:
@@ -45,7 +52,7 @@ class Client:
         listed = [{"mid": t.mid, "participant": t.participant, "kind": t.kind} for t in tracks]
         self.send(type="offer", offer=sdp, tracks=listed)
 
-    def connected(self, pc: PeerConnection, path: Path, seconds: float) -> None:
+    def connected(self, pc: PeerConnection, path: MediaPath, seconds: float) -> None:
         assert seconds >= 0
         self._room.connected.append((self.id, pc, path))
 
@@ -149,6 +156,10 @@ class Room:
                 client.send(type="ended", id=message["id"], reason="left")
 
 
+async def page(_: web.Request) -> web.FileResponse:
+    return web.FileResponse(WEB / "index.html", headers={"Content-Security-Policy": POLICY})
+
+
 @asynccontextmanager
 async def serve() -> AsyncIterator[tuple[str, Room]]:
     """The address of the page, and the room behind it."""
@@ -156,7 +167,9 @@ async def serve() -> AsyncIterator[tuple[str, Room]]:
     await plane.start()
     room = Room(plane.open_call("call"))
     app = web.Application()
-    add_routes(app)
+    app.router.add_get("/", page)
+    app.router.add_get("/r/{room}", page)
+    app.router.add_static("/static/", WEB)
     app.router.add_get("/api/v1/signal", room.signal)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -27,8 +28,8 @@ class PodServer:
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
-    log: list[tuple[str, int]] = field(default_factory=list)
-    """Calls and the status of their answers, in order."""
+    log: list[tuple[datetime, str, int]] = field(default_factory=list)
+    """Time, call and status of each answer, in order."""
     port: int = 0
     _runner: web.AppRunner | None = None
 
@@ -48,6 +49,10 @@ class PodServer:
         await web.TCPSite(self._runner, address, port).start()
         self.port = self._runner.addresses[0][1]
 
+    def sealed_at(self) -> datetime | None:
+        """When it first said 200 to a seal."""
+        return next((at for at, call, code in self.log if (call, code) == ("POST seal", 200)), None)
+
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
@@ -60,7 +65,8 @@ class PodServer:
             response: web.StreamResponse = await handler(request)
         except _RefusalError as refusal:
             response = web.json_response(refusal.body, status=refusal.status)
-        self.log.append((f"{request.method} {request.path.rsplit('/', 1)[1]}", response.status))
+        call = f"{request.method} {request.path.rsplit('/', 1)[1]}"
+        self.log.append((datetime.now(UTC), call, response.status))
         return response
 
     def _verify(self, request: web.Request) -> None:

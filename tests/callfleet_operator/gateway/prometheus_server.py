@@ -1,22 +1,25 @@
-"""A real Prometheus on loopback that scrapes one exporter of the test's own."""
+"""A real Prometheus on loopback that scrapes one exporter of the tests' own."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-BOUND = 20.0
+BOUND = 30.0
 CONFIG = """
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}
 scrape_configs:
 - job_name: pods
   honor_labels: true
@@ -26,26 +29,29 @@ scrape_configs:
 
 @dataclass
 class Exporter:
-    """Shows `text` to whoever asks."""
+    """Shows what its writers want shown, one page for all."""
 
-    text: str = ""
-    scrapes: int = 0
-    scraped: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _pages: dict[str, str] = field(default_factory=dict)
+    _scrapes: int = 0
+    _scraped: threading.Condition = field(default_factory=threading.Condition)
 
-    async def page(self, _request: web.Request) -> web.Response:
-        async with self.scraped:
-            self.scrapes += 1
-            self.scraped.notify_all()
-        return web.Response(text=self.text)
+    def page(self) -> str:
+        """What is shown now; asking counts as a scrape."""
+        with self._scraped:
+            self._scrapes += 1
+            self._scraped.notify_all()
+            return "".join(self._pages.values())
 
-    async def show(self, text: str) -> None:
-        """Change the page, and return when it has been scraped and stored for sure."""
-        self.text = text
-        seen = self.scrapes
-        async with asyncio.timeout(BOUND), self.scraped:
-            # The scrape under way may have the old page; one that has begun after is stored when
-            # the one after that begins.
-            await self.scraped.wait_for(lambda: self.scrapes >= seen + 3)
+    def show(self, writer: str, text: str) -> None:
+        """Change one writer's part, and return when it has been scraped and stored for sure."""
+        with self._scraped:
+            if self._pages.get(writer) == text:
+                return
+            self._pages[writer] = text
+            seen = self._scrapes
+            # A scrape has been stored when the one after it begins.
+            if not self._scraped.wait_for(lambda: self._scrapes >= seen + 2, BOUND):
+                raise TimeoutError("Prometheus does not scrape")
 
 
 @dataclass(frozen=True)
@@ -54,59 +60,67 @@ class Server:
     exporter: Exporter
 
 
-@asynccontextmanager
-async def prometheus(directory: Path) -> AsyncIterator[Server]:
+@contextmanager
+def prometheus(directory: Path) -> Iterator[Server]:
     """Runs as long as the block; ends by its own process id."""
     program = shutil.which("prometheus")
     if program is None:
-        pytest.fail(
-            "prometheus is not installed: apt-get install --no-install-recommends prometheus"
-        )
+        pytest.fail("prometheus is missing: apt-get install --no-install-recommends prometheus")
     exporter = Exporter()
-    app = web.Application()
-    app.add_routes([web.get("/metrics", exporter.page)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    config = directory / "prometheus.yml"
-    config.write_text(CONFIG.format(port=runner.addresses[0][1]))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = exporter.page().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Scrapes are not worth a line."""
+
+    pages = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=pages.serve_forever, name="exporter")
+    thread.start()
+    config, log = directory / "prometheus.yml", directory / "prometheus.log"
+    config.write_text(CONFIG.format(port=pages.server_address[1]))
     port = _free_port()
-    log = (directory / "prometheus.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        program,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stdout=log,
-        stderr=log,
-    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=output,
+            stderr=output,
+        )
     url = f"http://127.0.0.1:{port}"
     try:
-        await _ready(url, process, directory / "prometheus.log")
+        _wait_ready(url, process, log)
         yield Server(url, exporter)
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        log.close()
-        await runner.cleanup()
+        process.kill()
+        process.wait()
+        pages.shutdown()
+        pages.server_close()
+        thread.join()
 
 
-async def _ready(url: str, process: asyncio.subprocess.Process, log: Path) -> None:
-    def said() -> str:
-        return log.read_text()[-2000:]
-
-    async with asyncio.timeout(BOUND), aiohttp.ClientSession() as session:
-        while True:
-            if process.returncode is not None:
-                pytest.fail(f"prometheus ended: {said()}")
-            try:
-                async with session.get(f"{url}/-/ready") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass  # not listening yet
-            await asyncio.sleep(0.05)
+def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urlopen(f"{url}/-/ready", timeout=1) as answer:  # noqa: S310  # loopback
+                if answer.status == 200:
+                    return
+        except (URLError, TimeoutError):
+            time.sleep(0.05)
+    pytest.fail(f"prometheus does not get ready: {log.read_text()[-2000:]}")
 
 
 def _free_port() -> int:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from callfleet_operator.handlers.queue import KeyedQueue, RoundError
+from callfleet_operator.handlers.queue import KeyedQueue
+from callfleet_operator.reconcile.errors import RoundError
 
 BOUND = 5.0
 

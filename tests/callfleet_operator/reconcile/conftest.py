@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.callfleet_operator.gateway.prometheus_server import prometheus
+from tests.callfleet_operator.gateway.prometheus_server import Server, prometheus
 from tests.callfleet_operator.reconcile.world import OPERATOR, World, world
 from tests.cluster.api_server import ApiServer
 
@@ -22,31 +22,31 @@ def operator_kubeconfig(api_server: ApiServer) -> Path:
     return api_server.kubeconfig_of(OPERATOR, ["system:masters"])
 
 
+@pytest.fixture(scope="session")
+def prometheus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all worlds: each has a namespace of its own."""
+    with prometheus(tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
+
+
 @pytest.fixture
 async def here(
-    api_server: ApiServer, api_namespace: str, operator_kubeconfig: Path, tmp_path: Path
+    api_server: ApiServer,
+    api_namespace: str,
+    operator_kubeconfig: Path,
+    prometheus_server: Server,
 ) -> AsyncIterator[World]:
     """With a real Prometheus."""
-    async with (
-        prometheus(tmp_path) as server,
-        world(
-            api_server,
-            api_namespace,
-            operator_kubeconfig,
-            tmp_path,
-            server.url,
-            server.exporter,
-        ) as made,
-    ):
+    url, exporter = prometheus_server.url, prometheus_server.exporter
+    async with world(api_server, api_namespace, operator_kubeconfig, url, exporter) as made:
         yield made
 
 
 @pytest.fixture
 async def blind(
-    api_server: ApiServer, api_namespace: str, operator_kubeconfig: Path, tmp_path: Path
+    api_server: ApiServer, api_namespace: str, operator_kubeconfig: Path
 ) -> AsyncIterator[World]:
     """With nobody at Prometheus' address."""
-    async with world(
-        api_server, api_namespace, operator_kubeconfig, tmp_path, "http://127.0.0.1:1"
-    ) as made:
+    url = "http://127.0.0.1:1"
+    async with world(api_server, api_namespace, operator_kubeconfig, url) as made:
         yield made

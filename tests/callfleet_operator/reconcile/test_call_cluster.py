@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from datetime import datetime
 
 import pytest
 
-from callfleet_operator.handlers.keys import Kind
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS
+from callfleet_operator.reconcile.keys import Key
+from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
 from tests.callfleet_operator.reconcile.world import World
+from tests.cluster.audit import AuditEvent
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
-AT_ONCE = {"stabilizationWindowSeconds": 0, "maxPods": 10, "periodSeconds": 1}
+
+async def grow(here: World, key: Key) -> None:
+    """Three pods: the first one is full."""
+    await here.settle(key)
+    here.of("calls-engine-0").used = here.of("calls-engine-0").calls = 10
+    await here.settle(key, rounds=2)
+    here.of("calls-engine-1").used = here.of("calls-engine-1").calls = 10
+    await here.settle(key, rounds=2)
+    assert sorted(pod.name for pod in here.pods.values()) == [
+        f"calls-engine-{ordinal}" for ordinal in range(3)
+    ]
 
 
-def spec(**more: Any) -> dict[str, Any]:  # noqa: ANN401  # a spec
-    return {
-        "capacity": {"participantsPerPod": 10},
-        "scaling": {
-            "minReplicas": 1,
-            "maxReplicas": 3,
-            "maxTotalReplicas": 5,
-            "scaleOut": AT_ONCE,
-            "scaleIn": AT_ONCE,
-        },
-        "store": {"type": "PostgreSQL", "postgresql": {"uriSecretRef": {"name": "calls-db"}}},
-        **more,
-    }
+async def shrink(here: World, key: Key) -> None:
+    """Everybody leaves."""
+    for pod in here.pods.values():
+        pod.used = pod.calls = 0
+    await here.scrape()
+    await here.settle(key, rounds=6)
 
 
-async def secrets(world: World) -> None:
-    await world.secret("join-keys", keys_json='{"keys": []}')
-    await world.secret("calls-db", uri="postgresql://calls")
+def assert_no_call_was_cut(here: World, events: list[AuditEvent]) -> None:
+    """Every pod that the operator deleted had sealed itself before."""
+    for event in events:
+        if event.verb != "delete" or event.code != 200:
+            continue
+        sealed = here.ended[event.uid].sealed_at()
+        assert sealed is not None, f"{event.name} was deleted without a seal"
+        assert sealed < datetime.fromisoformat(event.received)
+        assert event.preconditions.keys() == {"uid", "resourceVersion"}
 
 
 async def test_from_nothing_to_one_pod_that_serves(here: World) -> None:
-    await secrets(here)
-    key = await here.make(Kind.CALL_CLUSTER, "calls", spec())
+    key = await make_cluster(here)
     await here.settle(key)
     assert [pod.name for pod in here.pods.values()] == ["calls-engine-0"]
     status, reason, _ = await here.condition(key, "Ready")
@@ -45,8 +57,7 @@ async def test_from_nothing_to_one_pod_that_serves(here: World) -> None:
 
 
 async def test_at_rest_nothing_is_written(here: World) -> None:
-    await secrets(here)
-    key = await here.make(Kind.CALL_CLUSTER, "calls", spec())
+    key = await make_cluster(here)
     await here.settle(key)
     mark = await here.mark()
     await here.round(key)
@@ -54,3 +65,221 @@ async def test_at_rest_nothing_is_written(here: World) -> None:
     await here.restart()
     await here.round(key)
     assert [(e.verb, e.resource, e.name) for e in await here.writes(mark)] == []
+
+
+async def test_out_with_the_load_and_in_again_without_cutting_a_call(here: World) -> None:
+    key = await make_cluster(here)
+    mark = await here.mark()
+    await grow(here, key)
+    await shrink(here, key)
+    assert len(here.pods) == 1
+    writes = await here.writes(mark, "pods")
+    assert_no_call_was_cut(here, writes)
+    assert sum(event.verb == "delete" for event in writes) == 2
+
+    for pod in here.ended.values():
+        steps = [event for event in writes if event.uid == pod.uid and event.code < 400]
+        assert [event.verb for event in steps] == ["create", "patch", "patch", "delete"]
+        cordoned, sealed = (event.response["metadata"]["labels"] for event in steps[1:3])
+        assert cordoned["callfleet.dev/admission"] == "Cordoned"
+        assert "callfleet.dev/sealed" not in cordoned
+        assert sealed["callfleet.dev/admission"] == "Sealed"
+        assert sealed["callfleet.dev/sealed"] == "true"
+        told = [(call, code) for _, call, code in pod.log if call.startswith("POST")]
+        assert told[:2] == [("POST drain", 200), ("POST seal", 200)]
+        first_drain = next(at for at, call, _ in pod.log if call == "POST drain")
+        assert datetime.fromisoformat(steps[1].received) < first_drain
+
+
+async def test_a_pod_with_calls_is_waited_for(here: World) -> None:
+    key = await make_cluster(here)
+    await grow(here, key)
+    for pod in here.pods.values():
+        pod.used = pod.calls = 1
+    await here.scrape()
+    await here.settle(key, rounds=4)
+    assert len(here.pods) == 3
+    assert (await here.condition(key, "Draining"))[1] == "PodsDraining"
+    await shrink(here, key)
+    assert len(here.pods) == 1
+
+
+async def test_a_new_ordinal_is_the_lowest_that_is_free(here: World) -> None:
+    key = await make_cluster(here)
+    mark = await here.mark()
+    await grow(here, key)
+    await shrink(here, key)
+    await grow(here, key)
+    created = [event for event in await here.writes(mark, "pods") if event.verb == "create"]
+    assert {event.name for event in created} == {f"calls-engine-{n}" for n in range(3)}
+
+
+async def test_two_operators_at_once_make_one_pod_an_ordinal(here: World) -> None:
+    key = await make_cluster(here)
+    mark = await here.mark()
+    await asyncio.gather(*(here.round(key) for _ in range(4)), return_exceptions=True)
+    await here.settle(key)
+    assert [pod.name for pod in here.pods.values()] == ["calls-engine-0"]
+    created = [event for event in await here.writes(mark, "pods") if event.verb == "create"]
+    assert [event.code for event in created].count(201) == 1
+
+
+async def test_an_operator_that_dies_anywhere_is_followed_by_one_that_goes_on(
+    here: World,
+) -> None:
+    key = await make_cluster(here)
+    mark = await here.mark()
+    actions = 0
+    while await here.kill_after(actions, key):
+        await here.kubelet()
+        actions += 1
+    await grow(here, key)
+    for pod in here.pods.values():
+        pod.used = pod.calls = 0
+    await here.scrape()
+    for actions in (*range(8), *range(8)):
+        await here.kill_after(actions, key)
+        await here.kubelet()
+        await here.scrape()
+    await here.settle(key)
+    assert len(here.pods) == 1
+    writes = await here.writes(mark, "pods")
+    assert_no_call_was_cut(here, writes)
+    assert (await here.condition(key, "Ready"))[0] == "True"
+
+
+async def test_a_label_put_on_by_hand_deletes_nobody(here: World) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    pod = here.of("calls-engine-0")
+    pod.used = pod.calls = 3
+    sealed = {"callfleet.dev/admission": "Sealed", "callfleet.dev/sealed": "true"}
+    await here.change(PODS, "calls-engine-0", {"metadata": {"labels": sealed}})
+    mark = await here.mark()
+    await here.settle(key, rounds=2)
+    assert pod.uid in here.pods
+    assert [e for e in await here.writes(mark, "pods") if e.verb == "delete"] == []
+    _, reason, message = await here.condition(key, "Progressing")
+    assert reason == "ApplyFailed"
+    assert "labelled sealed by hand" in message
+
+
+async def test_a_pod_cordoned_by_hand_is_drained(here: World) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    first = here.of("calls-engine-0").uid
+    await here.change(
+        PODS, "calls-engine-0", {"metadata": {"labels": {"callfleet.dev/admission": "Cordoned"}}}
+    )
+    mark = await here.mark()
+    await here.settle(key, rounds=6)
+    assert first not in here.pods
+    assert_no_call_was_cut(here, await here.writes(mark, "pods"))
+    assert len(here.pods) == 1
+
+
+async def test_a_restarted_container_is_told_to_drain_again(here: World) -> None:
+    key = await make_cluster(here)
+    await grow(here, key)
+    for pod in here.pods.values():
+        pod.used = pod.calls = 1
+    await here.scrape()
+    await here.settle(key, rounds=2)
+    draining = next(pod for pod in here.pods.values() if pod.admission == "draining")
+    draining.admission, draining.drain_id = "open", None
+    await here.round(key)
+    assert draining.admission == "draining"
+
+
+async def test_paused_nothing_is_touched(here: World) -> None:
+    key = await make_cluster(here)
+    await grow(here, key)
+    await here.change(CALL_CLUSTERS, "calls", {"spec": {"mode": "Paused"}})
+    for pod in here.pods.values():
+        pod.used = pod.calls = 0
+    await here.scrape()
+    mark = await here.mark()
+    await here.settle(key, rounds=2)
+    resources = {event.resource for event in await here.writes(mark)}
+    assert resources <= {"callclusters/status", "events"}
+    assert len(here.pods) == 3
+
+
+async def test_a_new_operator_by_itself_changes_no_template(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    before = (await here.status(key))["updateRevision"]
+
+    monkeypatch.setattr(
+        "callfleet_operator.reconcile.call_cluster.engine_template",
+        lambda *_: {"metadata": {"labels": {}, "annotations": {}}, "spec": {"x": 1}},
+    )
+    mark = await here.mark()
+    await here.round(key)
+    assert await here.writes(mark) == []
+    assert (await here.status(key))["updateRevision"] == before
+
+
+async def test_a_change_of_the_spec_makes_a_new_revision_and_leaves_pods_alone(
+    here: World,
+) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    pod = here.of("calls-engine-0")
+    before = (await here.status(key))["updateRevision"]
+    await here.change(CALL_CLUSTERS, "calls", {"spec": {"image": "example.org/engine:2"}})
+    await here.settle(key, rounds=2)
+    after = (await here.status(key))["updateRevision"]
+    assert after != before
+    assert pod.uid in here.pods
+    assert (await here.condition(key, "Progressing"))[1] == "OutdatedPodsKept"
+    # The former image again: the former template counts again.
+    await here.change(CALL_CLUSTERS, "calls", {"spec": {"image": None}})
+    await here.settle(key, rounds=1)
+    assert (await here.status(key))["updateRevision"] == before
+
+
+async def test_a_pod_of_a_cordoned_node_is_replaced_then_drained(here: World) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    first = here.of("calls-engine-0").uid
+    body = await here.people.get(
+        PODS.__class__("", "v1", "Node", "nodes", namespaced=False), "", here.node
+    )
+    assert body is not None
+    body["spec"]["unschedulable"] = True
+    here.services.nodes.saw(body)  # as the watch would tell
+    mark = await here.mark()
+    await here.round(key)
+    await here.kubelet()
+    # The replacement runs on another node.
+    for pod in await here.list_pods():
+        assert pod["spec"].get("nodeName") in (None, here.node)
+    assert first in here.pods
+    writes = await here.writes(mark, "pods")
+    assert [event.verb for event in writes] == ["create"]
+
+
+async def test_a_deleted_object_is_forgotten(here: World) -> None:
+    key = await make_cluster(here)
+    await here.settle(key)
+    assert key in here.services.memories
+    await here.people.client.request(
+        "delete", CALL_CLUSTERS.path(here.namespace, "calls"), serialize=False
+    )
+    await here.round(key)
+    assert key not in here.services.memories
+
+
+async def test_bounds_of_the_spec_hold(here: World) -> None:
+    key = await make_cluster(here, scaling=SCALING | {"maxReplicas": 2, "maxTotalReplicas": 2})
+    await here.settle(key)
+    for _ in range(3):
+        for pod in here.pods.values():
+            pod.used = pod.calls = 10
+        await here.scrape()
+        await here.settle(key, rounds=1)
+    assert len(here.pods) == 2
+    assert (await here.condition(key, "ScalingLimited"))[1] == "TooManyReplicas"

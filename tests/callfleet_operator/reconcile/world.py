@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import random
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,10 +27,10 @@ from callfleet_operator.gateway.resources import (
     TURN_POOLS,
     ResourceType,
 )
-from callfleet_operator.handlers.keys import Key, Kind
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.services import Services
@@ -46,6 +46,10 @@ MASTER = "m" * 32
 KINDS = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
 
 
+class KilledError(BaseException):
+    """The operator's process is gone: nothing may catch this."""
+
+
 @dataclass
 class World:
     """One namespace of it."""
@@ -57,15 +61,20 @@ class World:
     """The operator's."""
     people: Kube
     """Everybody else's: users, kubelet, controllers."""
+    session: aiohttp.ClientSession
+    """The operator's, to the pods."""
     services: Services
     key: AdminKey
     exporter: Exporter | None
-    directory: Path
     pods: dict[str, PodServer] = field(default_factory=dict)
     """By uid."""
+    ended: dict[str, PodServer] = field(default_factory=dict)
+    """By uid, those that are no more."""
+    extra: str = ""
+    """More lines for Prometheus."""
     later: timedelta = timedelta()
     """By how much the operator's clock is ahead."""
-    net: int = field(default_factory=lambda: random.randrange(32, 250))
+    net: int = field(default_factory=lambda: secrets.randbelow(200) + 32)
     serial: int = 0
 
     # People
@@ -106,6 +115,12 @@ class World:
             serialize=False,
         )
 
+    async def change_pod(self, name: str, patch: Body) -> None:
+        await self.change(PODS, name, patch)
+
+    async def change_resource(self, key: Key, patch: Body) -> None:
+        await self.change(KINDS[key.kind], key.name, patch)
+
     async def status(self, key: Key) -> dict[str, Any]:
         live = await self.people.get(KINDS[key.kind], key.namespace, key.name)
         assert live is not None
@@ -132,7 +147,7 @@ class World:
                 await self._run(pod)
         present = {pod["metadata"]["uid"] for pod in live}
         for uid in [uid for uid in self.pods if uid not in present]:
-            await self.pods.pop(uid).stop()
+            await self._stop(uid)
 
     async def _run(self, pod: Body) -> None:
         metadata = pod["metadata"]
@@ -173,10 +188,14 @@ class World:
             "status",
         )
 
-    async def _end(self, name: str, uid: str) -> None:
+    async def _stop(self, uid: str) -> None:
         server = self.pods.pop(uid, None)
         if server is not None:
             await server.stop()
+            self.ended[uid] = server
+
+    async def _end(self, name: str, uid: str) -> None:
+        await self._stop(uid)
         await self.people.client.request(
             "delete",
             PODS.path(self.namespace, name),
@@ -196,7 +215,8 @@ class World:
     async def scrape(self) -> None:
         """Let Prometheus see all pods as they are now."""
         assert self.exporter is not None
-        await self.exporter.show("".join(map(self._metrics, self.pods.values())))
+        page = "".join(map(self._metrics, self.pods.values())) + self.extra
+        await asyncio.to_thread(self.exporter.show, self.namespace, page)
 
     def _metrics(self, pod: PodServer) -> str:
         fleet = pod.name.rsplit("-", 2)[0]
@@ -236,6 +256,41 @@ class World:
         """The operator's process ends and another one begins: only memory is lost."""
         self.services.memories.clear()
 
+    async def kill_after(self, actions: int, *keys: Key) -> bool:
+        """Rounds of an operator that dies once it has acted so many times on the API server or on
+        a pod; returns whether it did. What it has begun last has been done, unknown to it."""
+        left = actions
+        kube_request, pod_request = self.kube.client.request, self.session.request
+
+        def act() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KilledError
+
+        async def request_kube(method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            answer = await kube_request(method, *arguments, **named)
+            if method != "get":
+                act()
+            return answer
+
+        def request_pod(method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            act()
+            return pod_request(method, *arguments, **named)
+
+        self.kube.client.request = request_kube
+        self.session.request = request_pod  # type: ignore[method-assign] # dies in the middle
+        try:
+            for key in keys:
+                await self.round(key)
+        except KilledError:
+            return True
+        finally:
+            self.kube.client.request = kube_request
+            self.session.request = pod_request  # type: ignore[method-assign]
+            await self.restart()
+        return False
+
     async def mark(self) -> int:
         return await asyncio.to_thread(self.api.audit.mark)
 
@@ -248,11 +303,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(  # noqa: PLR0917  # fixtures
+async def world(
     api: ApiServer,
     namespace: str,
     kubeconfig: Path,
-    directory: Path,
     prometheus_url: str,
     exporter: Exporter | None = None,
 ) -> AsyncIterator[World]:
@@ -287,13 +341,13 @@ async def world(  # noqa: PLR0917  # fixtures
             instance="test",
             now=now,
             new_id=lambda: str(uuid.uuid4()),
-            randomness=random.randbytes,
+            randomness=secrets.token_bytes,
         )
         node = f"node-{namespace}"
         await people.client.request(
             "post", "/api/v1/nodes", body={"metadata": {"name": node}}, serialize=False
         )
-        made = World(api, namespace, node, kube, people, services, key, exporter, directory)
+        made = World(api, namespace, node, kube, people, session, services, key, exporter)
         await made.people.client.request(
             "patch",
             f"/api/v1/nodes/{node}/status",
@@ -307,6 +361,8 @@ async def world(  # noqa: PLR0917  # fixtures
             yield made
         finally:
             await _stop(made.pods.values())
+            if exporter is not None:
+                await asyncio.to_thread(exporter.show, namespace, "")
             await people.client.request("delete", f"/api/v1/nodes/{node}", serialize=False)
 
 

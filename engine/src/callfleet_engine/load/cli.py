@@ -21,7 +21,8 @@ from callfleet_engine.load.participant import Client, TokenSource
 from callfleet_engine.load.runner import Commands, Runner, Summary
 from callfleet_engine.load.scenario import Phase, Scenario, ScenarioError, read_scenario
 from callfleet_engine.load.world import World
-from callfleet_engine.tokens import Grant, JoinKeys, KeysFileInvalid, Permission
+from callfleet_engine.token_keys import KeysFileInvalid
+from callfleet_engine.tokens import Grant, JoinKeys, Permission
 
 TOKEN_LIFETIME = timedelta(hours=6)
 

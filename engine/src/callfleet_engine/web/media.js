@@ -12,6 +12,8 @@ export class Media extends EventTarget {
   #iceErrors = [];
   #reportTimer = null;
   #offers = Promise.resolve();
+  // Candidates of an offer that may still be refused.
+  #held = null;
 
   constructor(signalling) {
     super();
@@ -30,6 +32,7 @@ export class Media extends EventTarget {
   async publish(local) {
     this.#local = local;
     const pc = this.#open('publish');
+    this.#held = [];
     const stream = new MediaStream();
     for (const kind of ['audio', 'video']) {
       pc.addTransceiver(local[kind] ?? kind, { direction: 'sendonly', streams: [stream] });
@@ -39,6 +42,9 @@ export class Media extends EventTarget {
       type: 'publish', offer: pc.localDescription.sdp,
     });
     await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    const held = this.#held;
+    this.#held = null;
+    for (const message of held) this.#signalling.send(message);
   }
 
   stopPublishing() {
@@ -96,7 +102,9 @@ export class Media extends EventTarget {
     const pc = new RTCPeerConnection(this.#configuration);
     this.#connections[name] = pc;
     pc.onicecandidate = ({ candidate }) => {
-      this.#signalling.send({ type: 'candidate', pc: name, candidate: candidate?.toJSON() ?? null });
+      const message = { type: 'candidate', pc: name, candidate: candidate?.toJSON() ?? null };
+      if (name === 'publish' && this.#held) this.#held.push(message);
+      else this.#signalling.send(message);
     };
     pc.onicecandidateerror = ({ url, errorCode, errorText }) => {
       this.#iceErrors.push({ url, errorCode, errorText });

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -329,4 +330,5 @@ async def connect(
         ) from problem
     configuration.connection_pool_maxsize = _CONNECTIONS
     async with ApiClient(configuration) as client:
+        client.user_agent = f"callfleet-operator/{version('callfleet')}"
         yield Kube(DynamicClient(client), answer_within, count)  # type: ignore[no-untyped-call] # untyped library

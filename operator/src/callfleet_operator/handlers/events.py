@@ -11,8 +11,8 @@ from typing import Any
 import kopf
 
 from callfleet_operator.api.v1alpha1 import GROUP, VERSION
-from callfleet_operator.handlers.keys import Kind
 from callfleet_operator.handlers.wakes import Wakes
+from callfleet_operator.reconcile.keys import Kind
 
 MANAGED_PODS = "app.kubernetes.io/managed-by=callfleet-operator"
 """Label selector of the pods that are watched."""

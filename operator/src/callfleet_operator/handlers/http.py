@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from callfleet_operator.handlers.keys import Kind
+from callfleet_operator.reconcile.keys import Kind
 from callfleet_operator.settings import ListenAddress
 
 

@@ -9,6 +9,7 @@ from random import random
 from typing import Generic, Protocol, TypeVar
 
 from callfleet_operator.handlers.work import Schedule
+from callfleet_operator.reconcile.errors import RoundError
 
 K = TypeVar("K", bound=Hashable)
 K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
@@ -16,19 +17,6 @@ log = logging.getLogger(__name__)
 
 COALESCE = 0.1
 """Seconds a change waits for more changes: pods that start together cause one round."""
-
-
-class RoundError(Exception):
-    """The round could not be finished for a known reason outside: try again later.
-
-    `cause` is a label of low cardinality for the metric, `after` the seconds that the other side
-    asked to be left alone.
-    """
-
-    def __init__(self, cause: str, message: str, after: float = 0.0) -> None:
-        super().__init__(message)
-        self.cause = cause
-        self.after = after
 
 
 class Observer(Protocol[K_contra]):

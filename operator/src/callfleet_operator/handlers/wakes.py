@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from callfleet_operator.handlers.keys import Key, Kind
+from callfleet_operator.reconcile.keys import Key, Kind
 
 Body = Mapping[str, Any]
 _FLEET_LABELS = {

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
-RATE_WINDOW = "5m"
+DEMAND_WINDOW = timedelta(minutes=5)
+"""Over which the rate of new calls is taken, unless the operator is told otherwise."""
 CALLS_WINDOW = "1h"
 """Calls last minutes to hours: their means need a longer look than their arrivals."""
 
@@ -48,8 +50,9 @@ class Scope:
         return f'namespace=~"{"|".join(self.namespaces)}"'
 
 
-def engine_queries(scope: Scope) -> dict[Metric, str]:
+def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
     """What is asked of all CallClusters."""
+    window = f"{demand_window.total_seconds():.0f}s"
     fleet = "callfleet_cluster"
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_engine"
@@ -59,9 +62,7 @@ def engine_queries(scope: Scope) -> dict[Metric, str]:
         Metric.CALLS: _by_pod(f"{prefix}_calls{where}", fleet),
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})", fleet),
-        Metric.ARRIVALS: _by_fleet(
-            f"rate({prefix}_calls_started_total{where}[{RATE_WINDOW}])", fleet
-        ),
+        Metric.ARRIVALS: _by_fleet(f"rate({prefix}_calls_started_total{where}[{window}])", fleet),
         Metric.DURATION: _mean(f"{prefix}_call_duration_seconds", where, fleet),
         Metric.CALL_SIZE: _mean(f"{prefix}_call_participants", where, fleet),
     }

@@ -13,8 +13,8 @@ from callfleet_operator.api.v1alpha1.callcluster import EngineExposureType, Metr
 from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.plan import engines
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_revision
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
@@ -78,7 +78,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
 
     relays, without_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
-    await push(listed.pods, tell, "relays", str(key))
+    await push(listed.pods, tell, "relays", now.memory)
 
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],

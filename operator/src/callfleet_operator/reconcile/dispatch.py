@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
-from callfleet_operator.handlers.keys import Key, Kind
-from callfleet_operator.handlers.queue import RoundError
 from callfleet_operator.reconcile.call_cluster import reconcile_cluster
+from callfleet_operator.reconcile.errors import RoundError
+from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.turn_pool import reconcile_pool
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from callfleet_operator.gateway.prometheus import Answer, Prometheus, PrometheusError
 from callfleet_operator.observation import ConnectionFailures, MetricsHealth, MetricsProblem
 from callfleet_operator.observe.queries import (
+    DEMAND_WINDOW,
     Metric,
     Scope,
     engine_queries,
@@ -47,10 +48,13 @@ class MetricsSource:
         *,
         max_age: timedelta,
         now: Callable[[], datetime],
+        demand_window: timedelta = DEMAND_WINDOW,
     ) -> None:
+        """`demand_window`: over which the rate of new calls is taken."""
         self._prometheus = prometheus
         self._now = now
-        self._engines = _Shared(prometheus, engine_queries(scope), engine_snapshot, max_age, now)
+        queries = engine_queries(scope, demand_window)
+        self._engines = _Shared(prometheus, queries, engine_snapshot, max_age, now)
         self._relays = _Shared(prometheus, relay_queries(scope), relay_snapshot, max_age, now)
 
     async def engines(self) -> Reported:

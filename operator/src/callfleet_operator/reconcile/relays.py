@@ -9,10 +9,11 @@ from typing import Any
 
 from callfleet_operator.api.v1alpha1 import TurnPool
 from callfleet_operator.api.v1alpha1.turnpool import Endpoint
-from callfleet_operator.gateway.pod_admin import Outcome, Pod, Refused
+from callfleet_operator.gateway.pod_admin import Outcome, Pod, Refused, Unreachable
 from callfleet_operator.observation import Admission, FleetPod, Process
 from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
 from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.services import FleetMemory
 from callfleet_operator.reconcile.together import all_of
 
 log = logging.getLogger(__name__)
@@ -78,27 +79,30 @@ def peer_list(engines: Iterable[FleetPod]) -> list[dict[str, str]]:
 
 
 async def push(
-    pods: Iterable[FleetPod], put: Callable[[Pod], Awaitable[Outcome]], what: str, owner: str
+    pods: Iterable[FleetPod],
+    put: Callable[[Pod], Awaitable[Outcome]],
+    what: str,
+    memory: FleetMemory,
 ) -> None:
-    """Tell every pod that runs. One that does not answer is told again in the next round."""
+    """Tell every pod that runs. One that has not taken it is told again in the next round."""
     running = [
         pod for pod in pods if pod.address and pod.ready and pod.admission is not Admission.SEALED
     ]
 
     async def tell(pod: FleetPod) -> None:
         outcome = await put(Pod(pod.address, pod.uid))
+        trouble = ""
         if isinstance(outcome, Refused):
+            trouble = outcome.message or outcome.code
+        elif isinstance(outcome, Unreachable):
+            trouble = outcome.detail
+        if memory.is_news(pod.uid, what, trouble if pod.ready else ""):
             log.warning(
-                "%s refuses its %s: %s",
+                "%s has not taken its %s: %s",
                 pod.name,
                 what,
-                outcome.message or outcome.code,
-                extra={
-                    "event": f"{what}-refused",
-                    "object": owner,
-                    "pod": pod.name,
-                    "cause": outcome.code,
-                },
+                trouble,
+                extra={"event": f"{what}-not-taken", "pod": pod.name},
             )
 
     await all_of(tell(pod) for pod in running)

@@ -10,8 +10,8 @@ from typing import Any
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
 from callfleet_operator.gateway.errors import ForbiddenError, InvalidError
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.plan.decision import Decision, Steering
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.status.changes import Event, events, worth_writing
 
@@ -24,6 +24,8 @@ async def report(
     services: Services, key: Key, live: Body, status: dict[str, Any], decision: Decision
 ) -> None:
     """`live` is the custom resource as this round has read it, `status` what it is found to be."""
+    # Server-side apply drops a list whose last item is taken away: empty is the same as absent.
+    status = {name: value for name, value in status.items() if value != []}
     previous: dict[str, Any] = live.get("status") or {}
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from callfleet_operator.api.v1alpha1.common import FleetSpec, Metadata, Mode
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.observation import Observation
 from callfleet_operator.observe.health import fleet_health
 from callfleet_operator.observe.nodes import unavailable
 from callfleet_operator.plan.decision import Create, Decision
 from callfleet_operator.plan.steps import next_steps
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import Reported
 from callfleet_operator.reconcile.objects import Revision, Troubles
 from callfleet_operator.reconcile.pods import Listed
@@ -45,6 +45,7 @@ class Round:
         now = self.services.now()
         health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
         self.memory.trouble_since = health.since
+        self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
         used = frozenset(pod.node for pod in listed.pods if pod.node)
         return Observation(
             now=now,

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from callfleet_operator.gateway.kube import Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Memory
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.render.fleet import Installation
@@ -24,8 +24,21 @@ class FleetMemory:
     trouble_since: datetime | None = None
     """When Prometheus first had nothing of this fleet."""
     status_written: datetime | None = None
-    unreachable: frozenset[str] = frozenset()
-    """Pods whose admin port did not answer last time, so that it is logged once."""
+    troubles: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By pod uid and subject what was last wrong there, so that it is logged once."""
+
+    def is_news(self, pod_uid: str, subject: str, trouble: str) -> bool:
+        """Whether a pod's trouble is another one than last time; empty: there is none."""
+        before = self.troubles.pop((pod_uid, subject), "")
+        if trouble:
+            self.troubles[pod_uid, subject] = trouble
+        return bool(trouble) and trouble != before
+
+    def keep_only(self, pod_uids: frozenset[str]) -> None:
+        """Forget the troubles of pods that are no more."""
+        gone = [key for key in self.troubles if key[0] not in pod_uids]
+        for key in gone:
+            del self.troubles[key]
 
 
 @dataclass(slots=True)

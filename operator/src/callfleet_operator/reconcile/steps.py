@@ -118,7 +118,7 @@ class Hands:
         outcome = await self.services.admin.drain(target, pod.drain_id)
         if isinstance(outcome, Ok) or _code(outcome) == "sealed":
             outcome = await self.services.admin.seal(target, pod.drain_id)
-        self._note_reach(pod, outcome)
+        self._note_trouble(pod, outcome)
         if isinstance(outcome, Ok):
             await self._patch(
                 pod,
@@ -126,13 +126,6 @@ class Hands:
                 annotations={SAFE_TO_EVICT: "true"},
             )
             self._say(pod.name, "pod-sealed", "sealed: it is empty and takes nobody any more")
-        elif isinstance(outcome, Refused) and outcome.code != "not_empty":
-            log.warning(
-                "%s does not drain: %s",
-                pod.name,
-                outcome.message or outcome.code,
-                extra=self._fields(pod.name, "drain-refused") | {"cause": outcome.code},
-            )
 
     async def _delete(self, step: Delete) -> None:
         pod = step.pod
@@ -141,20 +134,18 @@ class Hands:
             target = Pod(pod.address, pod.uid)
             outcome = await self.services.admin.seal(target, pod.drain_id)
             if isinstance(outcome, Refused):
-                log.error(
-                    "%s is labelled %s and is not sealed (%s): it is not deleted. Remove the "
-                    "labels %s and %s to give it back.",
-                    pod.name,
-                    Admission.SEALED,
-                    outcome.code,
-                    ADMISSION_LABEL,
-                    SEALED_LABEL,
-                    extra=self._fields(pod.name, "delete-withheld") | {"cause": outcome.code},
+                trouble = (
+                    f"labelled sealed by hand and not sealed ({outcome.code}), so not deleted; "
+                    f"remove the labels {ADMISSION_LABEL} and {SEALED_LABEL}"
                 )
-                self.troubles.apply_errors.append(
-                    f"Pod {pod.name}: labelled sealed by hand and not sealed; remove the labels "
-                    f"{ADMISSION_LABEL} and {SEALED_LABEL}"
-                )
+                self.troubles.apply_errors.append(f"Pod {pod.name}: {trouble}")
+                if self.memory.is_news(pod.uid, "delete", trouble):
+                    log.error(
+                        "%s: %s",
+                        pod.name,
+                        trouble,
+                        extra=self._fields(pod.name, "delete-withheld"),
+                    )
                 return
         await self.services.kube.delete_pod(
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version
@@ -173,18 +164,20 @@ class Hands:
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version, changes
         )
 
-    def _note_reach(self, pod: FleetPod, outcome: Outcome) -> None:
-        """Log once when a draining pod cannot be reached, not in every round."""
-        memory = self.memory
-        if not isinstance(outcome, Unreachable):
-            memory.unreachable -= {pod.uid}
-        elif pod.uid not in memory.unreachable:
-            memory.unreachable |= {pod.uid}
+    def _note_trouble(self, pod: FleetPod, outcome: Outcome) -> None:
+        """Log what keeps a pod from draining when it comes up, not in every round."""
+        if isinstance(outcome, Unreachable):
+            trouble = outcome.detail
+        elif isinstance(outcome, Refused) and outcome.code != "not_empty":
+            trouble = outcome.message or outcome.code
+        else:
+            trouble = ""
+        if self.memory.is_news(pod.uid, "drain", trouble):
             log.warning(
-                "%s cannot be told to drain: %s",
+                "%s cannot be drained: %s",
                 pod.name,
-                outcome.detail,
-                extra=self._fields(pod.name, "pod-unreachable"),
+                trouble,
+                extra=self._fields(pod.name, "drain-failed"),
             )
 
     def _say(self, pod: str, event: str, text: str) -> None:

@@ -10,10 +10,10 @@ from typing import Final
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool, TurnPoolSpec
 from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.handlers.keys import Key
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
 from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_revision
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
@@ -79,7 +79,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     for cluster in await clusters_for(services, pool):
         engines += await _engines_of(services, cluster)
     peers = peer_list(engines)
-    await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", str(key))
+    await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
 
     found = handed_out(pool, listed)
     facts = Facts(

@@ -202,6 +202,10 @@ class PythonDataPlane:
         self._closed.traffic += flow.traffic
         return flow.traffic
 
+    def packets_relayed(self) -> int:
+        under_way = sum(flow.traffic.packets for flow in self._flows.values())
+        return self._closed.traffic.packets + under_way
+
     def figures(self) -> Figures:
         for listener in self._listeners:
             self._count_kernel_drops(listener, listener.bound)

@@ -1,0 +1,88 @@
+"""The questions to Prometheus: each pins the namespace, and a real one understands it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from callfleet_operator.gateway.prometheus import Prometheus
+from callfleet_operator.observe.queries import (
+    DEMAND_WINDOW,
+    Metric,
+    Scope,
+    engine_queries,
+    outcomes_query,
+    relay_queries,
+    scope_of,
+    users_query,
+)
+from tests.callfleet_operator.gateway.prometheus_server import prometheus
+
+
+@pytest.mark.parametrize("scope", [Scope(), scope_of(["calls", "media", "calls"])])
+def test_every_query_pins_the_namespace(scope: Scope) -> None:
+    for text in (*engine_queries(scope, DEMAND_WINDOW).values(), *relay_queries(scope).values()):
+        assert text.count(scope.matcher()) == text.count("{")
+    assert scope_of(["b", "a", "b"]).matcher() == 'namespace=~"a|b"'
+
+
+def test_names_cannot_break_out() -> None:
+    assert 'callfleet_pool="a\\"} or {x=\\""' in users_query("n", 'a"} or {x="', 60)
+
+
+PAGE = """
+callfleet_engine_participants{{{a}}} 7
+callfleet_engine_participants{{{a},job="twice"}} 7
+callfleet_engine_participants{{namespace="calls",pod="foreign"}} 99
+callfleet_engine_stress_ratio{{{a},resource="cpu"}} 0.25
+callfleet_engine_stress_ratio{{{a},resource="loop"}} 0.75
+callfleet_relay_allocations{{{r}}} 4
+callfleet_relay_users_total{{{r},result="served"}} {n}
+callfleet_relay_users_total{{{r},result="capacity"}} {n}
+callfleet_relay_allocate_requests_total{{{r},outcome="challenged"}} {n}
+callfleet_relay_allocate_requests_total{{{r},outcome="expired"}} {n}
+callfleet_engine_calls_started_total{{{a}}} {n}
+callfleet_engine_call_duration_seconds_sum{{{a}}} {sum}
+callfleet_engine_call_duration_seconds_count{{{a}}} {n}
+"""
+ENGINE = 'namespace="calls",pod="a-0",pod_uid="u",callfleet_cluster="a"'
+RELAY = 'namespace="calls",pod="r-0",pod_uid="v",callfleet_pool="r"'
+
+
+@pytest.mark.peer
+async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
+    with prometheus(tmp_path) as server:
+        for n in (0, 100):
+            page = PAGE.format(a=ENGINE, r=RELAY, n=n, sum=n * 60)
+            await asyncio.to_thread(server.exporter.show, "test", page)
+        client = Prometheus(server.url, timeout=10)
+        try:
+            engines, relays = [
+                {metric: (await client.query(text)).samples for metric, text in queries.items()}
+                for queries in (engine_queries(Scope(), DEMAND_WINDOW), relay_queries(Scope()))
+            ]
+            users = (await client.query(users_query("calls", "r", 60))).samples
+            outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
+        finally:
+            client.close()
+    (participants,) = engines[Metric.PARTICIPANTS]  # once, though two jobs scrape it
+    assert participants.value == 7
+    assert participants.labels == {
+        "namespace": "calls",
+        "pod": "a-0",
+        "pod_uid": "u",
+        "callfleet_cluster": "a",
+    }
+    assert [sample.value for sample in engines[Metric.STRESS]] == [0.75]
+    assert relays[Metric.ALLOCATIONS][0].value == 4
+    assert 0 <= engines[Metric.AGE][0].value < 60
+    assert 0 <= relays[Metric.AGE][0].value < 60
+    assert engines[Metric.ARRIVALS][0].value > 0
+    assert engines[Metric.DURATION][0].value == pytest.approx(60)
+    assert engines[Metric.CALL_SIZE] == ()
+    results = {sample.labels["result"]: sample.value for sample in users}
+    assert results["served"] == pytest.approx(results["capacity"])
+    assert results["served"] >= 100
+    assert [sample.labels["outcome"] for sample in outcomes] == ["expired"]

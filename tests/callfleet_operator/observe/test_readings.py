@@ -1,0 +1,135 @@
+"""From rows of Prometheus and answers of pods to readings and figures."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from callfleet_operator.gateway.prometheus import Sample
+from callfleet_operator.observation import CallDemand, Source
+from callfleet_operator.observe.queries import Metric
+from callfleet_operator.observe.readings import (
+    connection_failures,
+    engine_snapshot,
+    relay_snapshot,
+    status_reading,
+)
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def row(value: float, pod: str = "a-0", uid: str = "u") -> Sample:
+    return Sample({"namespace": "calls", "pod": pod, "pod_uid": uid}, value)
+
+
+def complete(**changes: float) -> dict[Metric, list[Sample]]:
+    values = {"participants": 7, "pending_joins": 2, "calls": 3, "stress": 0.5, "age": 10}
+    return {Metric(name): [row(value)] for name, value in (values | changes).items()}
+
+
+def test_an_engine_is_used_by_those_who_are_there_and_those_who_join() -> None:
+    (reading,) = engine_snapshot(complete(), NOW).readings["calls", "a-0"]
+    assert (reading.used, reading.stress, reading.calls) == (9, 0.5, 3)
+    assert reading.source is Source.PROMETHEUS
+    assert reading.at == NOW - timedelta(seconds=10)
+    assert reading.uid == "u"
+
+
+@pytest.mark.parametrize("lacking", [Metric.PARTICIPANTS, Metric.PENDING_JOINS])
+def test_unknown_is_never_zero(lacking: Metric) -> None:
+    rows = complete()
+    del rows[lacking]
+    (reading,) = engine_snapshot(rows, NOW).readings["calls", "a-0"]
+    assert math.isnan(reading.used)
+
+
+def test_without_stress_it_is_no_number() -> None:
+    rows = complete()
+    del rows[Metric.STRESS]
+    (reading,) = engine_snapshot(rows, NOW).readings["calls", "a-0"]
+    assert math.isnan(reading.stress)
+
+
+def test_without_an_age_there_is_no_reading() -> None:
+    rows = complete()
+    del rows[Metric.AGE]
+    assert engine_snapshot(rows, NOW).readings == {}
+
+
+def test_the_series_of_a_former_pod_of_the_name_stand_apart() -> None:
+    rows = {
+        metric: [*samples, row(samples[0].value + 100, uid="former")]
+        for metric, samples in complete().items()
+    }
+    readings = engine_snapshot(rows, NOW).readings["calls", "a-0"]
+    assert {reading.uid: reading.used for reading in readings} == {"u": 9, "former": 209}
+
+
+def test_prometheus_clock_ahead_makes_no_future() -> None:
+    (reading,) = engine_snapshot(complete(age=-5), NOW).readings["calls", "a-0"]
+    assert reading.at == NOW
+
+
+def test_a_relay_is_used_by_its_allocations() -> None:
+    rows = {Metric.ALLOCATIONS: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
+    (reading,) = relay_snapshot(rows, NOW).readings["calls", "a-0"]
+    assert (reading.used, reading.calls) == (4, None)
+
+
+def test_demand_is_known_as_a_whole_or_not_at_all() -> None:
+    def of(name: str, value: float) -> Sample:
+        return Sample({"namespace": "calls", "callfleet_cluster": name}, value)
+
+    rows = {
+        Metric.ARRIVALS: [of("a", 0.5), of("b", 0.1)],
+        Metric.DURATION: [of("a", 120)],
+        Metric.CALL_SIZE: [of("a", 3), of("b", 2)],
+    }
+    assert engine_snapshot(rows, NOW).demand == {("calls", "a"): CallDemand(0.5, 120, 3)}
+
+
+def test_failures_by_result_and_cause() -> None:
+    users = [
+        Sample({"result": name}, value)
+        for name, value in (("served", 89.6), ("capacity", 9.5), ("other", 0.2))
+    ]
+    outcomes = [Sample({"outcome": "expired"}, 3.4), Sample({"outcome": "quota"}, 0.1)]
+    found = connection_failures(users, outcomes, NOW)
+    assert (found.tried, found.refused_for_capacity) == (100, 10)
+    assert found.other_causes == {"expired": 3}
+    assert found.since == NOW
+    assert connection_failures([], [], NOW).tried == 0
+
+
+STATUS: dict[str, Any] = {
+    "component": "engine",
+    "podUid": "u",
+    "participants": 7,
+    "pendingJoins": 1,
+    "calls": 2,
+    "stress": {"packets": 0.1, "cpu": 0.4, "loop": 0.0},
+}
+
+
+def test_what_a_pod_says_of_itself() -> None:
+    reading = status_reading(STATUS, NOW)
+    assert (reading.used, reading.stress, reading.calls) == (8, 0.4, 2)
+    assert (reading.source, reading.uid, reading.at) == (Source.POD_STATUS, "u", NOW)
+    relay = {"component": "relay", "podUid": "r", "allocations": 5, "stress": {"cpu": 0.2}}
+    assert status_reading(relay, NOW).used == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"participants": None}, {"participants": "7"}, {"participants": True}, {"pendingJoins": None}],
+)
+def test_a_figure_that_is_none_is_no_number(changes: dict[str, Any]) -> None:
+    assert math.isnan(status_reading(STATUS | changes, NOW).used)
+
+
+@pytest.mark.parametrize("stress", [None, {}, 0.4, {"cpu": "0.4"}])
+def test_a_stress_that_is_none_is_no_number(stress: object) -> None:
+    assert math.isnan(status_reading(STATUS | {"stress": stress}, NOW).stress)

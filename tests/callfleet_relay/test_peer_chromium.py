@@ -1,0 +1,76 @@
+"""Two Chromium tabs call each other, through the relay and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from .conftest import StartRelay
+from .support import consumer_credential
+from .test_peer_turn import fetch
+
+pytestmark = pytest.mark.peer
+
+CALL_SECONDS = 60.0
+ENOUGH = 20
+"""Video frames and audio packets that make it a call."""
+PAGE = Path(__file__).parent / "call.html"
+ORIGIN = "http://localhost/call"
+FLAGS = [
+    "--no-sandbox",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is missing: apt-get install chromium"
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        await started.close()
+
+
+async def open_tab(browser: Browser, ice_server: dict[str, str]) -> Page:
+    page = await browser.new_page()
+    await page.route(ORIGIN, lambda route: route.fulfill(path=PAGE, content_type="text/html"))
+    await page.goto(ORIGIN)
+    await page.evaluate("server => start(server)", ice_server)
+    return page
+
+
+async def test_two_tabs_see_and_hear_each_other(start_relay: StartRelay, browser: Browser) -> None:
+    relay = start_relay("--allow-peer", "127.0.0.0/8")
+    credential = consumer_credential(expires=time.time() + 600)
+    ice_server = {
+        "urls": f"turn:127.0.0.1:{relay.address[1]}?transport=udp",
+        "username": credential.username,
+        "credential": credential.password,
+    }
+    async with asyncio.timeout(CALL_SECONDS):
+        caller = await open_tab(browser, ice_server)
+        callee = await open_tab(browser, ice_server)
+        offer = await caller.evaluate("offer()")
+        assert " typ relay " in offer["sdp"]
+        answer = await callee.evaluate("offered => answer(offered)", offer)
+        await caller.evaluate("answered => accept(answered)", answer)
+
+        for page in (caller, callee):
+            figures = await page.evaluate("figures()")
+            while figures["framesDecoded"] < ENOUGH or figures["audioPackets"] < ENOUGH:
+                figures = await page.evaluate("figures()")
+            assert (figures["local"], figures["remote"]) == ("relay", "relay")
+
+        metrics = await asyncio.to_thread(fetch, f"{relay.metrics_url}/metrics")
+    assert 'dropped_packets_total{cause="malformed"} 0.0' in metrics
+    assert 'allocate_requests_total{outcome="bad_request"} 0.0' in metrics

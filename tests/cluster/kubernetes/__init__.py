@@ -1,1 +1,0 @@
-"""Kubernetes' own programs, built from the Go modules that go.mod beside this file pins."""
