@@ -103,6 +103,15 @@ def test_modules_in_commands_exist(page: Path) -> None:
         assert importlib.util.find_spec(module) is not None, module
 
 
+@by_page
+def test_targets_of_make_exist(page: Path) -> None:
+    rules = (CHECKOUT / "Makefile").read_text("utf-8")
+    text = page.read_text("utf-8")
+    for targets in re.findall(r"(?:`|^)make ((?:--silent )?[a-z][a-z -]*)", text, re.MULTILINE):
+        for target in targets.removeprefix("--silent ").split():
+            assert re.search(rf"^{target}:", rules, re.MULTILINE), target
+
+
 @pytest.mark.parametrize(
     ("name", "module", "page"),
     [
