@@ -19,6 +19,7 @@ from tests.cluster.paths import state_root
 EPILOG = """\b
 Environment:
   CALLFLEET_KUBECONFIG  use this cluster; nothing is made or ended
+  CALLFLEET_CLUSTER     kind or local, whatever this machine would choose
   CALLFLEET_CACHE       what is built once (default ~/.cache/callfleet)
   CALLFLEET_STATE       what lives as long as a cluster (default ~/.local/state/callfleet)
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.cluster import api_server, kind
+from tests.cluster import api_server, kind, local, named
 from tests.cluster.api_server import ApiServer
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
@@ -20,13 +20,25 @@ Kept = ApiServer | KindCluster | LocalCluster
 """What lives in the state directory."""
 
 
+def wanted_kind() -> str:
+    """named, kind or local: what `up` would use on this machine."""
+    if "CALLFLEET_KUBECONFIG" in os.environ:
+        return named.KIND
+    forced = os.environ.get("CALLFLEET_CLUSTER", "")
+    if forced not in ("", kind.KIND, local.KIND):
+        raise HarnessError(f"CALLFLEET_CLUSTER is {forced!r}: set it to kind or local, or unset it")
+    return forced or (kind.KIND if docker_answers() else local.KIND)
+
+
 def new_cluster(name: str) -> Cluster:
     """The cluster that `up` would make, or use, on this machine."""
-    if named := os.environ.get("CALLFLEET_KUBECONFIG"):
-        return NamedCluster(Path(named))
-    if docker_answers():
-        return KindCluster(state_root() / name)
-    return LocalCluster(state_root() / name)
+    match wanted_kind():
+        case named.KIND:
+            return NamedCluster(Path(os.environ["CALLFLEET_KUBECONFIG"]))
+        case kind.KIND:
+            return KindCluster(state_root() / name)
+        case _:
+            return LocalCluster(state_root() / name)
 
 
 def new_api_server(name: str) -> ApiServer:
@@ -36,8 +48,8 @@ def new_api_server(name: str) -> ApiServer:
 
 def existing_cluster(name: str) -> Cluster:
     """The cluster of that name, of whichever kind it was made. Raises HarnessError if none."""
-    if named := os.environ.get("CALLFLEET_KUBECONFIG"):
-        return NamedCluster(Path(named))
+    if wanted_kind() == named.KIND:
+        return new_cluster(name)
     found = existing_run(name)
     if isinstance(found, ApiServer):
         raise HarnessError(f"{name} has an API only, no node; its kubeconfig: {found.kubeconfig}")

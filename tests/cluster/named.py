@@ -9,6 +9,8 @@ from tests.cluster import kubectl as kubectl_of
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Status
 
+KIND = "named"
+
 
 class NamedCluster:
     """The cluster of a kubeconfig's current context."""
@@ -32,8 +34,8 @@ class NamedCluster:
         try:
             self.up()
         except HarnessError as error:
-            return Status(self.name, "named", "down", str(error))
-        return Status(self.name, "named", "up", str(self.kubeconfig))
+            return Status(self.name, KIND, "down", str(error))
+        return Status(self.name, KIND, "up", str(self.kubeconfig))
 
     def load(self, archives: Sequence[Path]) -> None:  # noqa: ARG002 - the interface's
         raise HarnessError(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import clients, go_programs, static_images
+from tests.cluster import choice, clients, go_programs, kind, local, static_images
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
 from tests.cluster.go_programs import KUBERNETES
@@ -95,13 +95,15 @@ REQUIREMENTS = (
 
 
 def missing(purpose: str) -> list[Requirement]:
-    """What is not there for a purpose. A Docker daemon takes the place of a node's programs."""
-    with_docker = purpose != EVERYTHING and docker_answers()
+    """What is not there for a purpose, as far as this machine's kind of cluster needs it."""
+    if purpose == CLUSTER and choice.wanted_kind() != local.KIND:
+        return []
+    if purpose == IMAGES and docker_answers():
+        return []
     return [
         requirement
         for requirement in REQUIREMENTS
         if purpose == EVERYTHING or purpose in requirement.purposes
-        if not (with_docker and purpose in (CLUSTER, IMAGES))
         if not requirement.is_there()
     ]
 
@@ -138,18 +140,19 @@ def install(purpose: str) -> None:
 
 def build(purpose: str) -> None:
     """Make what takes minutes the first time, so that nothing later waits for it."""
+    wanted = choice.wanted_kind()
     if purpose in (API, CLUSTER, EVERYTHING):
-        KUBERNETES.path()
         clients.kubectl()
-    if purpose in (IMAGES, EVERYTHING) and not docker_answers():
+    if purpose in (API, EVERYTHING) or (purpose == CLUSTER and wanted == local.KIND):
+        KUBERNETES.path()
+    if purpose in (CLUSTER, EVERYTHING) and wanted == kind.KIND:
+        go_programs.KIND.path()
+    if purpose in (CLUSTER, EVERYTHING) and wanted == local.KIND:
+        static_images.pause_archive()
+        static_images.coredns_archive()
+    if purpose in (IMAGES, EVERYTHING) and wanted == local.KIND:
         for archive in (PYTHON.archive, POSTGRES.archive, prometheus_archive):
             archive()
-    if purpose in (CLUSTER, EVERYTHING):
-        if docker_answers():
-            go_programs.KIND.path()
-        else:
-            static_images.pause_archive()
-            static_images.coredns_archive()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,6 @@ class Processes:
         name: str,
         argv: Sequence[str | Path],
         *,
-        environment: Mapping[str, str] | None = None,
         die_with_parent: bool = False,
         records_itself: bool = False,
     ) -> None:
@@ -90,7 +89,6 @@ class Processes:
                 stdin=lock,
                 stdout=log,
                 stderr=log,
-                env=None if environment is None else {**os.environ, **environment},
                 start_new_session=True,
             )
         self._children.append(child)
@@ -125,13 +123,6 @@ class Processes:
         for child in self._children:
             child.wait(timeout=max(0.1, deadline - time.monotonic()))
         self._children.clear()
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to one of them, by its record."""
-        pid = self.living().get(name)
-        if pid is None:
-            raise HarnessError(f"{name} does not run; its log: {self.logs / name}.log")
-        os.kill(pid, number)
 
     def log_tail(self, name: str, lines: int = 15) -> str:
         """The end of a program's output, for messages."""

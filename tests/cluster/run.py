@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,19 +122,10 @@ class Run:
 
     # Programs
 
-    def spawn(
-        self,
-        name: str,
-        *argv: str | Path,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
+    def spawn(self, name: str, *argv: str | Path) -> None:
         """Start a program inside the namespaces that outlives this call."""
-        self.processes.spawn(
-            name,
-            [*self.enter, *argv],
-            environment=environment,
-            die_with_parent=self.die_with_parent,
-        )
+        command = [*self.enter, *argv]
+        self.processes.spawn(name, command, die_with_parent=self.die_with_parent)
 
     def run(
         self, *argv: str | Path, check: bool = True, timeout_seconds: float = 120

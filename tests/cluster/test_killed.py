@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def _command(state: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "CALLFLEET_STATE": str(state)}
+    environment = {**os.environ, "CALLFLEET_STATE": str(state), "CALLFLEET_CLUSTER": "local"}
     environment.pop("CALLFLEET_KUBECONFIG", None)
     return subprocess.Popen(
         [sys.executable, "-m", "tests.cluster", *arguments],

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def test_what_is_spawned_lives_until_it_is_killed(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     processes.spawn("sleeper", ["sleep", "infinity"])
     (pid,) = processes.living().values()
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\0infinity\0"
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/cmdline").read_bytes() != b"sleep\0infinity\0":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
     processes.kill()
     assert processes.living() == {}

@@ -49,7 +49,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="A file POOLNAMESPACE.POOLNAME with KEYID KEY for each pool of relays.",
 )
 @click.option(
-    "--turn-credential-lifetime", type=int, metavar="SECONDS", help="Of a client's.  [3600]"
+    "--turn-credential-lifetime",
+    type=int,
+    metavar="SECONDS",
+    help="Of a client's; longer than any call.  [43200]",
 )
 @click.option("--consumer", metavar="NAMESPACE/NAME", help="The CallCluster of this engine.")
 @click.option(

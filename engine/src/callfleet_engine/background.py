@@ -9,6 +9,9 @@ from collections.abc import Callable, Coroutine
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
+CANCEL_SECONDS = 2.0
+CANCELLATIONS = 3
+"""More than one: a database driver that tidies a connection up may swallow a cancellation."""
 
 
 class Background:
@@ -39,16 +42,24 @@ class Background:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def finish(self, within_seconds: float) -> None:
-        """Wait for what is running; what is left after this time is cancelled."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=within_seconds)
+        """Wait for what is running; what is left after this time is cancelled, and waited for."""
+        late = await _wait(self._tasks, within_seconds)
+        for _ in range(CANCELLATIONS):
+            for task in late:
+                task.cancel()
+            late = await _wait(late, CANCEL_SECONDS)
         for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=within_seconds)
+            logger.error("background work does not end", extra={"task": task.get_name()})
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("background work failed", exc_info=error, extra={"task": task.get_name()})
+
+
+async def _wait(tasks: set[asyncio.Task[None]], seconds: float) -> set[asyncio.Task[None]]:
+    """Those that are not done after this time."""
+    if not tasks:
+        return set()
+    _, late = await asyncio.wait(set(tasks), timeout=seconds)
+    return late

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     turn: tuple[str, ...] = ()
     turn_secret_file: Path | None = None
     turn_keys_directory: Path | None = None
-    turn_credential_lifetime: int = Field(3600, ge=60, le=86_400)
+    turn_credential_lifetime: int = Field(43_200, ge=60, le=86_400)
     consumer: str = Field("", max_length=300)
     require_relay: bool = False
     capacity: int = Field(150, ge=1, le=10_000)

@@ -10,7 +10,7 @@ from typing import Any
 
 import aioice.ice
 import pytest
-from aiortc import RTCRtpSender
+from aiortc import RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket
 
@@ -31,8 +31,8 @@ async def test_audio_and_video_reach_the_other_participant(peers: Make, plane: A
         "bob has answered an offer of alice's tracks",
     )
     mid = bob.tracks()["alice", "video"]
-    await until(lambda: bob.frames[mid] > 10, "bob decodes alice's video")
-    await until(lambda: len(bob.received("alice", "audio")) > 50, "bob hears alice")
+    await until(lambda: bob.frames[mid] > 5, "bob decodes alice's video")
+    await until(lambda: len(bob.received("alice", "audio")) > 20, "bob hears alice")
 
     video, audio = bob.received("alice", "video"), bob.received("alice", "audio")
     assert continuous(video)
@@ -46,8 +46,8 @@ async def test_audio_and_video_reach_the_other_participant(peers: Make, plane: A
         ("subscribe", "direct"),
     }
     counters = plane.counters()
-    assert counters.received_packets > 50
-    assert counters.forwarded_packets > 50
+    assert counters.received_packets > 20
+    assert counters.forwarded_packets > 20
     assert counters.lost_packets_in == 0
 
 
@@ -56,7 +56,7 @@ async def two(peers: Make) -> tuple[Peer, Peer]:
     alice, bob = peers("alice"), peers("bob")
     await alice.publish_both()
     await until(lambda: bob.answered == 1, "bob has answered")
-    await until(lambda: len(bob.received("alice", "video")) > 20, "bob gets video")
+    await until(lambda: len(bob.received("alice", "video")) > 3, "bob gets video")
     return alice, bob
 
 
@@ -114,12 +114,12 @@ async def test_a_keyframe_request_goes_up_to_the_publisher(peers: Make) -> None:
 
 async def test_what_is_lost_downstream_is_sent_again(peers: Make) -> None:
     _, bob = await two(peers)
-    bob.lose_media(every=10)
+    bob.lose_media(every=5)
     have = len(bob.received("alice", "video"))
     await until(lambda: bob.dropped >= 3, "packets are lost")
     await until(
         lambda: (
-            len(bob.received("alice", "video")) > have + 40
+            len(bob.received("alice", "video")) > have + 25
             and continuous(sorted(bob.received("alice", "video"), key=lambda p: p.sequence_number))
         ),
         "all that was lost came again",
@@ -133,9 +133,9 @@ async def test_a_muted_participant_is_not_forwarded(peers: Make) -> None:
     alice, bob = await two(peers)
     alice.session.set_sending(audio=False)
     video = len(bob.received("alice", "video"))
-    await until(lambda: len(bob.received("alice", "video")) > video + 5, "video goes on")
+    await until(lambda: len(bob.received("alice", "video")) > video + 2, "video goes on")
     before = len(bob.received("alice", "audio"))
-    await until(lambda: len(bob.received("alice", "video")) > video + 15, "video goes on")
+    await until(lambda: len(bob.received("alice", "video")) > video + 8, "video goes on")
     assert len(bob.received("alice", "audio")) == before
     alice.session.set_sending(audio=True)
     await until(lambda: len(bob.received("alice", "audio")) > before + 5, "audio comes back")
@@ -302,6 +302,31 @@ async def test_a_client_that_falls_silent_is_lost(
         protocol.transport.close()
     await until(lambda: alice.losses == ["consent"], "consent has expired")
     assert alice.failures == []
+
+
+@pytest.mark.parametrize(
+    ("candidates", "path"),
+    [
+        (lambda sdp: sdp.replace("typ host", "typ relay"), "relayed"),
+        (lambda sdp: sdp, "direct"),
+        # An address that no candidate names, as behind another translation.
+        (lambda sdp: sdp.replace("127.0.0.1", "192.0.2.7"), "direct"),
+        (
+            lambda sdp: sdp.replace("127.0.0.1", "192.0.2.7").replace("typ host", "typ relay"),
+            "relayed",
+        ),
+    ],
+)
+async def test_the_path_is_told_by_the_clients_candidates(
+    peers: Make, candidates: Callable[[str], str], path: str
+) -> None:
+    alice = peers("alice")
+    alice.publish_pc.addTrack(AudioStreamTrack())
+    await alice.publish_pc.setLocalDescription(await alice.publish_pc.createOffer())
+    answer = await alice.session.publish(candidates(alice.publish_pc.localDescription.sdp))
+    await alice.publish_pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    await until(lambda: alice.connected_events, "connected")
+    assert [(pc, found) for pc, found, _ in alice.connected_events] == [("publish", path)]
 
 
 async def test_an_attempt_ends_in_time(call: AiortcCall) -> None:

@@ -198,3 +198,24 @@ async def test_credentials_are_renewed_before_they_expire(tmp_path: Path, connec
         [before], [after] = joined["iceServers"], renewed["iceServers"]
         assert after["urls"] == before["urls"]
         assert int(after["username"].split(":")[0]) > int(before["username"].split(":")[0])
+
+
+async def test_behind_relays_every_connection_counts_as_relayed(
+    tmp_path: Path, connect: Connect
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 32)
+    given = settings(
+        tmp_path, turn=("turn:192.0.2.1:3478",), turn_secret_file=secret, require_relay=True
+    )
+    async with running(given) as [engine]:
+        ada = Caller(await connect(engine))
+        try:
+            await ada.join()
+            await ada.publish()
+            count = engine.parts.metrics.registry.get_sample_value
+            name = "callfleet_engine_ice_attempts_total"
+            await until(lambda: count(name, {"path": "relayed"}) == 1, "connected")
+            assert count(name, {"path": "direct"}) == 0
+        finally:
+            await ada.close()

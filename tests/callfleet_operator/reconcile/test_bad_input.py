@@ -124,7 +124,7 @@ async def test_a_pod_of_the_name_is_somebody_elses(blind: World) -> None:
     assert "Pod calls-engine-0" in message
 
 
-async def test_two_objects_that_would_own_one_name(blind: World) -> None:
+async def test_a_cluster_and_a_pool_of_one_name_do_not_meet(blind: World) -> None:
     first = await make_cluster(blind, "calls")
     await blind.settle(first)
     second = await blind.make(Kind.TURN_POOL, "calls", pool_spec())  # calls-relay: its own names

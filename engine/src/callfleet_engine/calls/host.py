@@ -14,7 +14,12 @@ from callfleet_engine.calls.admission import AdmissionControl
 from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.ownership import Ownership, unknown_call
-from callfleet_engine.calls.participant import Outbox, Participant, Services
+from callfleet_engine.calls.participant import (
+    MEDIA_TIMEOUT_SECONDS,
+    Outbox,
+    Participant,
+    Services,
+)
 from callfleet_engine.errors import CallError
 from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.metrics import DropCause, Metrics
@@ -180,7 +185,8 @@ class CallHost:
     async def _verify_ownership(self) -> None:
         for call in self.calls:
             route = await self._route_of(call)
-            if route is not None and route.epoch != call.route.epoch:
+            # None: another pod's maintenance has taken it for abandoned and ended it.
+            if route is None or route.epoch != call.route.epoch:
                 self.lost(call.route)
 
     async def _route_of(self, call: Call) -> CallRoute | None:
@@ -268,7 +274,8 @@ class CallHost:
     async def _close(self, call: Call) -> None:
         """The room's next call waits for this: it may be the same one, taken back."""
         try:
-            await call.close()
+            async with asyncio.timeout(MEDIA_TIMEOUT_SECONDS):
+                await call.close()
             await self._journal.flush(END_RECORDED_SECONDS)
         finally:
             self._closing.pop(call.room).set()

@@ -257,7 +257,9 @@ class Participant:
 
     def media_connected(self, pc: PeerConnection, path: Path) -> None:
         """Media flows on `pc`."""
-        self._services.metrics.connected(path)
+        # A pair may connect before the client has named the relay's candidate; where clients come
+        # by relays only there is no doubt.
+        self._services.metrics.connected("relayed" if self._services.ice.required else path)
         if not self._connected:
             self._services.metrics.join_seconds.observe(self._loop.time() - self._began)
         self._connected.add(pc)

@@ -119,12 +119,9 @@ class Entry:
             used=self._admission.committed,
             capacity=limits.capacity_participants,
         )
-        candidates = [
-            candidate
-            for candidate in (mine, *self._peers.candidates())
-            if candidate.uid not in excluded
-        ]
-        chosen = place(candidates, limits, self._random)
+        candidates = [mine, *self._peers.candidates()]
+        willing = [candidate for candidate in candidates if candidate.uid not in excluded]
+        chosen = place(willing, limits, self._random)
         if chosen is not None:
             return chosen
         if any(candidate.open for candidate in candidates):

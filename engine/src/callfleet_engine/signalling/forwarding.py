@@ -31,6 +31,7 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
 SEND_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
+_HANDSHAKE_CODES: dict[int, ErrorCode] = {421: "wrong_pod", 503: "sealed"}
 MAX_SERVER_MESSAGE_BYTES = 4 * 1024 * 1024
 """A server's offers and lists grow with the call; clients' messages stay far below."""
 
@@ -98,6 +99,7 @@ class Forwarder:
         self._client = client
         self._random = random
         self._passages: set[Passage] = set()
+        self._sealed = False
 
     async def open(self, owner: Owner, join: str) -> Passage:
         """Connect to the owner and hand it the join as it came. Raises NotServed."""
@@ -111,8 +113,8 @@ class Forwarder:
                     max_msg_size=MAX_SERVER_MESSAGE_BYTES,
                 )
         except aiohttp.WSServerHandshakeError as error:
-            code: ErrorCode = "wrong_pod" if error.status == 421 else "sealed"
-            raise NotServed(code, f"{owner.address} answered {error.status}") from error
+            detail = f"{owner.address} answered {error.status}"
+            raise NotServed(_HANDSHAKE_CODES.get(error.status), detail) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotServed(None, f"{owner.address}: {error!r}") from error
         return await self._hand_over(upstream, owner, join)
@@ -120,6 +122,8 @@ class Forwarder:
     async def run(self, passage: Passage, client: web.WebSocketResponse) -> int:
         """Let messages pass; the close code for the client."""
         self._passages.add(passage)
+        if self._sealed:
+            self._end(passage)
         try:
             return await passage.run(client)
         finally:
@@ -127,8 +131,12 @@ class Forwarder:
 
     def end_all(self) -> None:
         """Send all who pass through here elsewhere, spread over a moment."""
+        self._sealed = True
         for passage in self._passages:
-            passage.end(Reconnect(after_ms=self._random.randrange(RECONNECT_SPREAD_MS)))
+            self._end(passage)
+
+    def _end(self, passage: Passage) -> None:
+        passage.end(Reconnect(after_ms=self._random.randrange(RECONNECT_SPREAD_MS)))
 
     async def _hand_over(self, upstream: Upstream, owner: Owner, join: str) -> Passage:
         try:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGES = 512
 """Enough for everybody of a full call to come and go while a client is stalled for a moment."""
 
+MAX_BYTES = 4 * 1024 * 1024
+
 SEND_SECONDS = 10.0
 
 CLOSE_CODES: dict[str, int] = {
@@ -39,6 +41,7 @@ class SocketOutbox:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_MESSAGES)
+        self._queued_bytes = 0
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
         self._close_code: int | None = None
@@ -65,6 +68,7 @@ class SocketOutbox:
         self._sender = asyncio.current_task()
         try:
             while (text := await self._queue.get()) is not None:
+                self._queued_bytes -= len(text)
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._socket.send_str(text)
         except (ConnectionError, TimeoutError) as error:
@@ -92,9 +96,10 @@ class SocketOutbox:
         return CLOSE_CODES.get(self.close_reason, WSCloseCode.POLICY_VIOLATION)
 
     def _put(self, text: str | None) -> None:
-        try:
+        self._queued_bytes += len(text or "")
+        if not self._queue.full() and self._queued_bytes <= MAX_BYTES:
             self._queue.put_nowait(text)
-        except asyncio.QueueFull:
+        else:
             logger.warning("a client does not read its messages and is cut off")
             self._closed = True
             self.close_reason = "too_slow"

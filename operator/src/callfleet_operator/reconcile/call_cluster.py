@@ -63,7 +63,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     )
     listed = await list_pods(services, fleet, reported.snapshot, limits)
     observation = replace(
-        now.observation(listed, reported, metadata),
+        now.observation(listed, reported, metadata, cluster.status),
         demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
     )
     decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
@@ -76,7 +76,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         withhold_pods=bool(exposure),
     )
 
-    relays, without_relays = await _relays(services, cluster, pools)
+    relays, no_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
     await push(listed.pods, tell, "relays", now.memory)
 
@@ -89,7 +89,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         name_conflicts=tuple(now.troubles.name_conflicts),
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
-        unaddressed_pods=without_relays,
+        no_relays=no_relays,
         update_revision=revision.hash,
     )
     status = cluster_status(
@@ -135,21 +135,19 @@ async def _kept_keys(
 
 async def _relays(
     services: Services, cluster: CallCluster, pools: Pools
-) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[list[dict[str, Any]], str]:
     """The relays that engines hand out, and why clients would get none."""
     relays: list[dict[str, Any]] = []
     for pool in pools.admitted:
         relays += await _relays_of(services, pool)
     if relays or cluster.spec.exposure.type is not EngineExposureType.TURN_ONLY:
-        return relays, ()
+        return relays, ""
     if not cluster.spec.turn.pool_refs:
-        return relays, ("any relay, as turn.poolRefs names no TurnPool",)
+        return relays, "turn.poolRefs names no TurnPool"
     names = ", ".join(f"{pool.metadata.namespace}/{pool.metadata.name}" for pool in pools.admitted)
-    return relays, (
-        f"any relay, as none is open, ready and has an address in TurnPool {names}"
-        if names
-        else "any relay, as no TurnPool in turn.poolRefs can be used",
-    )
+    if not names:
+        return relays, "no TurnPool in turn.poolRefs can be used"
+    return relays, f"none is open, ready and has an address in TurnPool {names}"
 
 
 async def _relays_of(services: Services, pool: TurnPool) -> list[dict[str, Any]]:

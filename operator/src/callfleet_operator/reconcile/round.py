@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from callfleet_operator.api.v1alpha1.common import FleetSpec, Metadata, Mode
+from callfleet_operator.api.v1alpha1.common import FleetSpec, FleetStatus, Metadata, Mode
 from callfleet_operator.observation import Observation
 from callfleet_operator.observe.health import fleet_health
 from callfleet_operator.observe.nodes import unavailable
@@ -40,7 +40,9 @@ class Round:
         may_write = spec.mode is not Mode.PAUSED
         return cls(services, fleet, services.memory(key, fleet.uid), may_write)
 
-    def observation(self, listed: Listed, reported: Reported, metadata: Metadata) -> Observation:
+    def observation(
+        self, listed: Listed, reported: Reported, metadata: Metadata, status: FleetStatus
+    ) -> Observation:
         """What both kinds see of their pods."""
         now = self.services.now()
         health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
@@ -56,6 +58,7 @@ class Round:
                 frozenset() if listed.nodes is None else unavailable(listed.nodes, used)
             ),
             hold_until=hold_until(metadata)[0],
+            reported_open=status.replicas.desired,
         )
 
     async def act(

@@ -62,7 +62,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
 
     reported = await services.metrics_source.relays()
     listed = await list_pods(services, fleet, reported.snapshot, relay_limits(spec))
-    observation = now.observation(listed, reported, metadata)
+    observation = now.observation(listed, reported, metadata, pool.status)
     failures = await _failures(services, pool, observation)
     observation = replace(observation, failures=failures)
     decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)

@@ -211,8 +211,9 @@ class Turn(Model):
         Field(max_length=4, json_schema_extra={LIST_KEYS: ["namespace", "name"]}),
     ] = ()
     """TurnPools whose relays are handed out, at most 4."""
-    credential_lifetime_seconds: int = Field(default=3600, ge=60, le=86400)
-    """How long TURN credentials are valid; clients get new ones in time."""
+    credential_lifetime_seconds: int = Field(default=43200, ge=60, le=86400)
+    """How long TURN credentials are valid. A relayed connection ends with the credential it began
+    with: choose longer than the longest call."""
 
 
 class SecretKeyRef(Model):
@@ -361,9 +362,9 @@ class CallClusterSpec(FleetSpec):
 class CallClusterStatus(FleetStatus):
     """What the operator reports of a fleet of engine pods."""
 
-    participants: int = Field(default=0, ge=0)
+    participants: int | None = Field(default=None, ge=0)
     """Participants on all pods, rounded to five points of utilisation."""
-    utilization_percent: int = Field(default=0, ge=0)
+    utilization_percent: int | None = Field(default=None, ge=0)
     """Participants and stress of all open pods together against their capacity."""
 
 

@@ -300,13 +300,13 @@ class Endpoint(Model):
 class TurnPoolStatus(FleetStatus):
     """What the operator reports of a fleet of relays."""
 
-    allocations: int = Field(default=0, ge=0)
+    allocations: int | None = Field(default=None, ge=0)
     """Allocations on all relays, rounded to five points of saturation."""
-    saturation_percent: int = Field(default=0, ge=0)
+    saturation_percent: int | None = Field(default=None, ge=0)
     """Allocations and stress of all open relays together against their capacity."""
-    failure_percent: int = Field(default=0, ge=0, le=100)
+    failure_percent: int | None = Field(default=None, ge=0, le=100)
     """Users who were refused for want of relay capacity, of those who tried within the window."""
-    attempts: int = Field(default=0, ge=0)
+    attempts: int | None = Field(default=None, ge=0)
     """Users who tried within the window."""
     endpoints: Annotated[
         tuple[Endpoint, ...], Field(max_length=256, json_schema_extra={LIST_KEYS: ["pod"]})
