@@ -38,7 +38,7 @@ class Reason(StrEnum):
     ROOM_FOR_ARRIVALS = "RoomForArrivals"
     """Open pods that have room for the calls that begin before another pod can be ready."""
     DEMAND_UNKNOWN = "DemandUnknown"
-    """The rate of new calls is not known, so no room is reserved for them."""
+    """The rate of new calls is not known: room is kept for one more call."""
     MIN_REPLICAS = "MinReplicas"
     """The number is raised to minReplicas."""
     ABOVE_FLOORS = "AboveFloors"

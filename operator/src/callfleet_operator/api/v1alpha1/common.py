@@ -232,8 +232,8 @@ class FleetSpec(Model):
     """Active: scale. ScaleOutOnly: never drain a pod to scale in. DryRun: only say what would be
     done. Paused: change nothing at all."""
     image: Image = ""
-    """Image of the pods; empty: the one the operator was installed with. A change rolls by
-    drain."""
+    """Image of the pods; empty: the one the operator was installed with. New pods get
+    it; those that run keep theirs in this release."""
     image_pull_policy: ImagePullPolicy = ImagePullPolicy.IF_NOT_PRESENT
     """When the kubelet pulls the image."""
     image_pull_secrets: Annotated[
