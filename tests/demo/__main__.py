@@ -18,6 +18,8 @@ from tests.demo.setting import KEYS, NAMESPACE, join_link
 from tests.demo.sizes import DEMO
 
 NAME = "callfleet-demo"
+PLAIN_WIDTH = 160
+"""Columns where the output is no terminal."""
 
 
 @click.command()
@@ -29,7 +31,7 @@ NAME = "callfleet-demo"
 )
 def main(*, keep: bool, directory: Path | None) -> None:
     """Run the whole demo. Ends with 0 only if every expectation was met."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     folder = directory or Path(tempfile.mkdtemp(prefix="callfleet-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -10,6 +10,7 @@ from tests.demo.sizes import Sizes
 from tests.demo.snapshot import Pod, Snapshot
 from tests.demo.stage import Stage
 
+REJECTED = "CredentialsRejected"
 SETTLE_RECONCILES = 12
 """Rounds of the operator in which a drain would have begun, were one going to."""
 
@@ -93,18 +94,17 @@ def wrong_credentials(stage: Stage) -> None:
     def reported(seen: Snapshot) -> bool:
         nonlocal highest
         highest = max(highest, seen.relays.desired)
-        return seen.relays.condition("ConnectionsFailing") == "True"
+        return seen.relays.conditions.get("ConnectionsFailing", ("", "", ""))[1] == REJECTED
 
-    seen = stage.wait("the condition ConnectionsFailing", reported)
+    seen = stage.wait(f"the condition ConnectionsFailing with reason {REJECTED}", reported)
     event = stage.cluster.kubectl(
         "-n", stage.namespace, "get", "events", "--field-selector",
         "involvedObject.kind=TurnPool", "-o", "jsonpath={.items[*].reason}",
     )  # fmt: skip
-    reason = seen.relays.conditions["ConnectionsFailing"][1]
     stage.expect(
         "wrong-credentials",
         "users with wrong credentials are refused; relays do not grow; condition and event say why",
-        met=highest <= before and reason in event and _refusals(stage, 401) > refused,
+        met=highest <= before and REJECTED in event and _refusals(stage, 401) > refused,
         seen=seen.relays.conditions["ConnectionsFailing"][2],
     )
     stage.load.command(command="next")

@@ -88,7 +88,7 @@ class Parts:
             admission=self.admission,
             ownership=ownership,
             journal=self.journal,
-            services=Services(self.ice, self.metrics),
+            services=Services(settings.pod_name, self.ice, self.metrics),
             metrics=self.metrics,
             random=random,
         )

@@ -92,6 +92,7 @@ class Call:
         def describe(ice: IceServers) -> Joined:
             return Joined(
                 call=self.id,
+                pod=self._services.pod_name,
                 room=self.room,
                 participant=participant.id,
                 name=participant.name,

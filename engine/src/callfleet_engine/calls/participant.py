@@ -88,6 +88,7 @@ class Surroundings(Protocol):
 class Services:
     """What all participants of a pod share."""
 
+    pod_name: str
     ice: IceServerSource
     metrics: Metrics
 

@@ -154,10 +154,10 @@ class Participant:
         if self.participant and not resumed:
             raise _DroppedError("signalling came back as somebody else: resume did not hold")
         self.call, self.participant = joined["call"], joined["participant"]
-        self.pod = joined.get("pod", "")
+        self.pod = joined["pod"]
         self._resume = joined["resume"]
         self._ice_servers = joined["iceServers"]
-        self._policy = joined.get("iceTransportPolicy", "all")
+        self._policy = joined["iceTransportPolicy"]
         self._write("resumed" if resumed else "joined")
         if not resumed:
             await self._publish(signalling)

@@ -225,6 +225,8 @@ class Joined(ServerMessage):
 
     type: Literal["joined"] = "joined"
     call: str
+    pod: str
+    """Name of the pod that hosts the call: what a person who asks for help can tell."""
     room: str
     participant: str
     name: str
