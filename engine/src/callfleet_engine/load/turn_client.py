@@ -36,11 +36,11 @@ class TurnClient:
     ) -> None:
         """`visits` keeps the room from filling up with people who come for credentials only."""
         self.held = False
+        self.credentials = credentials
         self._visits = visits
         self._client = client
         self._room = room
         self._identity = identity
-        self._credentials = credentials
         self._leave = asyncio.Event()
 
     def leave(self) -> None:
@@ -69,7 +69,7 @@ class TurnClient:
             code = error.code if isinstance(error, SignallingError) else "unreachable"
             events.write("refused", room=self._room, identity=self._identity, code=code)
             return None
-        if self._credentials is Credentials.WRONG:
+        if self.credentials is Credentials.WRONG:
             server = spoiled(server)
         try:
             allocation = await open_allocation(server)

@@ -89,6 +89,9 @@ class World:
         return max(self.rooms, key=lambda room: calls_of[room.pod])
 
     def _adjust_turn_clients(self, wanted: int, credentials: Credentials) -> None:
+        for client in [c for c in self.turn_clients if c.credentials is not credentials]:
+            self.turn_clients.remove(client)
+            self._let_go(client)
         while len(self.turn_clients) > wanted:
             self._let_go(self.turn_clients.pop())
         if len(self.turn_clients) < wanted and self._may_join():
