@@ -116,7 +116,7 @@ def status() -> None:
         click.echo(f"{one.name:24} {one.kind:10} {one.state:20} {one.details}")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"allow_interspersed_args": False})
 @name_option
 @click.option("--client", is_flag=True, help="In the client's network: the node's address only.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -124,7 +124,7 @@ def exec(name: str, command: tuple[str, ...], *, client: bool) -> None:  # noqa:
     """Run a command in a cluster's network.
 
     KUBECONFIG is set, and kubectl and helm are in PATH:
-    python -m tests.cluster exec -- kubectl get pods -A
+    python -m tests.cluster exec --name demo kubectl get pods -n kube-system
     """
     cluster = choice.existing_cluster(name)
     within = cluster.in_client_network if client else cluster.in_cluster_network

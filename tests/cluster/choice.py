@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cluster import api_server, kind, local, named
 from tests.cluster.api_server import ApiServer
 from tests.cluster.container_tools import docker_answers
-from tests.cluster.errors import HarnessError
+from tests.cluster.errors import BusyError, HarnessError
 from tests.cluster.interface import Cluster
 from tests.cluster.kind import KindCluster
 from tests.cluster.local import LocalCluster
@@ -62,31 +62,39 @@ def exists(name: str) -> bool:
 
 def existing_run(name: str) -> Kept:
     """What is kept under that name. Raises HarnessError if there is nothing."""
-    run = Run(state_root() / name)
-    if not run.exists():
+    if not exists(name):
         raise HarnessError(f"there is no cluster {name} in {state_root()}: `up` makes one")
-    match run.kind():
-        case api_server.KIND:
-            return ApiServer(run.directory)
-        case kind.KIND:
-            return KindCluster(run.directory)
-        case _:
-            return LocalCluster(run.directory)
+    return _kept(state_root() / name)
 
 
 def all_runs() -> list[Kept]:
     """Everything in the state directory, dead or alive."""
-    return [existing_run(mark.parent.name) for mark in sorted(state_root().glob(f"*/{MARK}"))]
+    return [_kept(mark.parent) for mark in sorted(state_root().glob(f"*/{MARK}"))]
 
 
 def remove(*, everything: bool = False) -> list[str]:
     """End what nobody else will: runs whose owner, `up` or processes died. Their names.
 
-    With `everything` also those that run. One that is just being started is left alone.
+    With `everything` also those that run. One that is just being started is left alone, and
+    so is one that somebody else removes at the same time.
     """
     removed = []
     for kept in all_runs():
-        if not kept.run.is_busy() and (everything or kept.run.is_left_over()):
+        if kept.run.is_busy() or not (everything or kept.run.is_left_over()):
+            continue
+        try:
             kept.down()
-            removed.append(kept.run.directory.name)
+        except BusyError:
+            continue
+        removed.append(kept.run.directory.name)
     return removed
+
+
+def _kept(directory: Path) -> Kept:
+    match Run(directory).kind():
+        case api_server.KIND:
+            return ApiServer(directory)
+        case kind.KIND:
+            return KindCluster(directory)
+        case _:
+            return LocalCluster(directory)

@@ -174,6 +174,7 @@ def _pip_settings(folder: Path) -> Path:
         if key in PIP_SETTINGS:
             settings[key] = value.strip("'").replace("\\n", "\n    ")
     path = folder / "pip.conf"
+    path.touch(mode=0o600)  # an address may hold a password
     path.write_text("[global]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items()))
     return path
 

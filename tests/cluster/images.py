@@ -53,7 +53,7 @@ def load_all(cluster: Cluster) -> list[Image]:
     archives = [image.archive for image in built]
     if not cluster.pulls_images:
         archives += [prometheus_archive(), POSTGRES.archive()]
-    with step(f"Loading {len(archives)} images into {cluster.name}", "15 s"):
+    with step(f"Loading {len(archives)} images into {cluster.name}", "30 s"):
         cluster.load(archives)
     return built
 

@@ -56,7 +56,7 @@ class LocalCluster:
         with self.run.verb():
             self.run.claim(KIND, owned=owned)
             try:
-                with step(f"Starting the cluster {self.name}", "8 s"):
+                with step(f"Starting the cluster {self.name}", "10 s"):
                     self._start()
             except BaseException:
                 self.run.processes.kill()  # the directory stays, for its logs

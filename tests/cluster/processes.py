@@ -99,7 +99,10 @@ class Processes:
         """Pids of the recorded processes that still run, by name."""
         found = {}
         for record in sorted(self.records.glob("*")):
-            was = parse_stat(record.read_text())
+            try:
+                was = parse_stat(record.read_text())
+            except FileNotFoundError:
+                continue  # another process just removes the run
             if was is not None and identity_of(was.pid) == was:
                 found[record.name] = was.pid
         return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.errors import HarnessError
+from tests.cluster.errors import BusyError, HarnessError
 from tests.cluster.processes import Identity, Processes, identity_of, parse_stat
 
 MARK = ".callfleet-run"
@@ -36,12 +36,12 @@ class Run:
     def verb(self) -> Iterator[None]:
         """Hold the run for one verb (up, down); the kernel lets go of it when we die.
 
-        Raises HarnessError if another process holds it.
+        Raises BusyError if another process holds it.
         """
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         with self._lock_file().open("w") as file:
             if not _try_lock(file.fileno()) or not _is_still(file.fileno(), self._lock_file()):
-                raise HarnessError(
+                raise BusyError(
                     f"{self.directory} is just being started or ended by another process: "
                     "wait for it, or end that process first"
                 )
@@ -75,8 +75,9 @@ class Run:
         return (self.directory / MARK).exists()
 
     def kind(self) -> str:
-        """What `claim` was told; empty if it was killed just then."""
-        return (self.directory / MARK).read_text()
+        """What `claim` was told; empty if it was killed just then, or if there is no run."""
+        mark = self.directory / MARK
+        return mark.read_text() if mark.exists() else ""
 
     def is_ready(self) -> bool:
         return (self.directory / READY).exists()
