@@ -18,6 +18,7 @@ OPEN = (112, 108, 105, 64)
 DRAINING = 40
 SPEC = CallClusterSpec.model_validate(
     {
+        "capacity": {"participantsPerPod": CAPACITY},
         "scaling": {"minReplicas": 2, "maxReplicas": 10},
         "store": {"type": "PostgreSQL", "postgresql": {"uriSecretRef": {"name": "calls-db"}}},
     }
