@@ -90,9 +90,7 @@ def _fetch(out: Path) -> None:
 
 def _download(archive: Path) -> None:
     module, _, version = PREFIX.partition("@")
-    proxy = os.environ.get("GOPROXY", "").split(",")[0].split("|")[0]
-    if not proxy.startswith("https://"):
-        proxy = "https://proxy.golang.org"
+    proxy = _module_proxy()
     url = f"{proxy}/{module}/@v/{version}.zip"
     try:
         with (
@@ -108,3 +106,20 @@ def _download(archive: Path) -> None:
     with archive.open("rb") as file:
         if (digest := hashlib.file_digest(file, "sha256").hexdigest()) != FETCHED_SHA256:
             raise HarnessError(f"{url} has SHA-256 {digest}, not the pinned {FETCHED_SHA256}")
+
+
+def _module_proxy() -> str:
+    """The module proxy of the environment, else the one that an older Go would ask."""
+    configured = os.environ.get("GOPROXY", "")
+    if not configured and (found := shutil.which("go")):
+        done = subprocess.run(
+            [found, "env", "GOPROXY"], capture_output=True, text=True, check=False
+        )
+        configured = done.stdout.strip()
+    first = re.split(r"[,|]", configured)[0]
+    if not first.startswith("https://"):
+        raise HarnessError(
+            f"Go is missing: install Go {FETCHED} or later from https://go.dev/dl/ and put it "
+            "first in PATH; or set GOPROXY to a module proxy (https://...) to have it fetched"
+        )
+    return first
