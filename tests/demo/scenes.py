@@ -53,8 +53,8 @@ def rise(stage: Stage) -> None:
     seen = _wait_for_peak(stage)
     stage.expect(
         "rise",
-        f"engines grow from 1 to {stage.sizes.peak_pods} and everybody hears everybody",
-        met=seen.engines.desired == stage.sizes.peak_pods,
+        f"engines grow from 1 to {stage.sizes.peak_pods} or more and everybody hears everybody",
+        met=seen.engines.desired >= stage.sizes.peak_pods,
         seen=seen.engines.decision.get("message", ""),
     )
 
@@ -155,8 +155,11 @@ SCENES = (
 
 
 def _wait_for_peak(stage: Stage) -> Snapshot:
+    """More than the participants need is right where the machine is busy: stress counts too."""
     pods = stage.sizes.peak_pods
-    return stage.wait(f"{pods} open engine pods", lambda seen: seen.engines.ready_and_open == pods)
+    return stage.wait(
+        f"{pods} open engine pods or more", lambda seen: seen.engines.ready_and_open >= pods
+    )
 
 
 def _back_to_one_pod(stage: Stage, scene: str) -> int:
