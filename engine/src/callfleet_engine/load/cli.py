@@ -160,7 +160,7 @@ async def _run(
 
 
 async def _read_commands(commands: Commands) -> None:
-    """Pass on what comes on standard input; its end means nothing more will come."""
+    """Pass on what comes on standard input; with its end, whoever led the run is gone: stop."""
     stream = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(stream)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
@@ -170,6 +170,7 @@ async def _read_commands(commands: Commands) -> None:
         except ValueError:
             command = {"command": f"not JSON: {line.decode(errors='replace').strip()}"}
         commands.put_nowait(command)
+    commands.put_nowait({"command": "stop"})
 
 
 def _print(summary: Summary) -> None:
