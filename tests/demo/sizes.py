@@ -15,8 +15,8 @@ class Sizes:
     evening_calls: int = 2
     """Few enough for one pod, with room to spare for what measuring adds."""
     participants_per_call: int = 2
-    turn_crowd: int = 90
-    """More than one relay may bear and fewer than two may."""
+    turn_crowd: int = 110
+    """More than one relay may bear and fewer than two may, so fast that some are refused."""
     wrong_credentials: int = 12
     packets_while_draining: int = 600
     """What the participants of a draining pod must have received before they hang up."""
@@ -28,7 +28,7 @@ DEMO = Sizes()
 TEST = Sizes(
     peak_calls=5,
     peak_pods=2,
-    turn_crowd=75,
+    turn_crowd=110,
     wrong_credentials=8,
     packets_while_draining=200,
 )
