@@ -49,7 +49,10 @@ class Requirement:
         return shutil.which(self.name, path=path) is not None
 
 
+GO = Requirement("go", "golang-go", (API, CLUSTER))
+"""Any Go: one too old for what is built fetches a newer one (go_toolchain)."""
 REQUIREMENTS = (
+    GO,
     Requirement("etcd", "etcd-server", (API, CLUSTER), service="etcd"),
     Requirement("setpriv", "util-linux", (API, CLUSTER)),
     Requirement("unshare", "util-linux", (CLUSTER, IMAGES)),
@@ -97,7 +100,7 @@ REQUIREMENTS = (
 def missing(purpose: str) -> list[Requirement]:
     """What is not there for a purpose, as far as this machine's kind of cluster needs it."""
     if purpose == CLUSTER and choice.wanted_kind() != local.KIND:
-        return []
+        return [] if GO.is_there() else [GO]
     if purpose == IMAGES and docker_answers():
         return []
     return [

@@ -51,10 +51,11 @@ class Run:
 
     def is_busy(self) -> bool:
         """Another process is starting or ending it."""
-        if not self._lock_file().exists():
+        try:
+            with self._lock_file().open() as file:
+                return not _try_lock(file.fileno())
+        except FileNotFoundError:
             return False
-        with self._lock_file().open() as file:
-            return not _try_lock(file.fileno())
 
     def _lock_file(self) -> Path:
         return self.directory.with_name(f".{self.directory.name}.lock")
@@ -76,16 +77,15 @@ class Run:
 
     def kind(self) -> str:
         """What `claim` was told; empty if it was killed just then, or if there is no run."""
-        mark = self.directory / MARK
-        return mark.read_text() if mark.exists() else ""
+        return _text_of(self.directory / MARK) or ""
 
     def is_ready(self) -> bool:
         return (self.directory / READY).exists()
 
     def owner(self) -> Identity | None:
         """Who the run belongs to, dead or alive; None for one that outlives its `up`."""
-        record = self.directory / OWNER
-        return parse_stat(record.read_text()) if record.exists() else None
+        record = _text_of(self.directory / OWNER)
+        return None if record is None else parse_stat(record)
 
     def is_left_over(self) -> bool:
         """Nobody will take it down: its owner died, or its `up` did, or its processes did."""
@@ -161,6 +161,14 @@ class Run:
                     f"{last.stderr or last.stdout}\n{logs}"
                 )
             time.sleep(POLL_SECONDS)
+
+
+def _text_of(file: Path) -> str | None:
+    """None if there is no such file, or if another process removed it just now."""
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -97,15 +97,18 @@ def wrong_credentials(stage: Stage) -> None:
         return seen.relays.conditions.get("ConnectionsFailing", ("", "", ""))[1] == REJECTED
 
     seen = stage.wait(f"the condition ConnectionsFailing with reason {REJECTED}", reported)
-    event = stage.cluster.kubectl(
-        "-n", stage.namespace, "get", "events", "--field-selector",
-        "involvedObject.kind=TurnPool", "-o", "jsonpath={.items[*].reason}",
-    )  # fmt: skip
+    stage.wait(f"the event {REJECTED}", lambda _: REJECTED in _event_reasons(stage, "TurnPool"))
     stage.expect(
         "wrong-credentials",
-        "users with wrong credentials are refused; relays do not grow; condition and event say why",
-        met=highest <= before and REJECTED in event and _refusals(stage, 401) > refused,
+        "users with wrong credentials are refused; condition and event say why",
+        met=_refusals(stage, 401) > refused,
         seen=seen.relays.conditions["ConnectionsFailing"][2],
+    )
+    stage.expect(
+        "wrong-credentials",
+        "relays do not grow",
+        met=highest <= before,
+        seen=f"{before} wanted before, {highest} at most since",
     )
     stage.load.command(command="next")
 
@@ -231,6 +234,15 @@ def _refusals(stage: Stage, *codes: int) -> int:
         event["event"] == "allocation-refused" and event["code"] in codes
         for event in list(stage.load.events)
     )
+
+
+def _event_reasons(stage: Stage, kind: str) -> set[str]:
+    """Reasons of the events about the object of this kind; they follow the status at once."""
+    reasons = stage.cluster.kubectl(
+        "-n", stage.namespace, "get", "events", "--field-selector",
+        f"involvedObject.kind={kind}", "-o", "jsonpath={.items[*].reason}",
+    )  # fmt: skip
+    return set(reasons.split())
 
 
 def _prometheus(stage: Stage, *, replicas: int) -> None:
