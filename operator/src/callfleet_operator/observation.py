@@ -148,6 +148,10 @@ class FleetPod:
     drain_started: datetime | None
     load: PodLoad
     process: Process = Process.POSSIBLE
+    drain_requested: bool = False
+    """A person has asked for its drain, by the annotation `callfleet.dev/drain-requested`."""
+    drain_reason: str = ""
+    """Why it was cordoned, a constant of `plan.reasons`; empty when that was done by hand."""
 
 
 class MetricsProblem(StrEnum):

@@ -39,6 +39,7 @@ class PodServer:
             [
                 web.get("/admin/v1/status", self._status),
                 web.post("/admin/v1/drain", self._drain),
+                web.delete("/admin/v1/drain", self._undrain),
                 web.post("/admin/v1/seal", self._seal),
                 web.put("/admin/v1/relays", self._put),
                 web.put("/admin/v1/peers", self._put),
@@ -123,6 +124,15 @@ class PodServer:
             raise _RefusalError(409, "sealed")
         self.admission, self.drain_id = "draining", body["drainId"]
         return web.json_response({"admission": "draining"})
+
+    async def _undrain(self, request: web.Request) -> web.Response:
+        body = await self._addressed(request)
+        if self.admission == "sealed":
+            raise _RefusalError(409, "sealed")
+        if self.admission == "draining" and self.drain_id != body["drainId"]:
+            raise _RefusalError(409, "not_draining")
+        self.admission, self.drain_id = "open", None
+        return web.json_response({"admission": "open"})
 
     async def _seal(self, request: web.Request) -> web.Response:
         await self._addressed(request)

@@ -68,6 +68,8 @@ def pod(
     node: str = "node-a",
     zone: str = "zone-a",
     address: str = "10.0.0.1",
+    requested: bool = False,
+    drain_reason: str = "",
     now: datetime = NOW,
 ) -> FleetPod:
     """An open, ready, empty pod of an hour's age, unless said otherwise.
@@ -95,6 +97,8 @@ def pod(
         drain_started=now - seconds(60) if cordoned else None,
         load=known(0) if load is None else load,
         process=process,
+        drain_requested=requested,
+        drain_reason=drain_reason,
     )
 
 

@@ -14,6 +14,7 @@ from callfleet_operator.plan.decision import (
     Proposal,
     Steering,
     Step,
+    Undrain,
 )
 from callfleet_operator.plan.reasons import Reason
 from callfleet_operator.plan.steps import next_steps
@@ -246,3 +247,62 @@ class TestPodsWithoutAProcess:
 
         assert cordoned(steps(decided(1, drain_above=20), pod(0), broken)) == []
         assert cordoned(steps(decided(1), pod(0), broken)) == [1]
+
+
+class TestRequests:
+    """A drain that a person has asked for, and taken back."""
+
+    def test_a_replacement_comes_first(self) -> None:
+        asked = pod(0, requested=True)
+
+        taken = steps(decided(2), asked, pod(1))
+
+        assert (created(taken), cordoned(taken)) == ([2], [])
+
+    def test_then_the_pod_is_cordoned_for_this_reason(self) -> None:
+        (cordon,) = steps(decided(2), pod(0, requested=True, load=known(50)), pod(1), pod(2))
+
+        assert isinstance(cordon, Cordon)
+        assert (cordon.pod.ordinal, cordon.reason) == (0, Reason.DRAIN_REQUESTED)
+
+    def test_without_room_for_a_replacement_it_goes_all_the_same(self) -> None:
+        taken = steps(decided(1), pod(0, requested=True), max_total=1)
+
+        assert (created(taken), cordoned(taken)) == ([], [0])
+
+    def test_a_request_is_not_scale_in(self) -> None:
+        taken = steps(decided(2, drain_above=10), pod(0, requested=True), pod(1), pod(2))
+
+        assert cordoned(taken) == [0]
+
+    def test_taken_back_the_pod_reopens(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1), draining, pod(1)) == (Undrain(draining),)
+
+    def test_as_long_as_it_stands_the_drain_goes_on(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED, requested=True)
+
+        assert steps(decided(1), draining, pod(1)) == (Drain(draining),)
+
+    def test_a_drain_for_another_reason_is_not_taken_back(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.SURPLUS)
+
+        assert steps(decided(1), draining, pod(1)) == (Drain(draining),)
+
+    def test_a_sealed_pod_never_reopens(self) -> None:
+        sealed = pod(0, admission=SEALED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1), sealed, pod(1)) == (Delete(sealed, Reason.SEALED),)
+
+    def test_paused_nothing_is_done(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1, steering=Steering.NONE), draining, pod(1, requested=True)) == ()
+
+    def test_dry_run_begins_none(self) -> None:
+        taken = steps(
+            decided(1, steering=Steering.DRAINS_ONLY), pod(0, requested=True), pod(1), pod(2)
+        )
+
+        assert taken == ()

@@ -169,6 +169,13 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Undrain:
+    """Let a draining pod take new calls again: the pod first, then its label."""
+
+    pod: FleetPod
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Delete a pod that holds no call, with its uid and resource version as preconditions."""
 
@@ -177,4 +184,4 @@ class Delete:
     """CamelCase constant of `plan.reasons`."""
 
 
-Step = Create | Cordon | Drain | Delete
+Step = Create | Cordon | Drain | Undrain | Delete

@@ -28,7 +28,8 @@ class Fleet:
     broken: tuple[FleetPod, ...] = ()
     """Open and not ready for longer than that, or ended: no capacity, to be replaced."""
     displaced: tuple[FleetPod, ...] = ()
-    """Open on a node that is cordoned or gone: to be replaced, then drained."""
+    """Open on a node that is cordoned or gone, or asked for by a person: to be replaced, then
+    drained."""
     draining: tuple[FleetPod, ...] = ()
     """Cordoned, not sealed yet."""
     sealed: tuple[FleetPod, ...] = ()
@@ -71,7 +72,7 @@ def _group(pod: FleetPod, now: datetime, unavailable_nodes: frozenset[str]) -> s
         return "terminating"
     if pod.admission is not Admission.OPEN:
         return "sealed" if pod.admission is Admission.SEALED else "draining"
-    if pod.node in unavailable_nodes:
+    if pod.drain_requested or pod.node in unavailable_nodes:
         return "displaced"
     if pod.ready:
         return "ready"

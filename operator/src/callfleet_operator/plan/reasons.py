@@ -99,6 +99,8 @@ class Reason(StrEnum):
     """A pod is drained because fewer open pods are wanted."""
     NODE_UNAVAILABLE = "NodeUnavailable"
     """A pod is drained because its node is cordoned or gone."""
+    DRAIN_REQUESTED = "DrainRequested"
+    """A pod is drained because a person has asked for it."""
     NO_PROCESS = "NoProcess"
     """A pod is removed because nothing runs in it: it ended, or it never started."""
     SEALED = "Sealed"

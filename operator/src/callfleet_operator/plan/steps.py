@@ -16,10 +16,13 @@ between two rounds changes nothing. A pod gets one step a round.
   pod that has failed without a process and whose revision is outdated (a corrected spec must reach
   it); a broken pod without a process once as many pods are ready as are wanted. A failing pod of
   the current revision stays, it may recover: it is replaced once by another, never in a circle;
-- pods of an unavailable node: as many as are ready elsewhere. If maxTotalReplicas leaves no room
-  for a replacement and nothing is on its way out, one goes all the same: it could never move;
+- pods of an unavailable node and those whose drain a person has asked for: as many as are ready
+  elsewhere. If maxTotalReplicas leaves no room for a replacement and nothing is on its way out, one
+  goes all the same: it could never move;
 - pods beyond `Decision.drain_above`, so on complete data only. A ready pod is cordoned only while
   as many ready ones remain.
+
+A drain that a person has asked for ends when the request is taken back, unless the pod is sealed.
 
 Pods of an older revision that run are left alone.
 """
@@ -38,6 +41,7 @@ from callfleet_operator.plan.decision import (
     Drain,
     Steering,
     Step,
+    Undrain,
 )
 from callfleet_operator.plan.fleet import Fleet, fleet_of, holds_nothing
 from callfleet_operator.plan.reasons import Reason
@@ -70,8 +74,14 @@ def _finish(fleet: Fleet) -> Iterator[Step]:
     for pod in fleet.draining:
         if holds_nothing(pod):
             yield Delete(pod, Reason.NO_PROCESS)
+        elif _taken_back(pod):
+            yield Undrain(pod)
         elif pod.address:
             yield Drain(pod)
+
+
+def _taken_back(pod: FleetPod) -> bool:
+    return pod.drain_reason == Reason.DRAIN_REQUESTED and not pod.drain_requested
 
 
 def _creations(pods: Iterable[FleetPod], missing: int) -> Iterator[Create]:
@@ -99,8 +109,11 @@ def _cordons(decision: Decision, fleet: Fleet, max_total: int, revision: str) ->
 
     stuck = not fleet.leaving and not starting and not dead and fleet.total >= max_total
     for pod in _replaced(displaced, decision.desired_open - remaining, revision, stuck=stuck):
-        message = f"its node {pod.node} is cordoned or gone"
-        yield Cordon(pod, Reason.NODE_UNAVAILABLE, message)
+        if pod.drain_requested:
+            yield Cordon(pod, Reason.DRAIN_REQUESTED, "a person has asked for it")
+        else:
+            message = f"its node {pod.node} is cordoned or gone"
+            yield Cordon(pod, Reason.NODE_UNAVAILABLE, message)
 
 
 def _split(

@@ -12,6 +12,7 @@ from callfleet_operator.observe.health import fleet_health
 from callfleet_operator.observe.nodes import unavailable
 from callfleet_operator.plan.decision import Create, Decision
 from callfleet_operator.plan.steps import next_steps
+from callfleet_operator.reconcile.decisions import keep
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import Reported
 from callfleet_operator.reconcile.objects import Revision, Troubles
@@ -47,6 +48,8 @@ class Round:
         now = self.services.now()
         health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
         self.memory.trouble_since = health.since
+        if self.memory.would_scale_to is None:
+            self.memory.would_scale_to = status.would_scale_to
         self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
         used = frozenset(pod.node for pod in listed.pods if pod.node)
         return Observation(
@@ -70,11 +73,12 @@ class Round:
         max_total: int,
         withhold_pods: bool,
     ) -> None:
-        """Take the steps that follow from a decision.
+        """Keep a decision, and take the steps that follow from it.
 
         `withhold_pods`: none is made, as it could not serve. Nor is one while an object of
         somebody else stands where one of its own should: it could be given wrong keys.
         """
+        await keep(self.services, self.fleet, self.memory, decision)
         withheld = withhold_pods or bool(self.troubles.name_conflicts)
         steps = next_steps(decision, observation, max_total=max_total, revision=revision.hash)
         hands = Hands(self.services, self.memory, self.fleet, revision, self.troubles)

@@ -22,8 +22,8 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.pod_admin import Ok, Outcome, Pod, Refused, Unreachable
 from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import Admission, FleetPod
-from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_STARTED
-from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step
+from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTED
+from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
 from callfleet_operator.reconcile.objects import Revision, Troubles, is_owned
 from callfleet_operator.reconcile.services import FleetMemory, Services
 from callfleet_operator.reconcile.together import all_of
@@ -51,7 +51,7 @@ class Hands:
         A pod that has changed since it was looked at is left to the next round.
         """
         creations: list[Create] = []
-        others: list[Cordon | Drain | Delete] = []
+        others: list[Cordon | Drain | Undrain | Delete] = []
         for step in steps:
             if isinstance(step, Create):
                 creations.append(step)
@@ -62,13 +62,15 @@ class Hands:
             if not await self._create(creation):
                 break  # what keeps one from being made keeps the others too: a quota, mostly
 
-    async def _take(self, step: Cordon | Drain | Delete) -> None:
+    async def _take(self, step: Cordon | Drain | Undrain | Delete) -> None:
         try:
             match step:
                 case Cordon():
                     await self._cordon(step)
                 case Drain():
                     await self._drain(step.pod)
+                case Undrain():
+                    await self._undrain(step.pod)
                 case Delete():
                     await self._delete(step)
         except (ConflictError, NotFoundError) as changed:
@@ -94,15 +96,19 @@ class Hands:
         return True
 
     async def _cordon(self, step: Cordon) -> None:
-        await self._begin_drain(step.pod)
+        await self._begin_drain(step.pod, step.reason)
         self._say(step.pod.name, "pod-cordoned", f"cordoned, {step.reason}: {step.message}")
 
-    async def _begin_drain(self, pod: FleetPod) -> None:
+    async def _begin_drain(self, pod: FleetPod, reason: str = "") -> None:
         started = self.services.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._patch(
             pod,
             labels={ADMISSION_LABEL: str(Admission.CORDONED)},
-            annotations={DRAIN_ID: self.services.new_id(), DRAIN_STARTED: started},
+            annotations={
+                DRAIN_ID: self.services.new_id(),
+                DRAIN_STARTED: started,
+                DRAIN_REASON: reason,
+            },
         )
 
     async def _drain(self, pod: FleetPod) -> None:
@@ -126,6 +132,29 @@ class Hands:
                 annotations={SAFE_TO_EVICT: "true"},
             )
             self._say(pod.name, "pod-sealed", "sealed: it is empty and takes nobody any more")
+
+    async def _undrain(self, pod: FleetPod) -> None:
+        """Reopen the pod, then its label, so that a label Open never stands on a draining pod.
+
+        A pod that has sealed itself meanwhile stays so: the next round finds that out.
+        """
+        if pod.address and pod.drain_id:
+            outcome = await self.services.admin.undrain(Pod(pod.address, pod.uid), pod.drain_id)
+            self._note_trouble(pod, outcome)
+            if _code(outcome) == "sealed":
+                await self._drain(pod)
+            elif _code(outcome) == "not_draining":
+                # Another drain is in force, of a lost answer: ours takes its place and ends next.
+                await self.services.admin.drain(Pod(pod.address, pod.uid), pod.drain_id)
+            if not isinstance(outcome, Ok):
+                return
+        await self._patch(
+            pod,
+            labels={ADMISSION_LABEL: str(Admission.OPEN)},
+            annotations={},
+            removed=(DRAIN_ID, DRAIN_STARTED, DRAIN_REASON),
+        )
+        self._say(pod.name, "pod-undrained", "takes new calls again: its drain was taken back")
 
     async def _delete(self, step: Delete) -> None:
         pod = step.pod
@@ -153,13 +182,22 @@ class Hands:
         self._say(pod.name, "pod-deleted", f"deleted, {step.reason}")
 
     async def _patch(
-        self, pod: FleetPod, *, labels: Mapping[str, str], annotations: Mapping[str, str]
+        self,
+        pod: FleetPod,
+        *,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        removed: Iterable[str] = (),
     ) -> None:
         changes: list[Body] = [
             {"op": "add", "path": f"/metadata/{kind}/{_escaped(key)}", "value": value}
             for kind, values in (("labels", labels), ("annotations", annotations))
             for key, value in values.items()
         ]
+        # Added first: to remove what somebody has removed already would fail as a whole.
+        for key in removed:
+            path = f"/metadata/annotations/{_escaped(key)}"
+            changes += [{"op": "add", "path": path, "value": ""}, {"op": "remove", "path": path}]
         await self.services.kube.patch_pod(
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version, changes
         )
