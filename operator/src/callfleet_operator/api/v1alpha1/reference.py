@@ -1,6 +1,6 @@
 """Writes the reference of CallCluster and TurnPool from the models.
 
-    python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
+python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
 """
 
 from __future__ import annotations
