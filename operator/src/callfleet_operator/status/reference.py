@@ -1,7 +1,4 @@
-"""Writes the reference of conditions and of the reasons of decisions.
-
-python -m callfleet_operator.status.reference > docs/reference/conditions.md
-"""
+"""Writes the reference of conditions and of the reasons of decisions. `make generate` runs it."""
 
 from __future__ import annotations
 

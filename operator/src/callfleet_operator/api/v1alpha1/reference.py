@@ -1,7 +1,4 @@
-"""Writes the reference of CallCluster and TurnPool from the models.
-
-python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
-"""
+"""Writes the reference of CallCluster and TurnPool from the models. `make generate` runs it."""
 
 from __future__ import annotations
 
