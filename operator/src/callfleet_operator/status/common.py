@@ -47,7 +47,8 @@ def ready(case: AnyCase) -> Finding:
     return finding(
         ConditionType.READY,
         "MinimumReplicasUnavailable",
-        f"{pods(case.serving)} serve, minReplicas is {least}.{why}",
+        f"{pods(case.serving)} {'serves' if case.serving == 1 else 'serve'}, "
+        f"minReplicas is {least}.{why}",
         remedy=_describe(failing) if failing else "",
     )
 
@@ -208,7 +209,7 @@ def _describe(failing: Sequence[FleetPod]) -> str:
 
 
 def _failures(failing: Sequence[FleetPod]) -> list[str]:
-    return [f"{pod.name}: {pod.failure or 'not ready'}" for pod in failing]
+    return [f"{pod.name}: {pod.failure.rstrip('.') or 'not ready'}" for pod in failing]
 
 
 def address_known(case: AnyCase) -> Finding:
