@@ -46,6 +46,27 @@ EVENTS = ResourceType("events.k8s.io", "v1", "Event", "events")
 BUDGETS = ResourceType("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES = ResourceType("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 REVISIONS = ResourceType("apps", "v1", "ControllerRevision", "controllerrevisions")
+DEPLOYMENTS = ResourceType("apps", "v1", "Deployment", "deployments")
+CRDS = ResourceType(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    namespaced=False,
+)
+SELF_REVIEWS = ResourceType(
+    "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", namespaced=False
+)
+SELF_ACCESS_REVIEWS = ResourceType(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    namespaced=False,
+)
+ACCESS_REVIEWS = ResourceType(
+    "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
+)
 
 _ALL = (
     CALL_CLUSTERS,
@@ -61,6 +82,11 @@ _ALL = (
     BUDGETS,
     NETWORK_POLICIES,
     REVISIONS,
+    DEPLOYMENTS,
+    CRDS,
+    SELF_REVIEWS,
+    SELF_ACCESS_REVIEWS,
+    ACCESS_REVIEWS,
 )
 _BY_NAME = {(resource.api_version, resource.kind): resource for resource in _ALL}
 

@@ -170,9 +170,10 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Undrain:
-    """Let a draining pod take new calls again: the pod first, then its label."""
+    """Tell a draining pod to take new calls again, then label it Open."""
 
     pod: FleetPod
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

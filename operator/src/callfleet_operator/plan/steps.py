@@ -75,7 +75,7 @@ def _finish(fleet: Fleet) -> Iterator[Step]:
         if holds_nothing(pod):
             yield Delete(pod, Reason.NO_PROCESS)
         elif _taken_back(pod):
-            yield Undrain(pod)
+            yield Undrain(pod, "the request for its drain was taken back")
         elif pod.address:
             yield Drain(pod)
 

@@ -70,7 +70,7 @@ class Hands:
                 case Drain():
                     await self._drain(step.pod)
                 case Undrain():
-                    await self._undrain(step.pod)
+                    await self._undrain(step)
                 case Delete():
                     await self._delete(step)
         except (ConflictError, NotFoundError) as changed:
@@ -133,11 +133,12 @@ class Hands:
             )
             self._say(pod.name, "pod-sealed", "sealed: it is empty and takes nobody any more")
 
-    async def _undrain(self, pod: FleetPod) -> None:
+    async def _undrain(self, step: Undrain) -> None:
         """Reopen the pod, then its label, so that a label Open never stands on a draining pod.
 
         A pod that has sealed itself meanwhile stays so: the next round finds that out.
         """
+        pod = step.pod
         if pod.address and pod.drain_id:
             outcome = await self.services.admin.undrain(Pod(pod.address, pod.uid), pod.drain_id)
             self._note_trouble(pod, outcome)
@@ -154,7 +155,7 @@ class Hands:
             annotations={},
             removed=(DRAIN_ID, DRAIN_STARTED, DRAIN_REASON),
         )
-        self._say(pod.name, "pod-undrained", "takes new calls again: its drain was taken back")
+        self._say(pod.name, "pod-undrained", f"takes new calls again: {step.message}")
 
     async def _delete(self, step: Delete) -> None:
         pod = step.pod
