@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -186,7 +189,8 @@ async def test_a_damaged_history_is_said(here: World) -> None:
 async def test_watch_goes_on_until_it_is_interrupted(here: World) -> None:
     key = await grown(here)
     process = await asyncio.create_subprocess_exec(
-        *("callfleet", "status", "calls", "--watch", "--interval=0.5", "--no-live"),
+        str(Path(sys.executable).with_name("callfleet")),
+        *("status", "calls", "--watch", "--interval=0.5", "--no-live"),
         f"--namespace={here.namespace}",
         f"--kubeconfig={here.api.kubeconfig}",
         stdout=asyncio.subprocess.PIPE,
@@ -218,10 +222,10 @@ async def test_errors_of_the_connection_are_one_sentence(here: World) -> None:
     broken = here.api.run.directory / "broken.kubeconfig"
     broken.write_text("clusters: 3\n")
     assert "kubeconfig" in await refused(here, "status", kubeconfig=broken)
-    text = here.api.kubeconfig.read_text()
-    server = next(line for line in text.splitlines() if "server:" in line)
+    config = json.loads(here.api.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     away = here.api.run.directory / "away.kubeconfig"
-    away.write_text(text.replace(server, server.rsplit(":", 1)[0] + ":1"))
+    away.write_text(json.dumps(config))
     message = await refused(here, "status", "--request-timeout=5", kubeconfig=away)
     assert "The API server does not answer" in message
 

@@ -54,15 +54,16 @@ async def _not_found(kube: UserKube, target: Target) -> str:
     kinds = " or ".join(resource.kind for resource in target.resources)
     text = f"There is no {kinds} {target.name} in namespace {kube.namespace}"
     try:
-        others = sorted(
-            spoken(one["kind"], one["metadata"]["name"])
+        there = [
+            one
             for resource in target.resources
             for one in await kube.list_all(resource, kube.namespace)
-        )
+        ]
     except KubeError:
         # The remedy is worth less than the message that it belongs to.
-        others = []
-    if others:
+        there = []
+    if there:
+        others = sorted(spoken(one["kind"], one["metadata"]["name"]) for one in there)
         shown = ", ".join(others[:_SUGGESTED])
         return f"{text}: there is {shown}."
     return f"{text}: choose another one with -n NAMESPACE."

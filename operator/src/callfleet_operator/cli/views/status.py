@@ -127,7 +127,7 @@ def _detail(pod: PodView, now: datetime) -> str:
 
 
 def _condition(one: ConditionView, now: datetime) -> Table:
-    table = _table(header=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column()
     table.add_column(overflow="fold")
     style = "bold red" if one.warning else "yellow"
