@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
 
 import click
+from click.shell_completion import ShellComplete
 
 COMMANDS = "callfleet.commands"
+PLUGIN = "kubectl callfleet"
+_NO_FILES = ":4"
+"""ShellCompDirectiveNoFileComp of cobra, which kubectl completes with."""
 
 
 class InstalledCommands(click.Group):
@@ -52,4 +57,25 @@ def _explain_missing_extra(name: str, part: str, module: str) -> click.Command:
 )
 @click.version_option(package_name="callfleet")
 def main() -> None:
-    """Work with a fleet of call engines and relays."""
+    """Work with a fleet of call engines and relays.
+
+    In kubectl the same commands are `kubectl callfleet ...`. Completion: for bash put
+    `eval "$(_CALLFLEET_COMPLETE=bash_source callfleet)"` into ~/.bashrc, for zsh the same with
+    zsh_source into ~/.zshrc; kubectl's own completion knows the plugin.
+    """
+
+
+def plugin() -> None:
+    """The program `kubectl-callfleet`, by which kubectl finds its plugin."""
+    main(prog_name=PLUGIN, complete_var="_KUBECTL_CALLFLEET_COMPLETE")
+
+
+def complete() -> None:
+    """The program `kubectl_complete-callfleet`, which kubectl asks for completions of its plugin:
+    one a line, with a tab before its help, then a directive of cobra."""
+    *before, word = sys.argv[1:] or [""]
+    completion = ShellComplete(main, {}, PLUGIN, "_KUBECTL_CALLFLEET_COMPLETE")
+    for item in completion.get_completions(before, word):
+        help_ = f"\t{item.help}" if item.help else ""
+        click.echo(f"{item.value}{help_}")
+    click.echo(_NO_FILES)

@@ -13,24 +13,7 @@ from rich.text import Text
 
 from callfleet_operator.cli.views.status import change
 from callfleet_operator.cli.views.words import age, moment
-from callfleet_operator.plan.reasons import Stage
 from callfleet_operator.status.history import Recorded
-
-DOES: Final = {
-    Stage.CLASSIFY: "sorts pods by what is known of their load",
-    Stage.UTILIZATION: "load of all pods over the target",
-    Stage.TOLERANCE: "a load near the target changes nothing",
-    Stage.FREE_ROOM: "room for calls that begin before a pod can be ready",
-    Stage.FAILURES: "more relays while users are refused",
-    Stage.FLOORS: "floors under what the load asks for",
-    Stage.STABILIZATION: "what was asked for during the whole window",
-    Stage.CERTAINTY: "nothing is given up on unknown data",
-    Stage.RATES: "how many pods a period may bring",
-    Stage.BOUNDS: "minReplicas to maxReplicas",
-    Stage.MODE: "how far the owner lets the operator go",
-    Stage.TOTAL: "room under maxTotalReplicas",
-}
-"""What each stage looks at; one that is not in here speaks for itself."""
 
 
 def explanation(title: str, one: Recorded, now: datetime) -> RenderableType:
@@ -43,7 +26,7 @@ def explanation(title: str, one: Recorded, now: datetime) -> RenderableType:
     )
     if one.dry_run:
         what += " Mode DryRun: no pod was touched."
-    why = Text(f"{one.stage} settled it, {one.reason}: ", style="bold").append(
+    why = Text(f"{one.stage} settled it ({one.reason}): ", style="bold").append(
         one.message, style="not bold"
     )
     return Group(
@@ -66,19 +49,14 @@ def _trace(one: Recorded) -> Table:
         decisive = record.stage == one.stage and record.reason == one.reason
         style = "bold" if decisive or record.before != record.after else ""
         numbers = f"{record.before} -> {record.after}"
-        does = _does(record.stage)
         table.add_row(
             "*" if decisive else "",
             Text(record.stage, style=style),
             Text(numbers, style=style),
             record.reason,
-            Text(record.message).append(f" ({does})" if does else "", style="dim"),
+            Text(record.message),
         )
     return table
-
-
-def _does(stage: str) -> str:
-    return next((text for known, text in DOES.items() if known == stage), "")
 
 
 def listing(decisions: Iterable[Recorded], now: datetime) -> Table:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callfleet_operator.cli.views.fleet import ConditionView, FleetView, PodView
-from callfleet_operator.cli.views.words import age, bar, count, moment, number, percent
+from callfleet_operator.cli.views.words import UNKNOWN, age, bar, count, moment, number, percent
 from callfleet_operator.status.history import Recorded
 
 DECISIONS_SHOWN: Final = 3
@@ -77,11 +77,16 @@ def _summary(fleet: FleetView, *, bars: bool) -> Iterable[Text]:
         load.append(bar(fleet.percent), style=_heat(fleet.percent))
         load.append(" ")
     noun = "utilisation" if fleet.kind == "CallCluster" else "saturation"
-    load.append(f"{noun} {percent(fleet.percent)}, {fleet.unit} about {number(fleet.used)}")
+    load.append(f"{noun} {percent(fleet.percent)}, {fleet.unit} {_about(fleet.used)}")
     if fleet.kind == "TurnPool":
         refused = percent(fleet.failure_percent)
         load.append(f", refused for want of relays {refused} of {number(fleet.attempts)} users")
     yield load
+
+
+def _about(used: int | None) -> str:
+    """Totals in a status are rounded."""
+    return UNKNOWN if used is None else f"about {used}"
 
 
 def _pods(fleet: FleetView, now: datetime, *, bars: bool) -> Table:
