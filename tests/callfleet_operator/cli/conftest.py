@@ -1,9 +1,10 @@
-"""The worlds of the rounds' tests, for commands that look at them and ask for changes."""
+"""The worlds of the rounds' tests, for commands that look at them and ask for changes; relays."""
 
 from tests.callfleet_operator.reconcile.conftest import (
     here,
     operator_kubeconfig,
     prometheus_server,
 )
+from tests.callfleet_relay.conftest import secret_file, start_relay
 
-__all__ = ["here", "operator_kubeconfig", "prometheus_server"]
+__all__ = ["here", "operator_kubeconfig", "prometheus_server", "secret_file", "start_relay"]

@@ -120,11 +120,15 @@ def support_bundle(session: Session, *, target: Path | None, operator_namespace:
         bundle = _Bundle()
         bundle.add("versions.json", json.dumps(await _versions(kube), indent=2))
         for resource, selector in _FLEET:
-            await _collect(kube, bundle, resource, kube.namespace, selector, "fleets")
+            await _collect(
+                kube, bundle, "fleets", resource, namespace=kube.namespace, selector=selector
+            )
         for resource in (DEPLOYMENTS, PODS):
-            await _collect(kube, bundle, resource, operator_namespace, SELECTOR, "operator")
-        await _collect(kube, bundle, NODES, "", "", "cluster")
-        await _collect(kube, bundle, CRDS, "", "", "cluster")
+            await _collect(
+                kube, bundle, "operator", resource, namespace=operator_namespace, selector=SELECTOR
+            )
+        for resource in (NODES, CRDS):
+            await _collect(kube, bundle, "cluster", resource)
         async for name, text in _logs(kube, bundle, operator_namespace):
             bundle.add(name, redacted_text(text))
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -147,10 +151,11 @@ def support_bundle(session: Session, *, target: Path | None, operator_namespace:
 async def _collect(
     kube: UserKube,
     bundle: _Bundle,
-    resource: ResourceType,
-    namespace: str,
-    selector: str,
     folder: str,
+    resource: ResourceType,
+    *,
+    namespace: str = "",
+    selector: str = "",
 ) -> None:
     try:
         found = await kube.list_all(resource, namespace, selector)

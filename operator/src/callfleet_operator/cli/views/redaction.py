@@ -18,24 +18,26 @@ _SAFE_VARIABLES: Final = re.compile(r"CALLFLEET_(OPERATOR|ENGINE|RELAY)_[A-Z_]+"
 _TELLING_KEY: Final = re.compile(
     r"(?i)(passw(or)?d|passphrase|token|secret|credential|authorization|cookie|(api|private)[-_.]?key)$"
 )
-_TEXTS: Final = (
-    # PEM blocks, also with their line ends escaped, as JSON has them.
-    re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(-----END [A-Z0-9 ]+-----|$)", re.DOTALL),
-    # JSON Web Tokens.
-    re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),
-    # `Authorization: Bearer ...`, `Basic ...`.
-    re.compile(r"(?i)\b(?<=bearer )[^\s\"',}]+|\b(?<=basic )[A-Za-z0-9+/=]{8,}"),
-    # The user's part of a URL.
-    re.compile(r"(?<=://)[^\s/@\"']+(?=@)"),
-    # `password=...`, `"token": "..."`, `--secret ...`.
-    re.compile(
-        r"(?i)(?<=password=)[^\s&\"',}]+|(?<=passwd=)[^\s&\"',}]+|(?<=token=)[^\s&\"',}]+"
-        r"|(?<=secret=)[^\s&\"',}]+|(?<=\"password\": \")[^\"]+|(?<=\"token\": \")[^\"]+"
-        r"|(?<=\"secret\": \")[^\"]+|(?<=\"k\": \")[^\"]+|(?<=\"d\": \")[^\"]+"
-        r"|(?<=\"k\":\")[^\"]+|(?<=\"d\":\")[^\"]+|(?<=\"password\":\")[^\"]+"
-        r"|(?<=\"token\":\")[^\"]+|(?<=\"secret\":\")[^\"]+"
-    ),
+_NAMED: Final = r"password|passwd|passphrase|token|secret|credential|api[-_]?key"
+_TEXTS: Final = tuple(
+    re.compile(pattern, re.DOTALL | re.IGNORECASE)
+    for pattern in (
+        # PEM blocks, also with their line ends escaped, as JSON has them.
+        r"()-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|$)",
+        # JSON Web Tokens (RFC 7519): `{"` in base64url comes first.
+        r"()\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+        # The header Authorization (RFC 9110, section 11.6.2).
+        r"(\b(?:bearer|basic)\s+)[^\s\"',}]{6,}",
+        # The user's part of a URL (RFC 3986, section 3.2.1).
+        r"(://)[^\s/@\"']+(?=@)",
+        # `password=...`, `--token ...`, `"secret": "..."`, and the private members of a JWK
+        # (RFC 7518, section 6; RFC 8037).
+        rf"((?:{_NAMED})=)[^\s&\"',}}]+",
+        rf"(--(?:{_NAMED})\s+)[^\s\"',}}]+",
+        rf"(\"(?:{_NAMED}|k|d)\\?\"\s*:\s*\\?\")[^\"\\]+",
+    )
 )
+"""Each leaves its first group and takes out the rest."""
 
 
 def redacted(value: Any) -> Any:  # noqa: ANN401  # any JSON value
@@ -58,7 +60,7 @@ def redacted(value: Any) -> Any:  # noqa: ANN401  # any JSON value
 def redacted_text(text: str) -> str:
     """A text, such as a log, without tokens, keys and passwords of a known form."""
     for pattern in _TEXTS:
-        text = pattern.sub(REMOVED, text)
+        text = pattern.sub(rf"\g<1>{REMOVED}", text)
     return text
 
 
