@@ -36,6 +36,19 @@ def test_rounds(metrics: OperatorMetrics) -> None:
     assert metrics.round_ages() == {Kind.TURN_POOL: 0.0}
 
 
+def test_problems_come_and_go(metrics: OperatorMetrics) -> None:
+    name = "callfleet_operator_problem"
+    labels = {"kind": "TurnPool", "namespace": "media", "name": "relays"}
+    metrics.problems(POOL, [("Ready", "NameConflict"), ("AddressKnown", "AddressUnknown")])
+    assert value(metrics, name, **labels, condition="Ready", reason="NameConflict") == 1
+    metrics.problems(POOL, [("AddressKnown", "AddressUnknown")])
+    assert value(metrics, name, **labels, condition="Ready", reason="NameConflict") is None
+    assert value(metrics, name, **labels, condition="AddressKnown", reason="AddressUnknown") == 1
+    metrics.desired(POOL, 1)
+    metrics.gone(POOL)
+    assert value(metrics, name, **labels, condition="AddressKnown", reason="AddressUnknown") is None
+
+
 def test_decisions(metrics: OperatorMetrics) -> None:
     metrics.desired(POOL, 3)
     labels = {"kind": "TurnPool", "namespace": "media", "name": "relays"}

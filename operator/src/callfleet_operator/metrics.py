@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -48,6 +48,13 @@ class OperatorMetrics:
             ["kind", "namespace", "name"],
             registry=self.registry,
         )
+        self._problem = Gauge(
+            f"{_PREFIX}_problem",
+            "1 for each condition that asks for somebody; absent when it is cured.",
+            ["kind", "namespace", "name", "condition", "reason"],
+            registry=self.registry,
+        )
+        self._problems: dict[Key, frozenset[tuple[str, str]]] = {}
         self._decisions = Counter(
             f"{_PREFIX}_decisions",
             "Changes of the number of open pods, by the stage that settled it.",
@@ -86,6 +93,17 @@ class OperatorMetrics:
     def gone(self, key: Key) -> None:
         """An object does not exist any more."""
         self._desired.remove(*key)
+        self.problems(key, ())
+        self._problems.pop(key, None)
+
+    def problems(self, key: Key, present: Iterable[tuple[str, str]]) -> None:
+        """The conditions of an object that ask for somebody, with their reasons."""
+        before, now = self._problems.get(key, frozenset()), frozenset(present)
+        for cured in before - now:
+            self._problem.remove(*key, *cured)
+        for one in now - before:
+            self._problem.labels(*key, *one).set(1)
+        self._problems[key] = now
 
     def decided(self, key: Key, decisive: StageRecord) -> None:
         """The number of open pods of an object has been changed."""

@@ -21,7 +21,7 @@ from tests.cluster.clients import kubectl
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
 
-async def annotations(here: World) -> dict[str, str]:
+async def notes(here: World) -> dict[str, str]:
     body = await here.people.get(CALL_CLUSTERS, here.namespace, "calls")
     assert body is not None
     found: dict[str, str] = body["metadata"].get("annotations") or {}

@@ -32,7 +32,7 @@ async def test_another_answer_is_none(answer: bytes) -> None:
             assert isinstance(transport, asyncio.DatagramTransport)
             self.transport = transport
 
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        def datagram_received(self, _data: bytes, addr: tuple[str, int]) -> None:
             self.transport.sendto(answer, addr)
 
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(

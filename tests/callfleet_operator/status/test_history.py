@@ -27,7 +27,7 @@ from tests.callfleet_operator.plan.samples import NOW, cluster, loaded, observed
 NUMBERS = st.integers(0, 10_000)
 PROPOSALS = st.builds(Proposal, NUMBERS, NUMBERS)
 WORDS = st.text("ABCxyz", max_size=64)
-MESSAGES = st.text(st.characters(exclude_categories=("Cs",)), max_size=200)
+MESSAGES = st.text(st.characters(codec="utf-8"), max_size=200)
 STAGES = st.builds(StageRecord, WORDS, PROPOSALS, PROPOSALS, WORDS, MESSAGES)
 DECISIONS = st.builds(
     Recorded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -188,12 +189,12 @@ def _because(body: Body) -> str:
     return f": {note}" if note else ""
 
 
-def _exactly(body: Body, annotations: dict[str, str | None]) -> Body:
+def _exactly(body: Body, annotations: Mapping[str, str | None]) -> Body:
     """A patch of the object as it was looked at, and of no later one."""
     return {
         "metadata": {
             "uid": body["metadata"]["uid"],
             "resourceVersion": body["metadata"]["resourceVersion"],
-            "annotations": annotations,
+            "annotations": dict(annotations),
         }
     }

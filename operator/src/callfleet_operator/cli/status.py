@@ -22,6 +22,7 @@ from callfleet_operator.cli.views.status import for_programs, screen
 from callfleet_operator.gateway.errors import ForbiddenError, KubeError
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.user import UserKube
+from callfleet_operator.status.history import Recorded
 
 ASK_AT_MOST: Final = 200
 ASK_WITHIN: Final = 3.0
@@ -140,7 +141,7 @@ async def _view(kube: UserKube, body: Body, *, ask: bool) -> FleetView:
     if ask and pods:
         figures, why = await _ask(kube, body, pods)
         unknown += why
-    decisions = ()
+    decisions: tuple[Recorded, ...] = ()
     try:
         decisions = await decisions_of(kube, body)
     except Problem as problem:

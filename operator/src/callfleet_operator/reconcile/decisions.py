@@ -37,23 +37,31 @@ log = logging.getLogger(__name__)
 
 async def keep(services: Services, fleet: Fleet, memory: FleetMemory, decision: Decision) -> None:
     """Log and keep a decision if it changes a number; write what earlier rounds could not."""
-    change = _change(decision, memory.would_scale_to)
     dry_run = decision.steering is Steering.DRAINS_ONLY
+    new = _recorded(services, decision, memory.would_scale_to, dry_run=dry_run)
     memory.would_scale_to = decision.would_scale_to if dry_run else None
-    if change is not None:
-        before, after = change
-        new = recorded(
-            decision, number=1, at=services.now(), before=before, after=after, dry_run=dry_run
-        )
+    if new is not None:
         memory.unwritten = (*memory.unwritten, new)[-KEPT:]
     if memory.unwritten:
         await _write(services, fleet, memory)
-    if change is not None:
+    if new is not None:
         _log(fleet, memory, decision, new)
         if not dry_run:
-            services.metrics.decided(
-                Key(Kind(fleet.kind), fleet.namespace, fleet.name), decision.decisive
-            )
+            key = Key(Kind(fleet.kind), fleet.namespace, fleet.name)
+            services.metrics.decided(key, decision.decisive)
+
+
+def _recorded(
+    services: Services, decision: Decision, would_before: int | None, *, dry_run: bool
+) -> Recorded | None:
+    """The decision, not numbered yet; None if it changes nothing."""
+    change = _change(decision, would_before)
+    if change is None:
+        return None
+    before, after = change
+    return recorded(
+        decision, number=1, at=services.now(), before=before, after=after, dry_run=dry_run
+    )
 
 
 def _change(decision: Decision, would_before: int | None) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from callfleet_operator.plan.decision import Decision
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.status.changes import Event, events, worth_writing
+from callfleet_operator.status.table import documented
 
 REPORTER = "callfleet.dev/operator"
 
@@ -29,12 +30,19 @@ async def report(
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()
     services.metrics.desired(key, decision.desired_open)
+    services.metrics.problems(key, _problems(_conditions(status)))
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
     await services.kube.apply_status(live, status)
     memory.status_written = now
     happened = events(_conditions(previous), _conditions(status), decision)
     await _post(services, live, happened)
+
+
+def _problems(conditions: Iterable[Condition]) -> Iterable[tuple[str, str]]:
+    return [
+        (one.type, one.reason) for one in conditions if documented(one.type, one.reason).warning
+    ]
 
 
 def _conditions(status: dict[str, Any]) -> tuple[Condition, ...]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callfleet_operator.cli.views.fleet import ConditionView, FleetView, PodView
-from callfleet_operator.cli.views.words import UNKNOWN, age, bar, count, moment, number, percent
+from callfleet_operator.cli.views.words import age, bar, count, moment, number, percent
 from callfleet_operator.status.history import Recorded
 
 DECISIONS_SHOWN: Final = 3
@@ -85,8 +85,8 @@ def _summary(fleet: FleetView, *, bars: bool) -> Iterable[Text]:
 
 
 def _about(used: int | None) -> str:
-    """Totals in a status are rounded."""
-    return UNKNOWN if used is None else f"about {used}"
+    """Totals in a status are rounded; 0 is exactly that."""
+    return f"about {used}" if used else number(used)
 
 
 def _pods(fleet: FleetView, now: datetime, *, bars: bool) -> Table:
