@@ -87,6 +87,7 @@ def test_names_are_those_of_the_contract(metrics: OperatorMetrics) -> None:
             "reconcile_errors",
             "last_reconcile_timestamp_seconds",
             "desired_open",
+            "problem",
             "decisions",
             "api_requests",
             "info",

@@ -40,6 +40,48 @@ def test_a_part_that_is_not_installed_is_named_with_the_remedy(
     assert "pip install 'callfleet[absent]'" in result.output
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sta"], "status\tFleets on one screen"),
+        (["explain", "--dec"], "--decision\tNumber of the decision"),
+        (["status", "-o", ""], "json\n"),
+        ([], "drain\t"),
+    ],
+)
+def test_kubectl_completes_the_plugin(
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["kubectl_complete-callfleet", *words])
+    cli.complete()
+    output = capsys.readouterr().out
+    assert said in output
+    assert output.endswith(":4\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "explain",
+        "drain",
+        "undrain",
+        "pause",
+        "resume",
+        "hold",
+        "doctor",
+        "support-bundle",
+    ],
+)
+def test_each_command_has_help_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(cli.main, [command, "--help"], prog_name="callfleet")
+    assert result.exit_code == 0
+    assert f"callfleet {command}" in result.output.split("Example", 1)[1]
+
+
 def test_an_unknown_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with_commands(monkeypatch)
 

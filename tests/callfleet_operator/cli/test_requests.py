@@ -106,7 +106,7 @@ async def test_pause_and_resume(here: World) -> None:
     text = await said(here, "pause", "calls", "--reason", "incident 417")
     assert "is Paused; it was ScaleOutOnly" in text
     assert await mode(here) == "Paused"
-    note = (await annotations(here))["callfleet.dev/mode-note"]
+    note = (await notes(here))["callfleet.dev/mode-note"]
     assert note.startswith("Paused by ")
     assert note.endswith(": incident 417")
     assert "incident 417" in await said(here, "pause", "calls")
@@ -116,7 +116,7 @@ async def test_pause_and_resume(here: World) -> None:
 
     assert "is ScaleOutOnly again" in await said(here, "resume", "calls")
     assert await mode(here) == "ScaleOutOnly"
-    assert await annotations(here) == {}
+    assert await notes(here) == {}
     assert "not Paused but ScaleOutOnly" in await said(here, "resume", "calls")
 
 
@@ -137,12 +137,12 @@ async def test_hold(here: World) -> None:
     status, reason, message = await here.condition(key, "ScalingActive")
     assert (status, reason) == ("False", "HeldByAnnotation")
     assert "without it 2" in message
-    held = datetime.fromisoformat((await annotations(here))["callfleet.dev/hold-until"])
+    held = datetime.fromisoformat((await notes(here))["callfleet.dev/hold-until"])
     assert timedelta(minutes=119) < held - datetime.now(UTC) < timedelta(minutes=121)
     assert "held until" in await said(here, "status")
 
     assert "is held no longer" in await said(here, "hold", "calls", "--release")
-    assert await annotations(here) == {}
+    assert await notes(here) == {}
     await here.settle(key, rounds=2)
     assert len(here.pods) == 2
 
@@ -219,7 +219,7 @@ async def test_with_the_rights_that_the_documents_name(here: World) -> None:
     await said(here, "hold", "calls", "--for", "1h", kubeconfig=doer)
     await said(here, "pause", "calls", kubeconfig=doer)
     await said(here, "drain", "calls-engine-0", kubeconfig=doer)
-    assert f"doer-{here.namespace}" in (await annotations(here))["callfleet.dev/hold-note"]
+    assert f"doer-{here.namespace}" in (await notes(here))["callfleet.dev/hold-note"]
 
 
 async def test_as_a_plugin_of_kubectl(here: World) -> None:

@@ -66,6 +66,19 @@ async def test_drain_then_seal(session: aiohttp.ClientSession, engine: PodServer
     assert again.code == "sealed"
 
 
+async def test_an_open_pod_may_be_reopened_and_another_drain_may_not(
+    session: aiohttp.ClientSession, engine: PodServer
+) -> None:
+    operator = admin(session)
+    assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
+    await operator.drain(target(engine), "d1")
+    refused = await operator.undrain(target(engine), "d0")
+    assert isinstance(refused, Refused)
+    assert refused.code == "not_draining"
+    assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
+    assert engine.admission == "open"
+
+
 async def test_relays_and_peers(session: aiohttp.ClientSession, engine: PodServer) -> None:
     operator = admin(session)
     assert await operator.put_relays(target(engine), [{"pod": "r-0", "urls": []}]) == Ok()

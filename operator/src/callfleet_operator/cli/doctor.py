@@ -40,7 +40,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("target", type=TargetType(), required=False)
+@click.argument("target", type=TargetType(), required=False, metavar="[[KIND/]NAME]")
 @click.option(
     "--operator-namespace",
     default=OPERATOR_NAMESPACE,

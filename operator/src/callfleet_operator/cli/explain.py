@@ -27,7 +27,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("target", type=TargetType())
+@click.argument("target", type=TargetType(), metavar="[KIND/]NAME")
 @click.option(
     "--decision",
     "wanted",

@@ -70,7 +70,7 @@ class _Moment(click.ParamType[datetime]):
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
-@click.argument("target", type=TargetType())
+@click.argument("target", type=TargetType(), metavar="[KIND/]NAME")
 @click.option("--reason", default="", help="Kept with the object, for whoever finds it.")
 @with_session
 def pause(session: Session, *, target: Target, reason: str) -> None:
@@ -103,7 +103,7 @@ def pause(session: Session, *, target: Target, reason: str) -> None:
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
-@click.argument("target", type=TargetType())
+@click.argument("target", type=TargetType(), metavar="[KIND/]NAME")
 @with_session
 def resume(session: Session, *, target: Target) -> None:
     """Go back to the mode from before the pause; Active if that is not known."""
@@ -126,7 +126,7 @@ def resume(session: Session, *, target: Target) -> None:
 
 
 @click.command(epilog=HOLD_EXAMPLES)
-@click.argument("target", type=TargetType())
+@click.argument("target", type=TargetType(), metavar="[KIND/]NAME")
 @click.option("--until", type=_Moment(), help="Hold until this time (RFC 3339).")
 @click.option("--for", "span", type=_Duration(), help="Hold for so long: 30m, 2h, 1d.")
 @click.option("--release", is_flag=True, help="Hold no longer.")

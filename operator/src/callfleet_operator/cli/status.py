@@ -40,7 +40,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("target", type=TargetType(), required=False)
+@click.argument("target", type=TargetType(), required=False, metavar="[[KIND/]NAME]")
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="In all namespaces.")
 @click.option("-w", "--watch", is_flag=True, help="Draw anew until interrupted.")
 @click.option(
