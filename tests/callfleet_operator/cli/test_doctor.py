@@ -145,9 +145,9 @@ async def test_what_cannot_be_told_is_unknown(here: World) -> None:
 
     # Who sees the Deployment is told how to look from inside, and which rights the operator lacks.
     _, checks = await looked(here)
-    assert (
-        "exec deployment/callfleet-operator -- callfleet doctor"
-        in (of(checks, "Prometheus")["remedy"])
+    assert of(checks, "Prometheus")["remedy"] == (
+        f"Look from inside: kubectl -n {here.namespace} exec deployment/callfleet-operator -- "
+        f"callfleet doctor -n {here.namespace} --prometheus-url http://prometheus.nowhere:9090"
     )
     lacking = of(checks, f"operator's rights in {here.namespace}")
     assert lacking["outcome"] == "problem"

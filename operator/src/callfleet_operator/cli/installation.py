@@ -27,6 +27,8 @@ class Installation:
     available: int
     wanted: int
     prometheus_url: str
+    prometheus_token_file: str
+    """In its pod; empty: none."""
     namespaces: tuple[str, ...]
     """That it serves; empty: all."""
 
@@ -67,6 +69,7 @@ def installation_of(body: Body) -> Installation:
         available=(body.get("status") or {}).get("availableReplicas", 0),
         wanted=body["spec"].get("replicas", 1),
         prometheus_url=(flags.get("--prometheus-url") or [""])[0],
+        prometheus_token_file=(flags.get("--prometheus-token-file") or [""])[0],
         namespaces=tuple(flags.get("--namespace", ())),
     )
 

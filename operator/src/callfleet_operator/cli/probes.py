@@ -51,10 +51,18 @@ _OFTEN_EMPTY: Final = frozenset({"arrivals", "duration", "call_size"})
 
 
 def inside(installation: Installation | None, namespace: str) -> str:
-    """How to look again with the operator's eyes."""
-    where = installation.namespace if installation else namespace
-    name = installation.name if installation else "callfleet-operator"
-    return f"Look from inside: kubectl -n {where} exec deployment/{name} -- callfleet doctor"
+    """How to look at a namespace again with the operator's eyes."""
+    where, name, prometheus = "callfleet-system", "callfleet-operator", ""
+    if installation is not None:
+        # Its service account may not read its own Deployment, where the address stands.
+        where, name = installation.namespace, installation.name
+        prometheus = f" --prometheus-url {installation.prometheus_url}"
+        if installation.prometheus_token_file:
+            prometheus += f" --prometheus-token-file {installation.prometheus_token_file}"
+    return (
+        f"Look from inside: kubectl -n {where} exec deployment/{name} -- callfleet doctor "
+        f"-n {namespace}{prometheus}"
+    )
 
 
 async def check_crds(kube: UserKube) -> AsyncIterator[Check]:
@@ -117,7 +125,7 @@ async def check_operator_rights(
 ) -> Check:
     """Whether the operator has the rights that it needs in a namespace."""
     subject = f"operator's rights in {namespace}"
-    remedy = inside(installation, "callfleet-system")
+    remedy = inside(installation, namespace)
     try:
         me = await kube.user()
         user = "" if installation is None or installation.user == me else installation.user
@@ -179,7 +187,7 @@ async def check_prometheus(
     if not url and not kube.in_cluster and proxied(address):
         ways.insert(0, (f"{address} through the API server", through_api_server))
     try:
-        return await _ask_prometheus(ways, resources, installation, given=bool(url))
+        return await _ask_prometheus(ways, resources, installation, kube.namespace, given=bool(url))
     finally:
         client.close()
 
@@ -188,6 +196,7 @@ async def _ask_prometheus(
     ways: list[tuple[str, Ask]],
     resources: tuple[Resource, ...],
     installation: Installation | None,
+    namespace: str,
     *,
     given: bool,
 ) -> list[Check]:
@@ -206,7 +215,7 @@ async def _ask_prometheus(
     if given or not installation:
         return [problem("Prometheus", text, "Check --prometheus-url and that Prometheus runs.")]
     # An address of the cluster means little here: only the operator's own view counts.
-    return [unknown("Prometheus", text, inside(installation, "callfleet-system"))]
+    return [unknown("Prometheus", text, inside(installation, namespace))]
 
 
 async def _queries(
