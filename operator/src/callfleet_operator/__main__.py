@@ -12,7 +12,8 @@ import click
 from callfleet_operator.gateway.admin_key import AdminKeyError
 from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.kube import ConnectError
-from callfleet_operator.process import StartError, run
+from callfleet_operator.gateway.lease import LeaseLostError
+from callfleet_operator.process import StartError, WatchesEndedError, run
 from callfleet_operator.settings import (
     SERVICE_ACCOUNT_NAMESPACE,
     ListenAddress,
@@ -80,7 +81,19 @@ def main() -> None:
 @click.option(
     "--operator-namespace",
     default=_own_namespace,
-    help="Namespace of the operator's own Secret. Default: that of its pod.",
+    help="Namespace of the operator's own Secret and Lease. Default: that of its pod.",
+)
+@click.option(
+    "--leader-election/--no-leader-election",
+    default=True,
+    show_default=True,
+    help="Act only while holding a Lease, so that of several replicas one acts.",
+)
+@click.option(
+    "--lease-name",
+    default="callfleet-operator",
+    show_default=True,
+    help="The Lease; replicas that serve the same objects share one.",
 )
 @click.option(
     "--tick-seconds",
@@ -145,6 +158,8 @@ def run_command(
     engine_image: str,
     relay_image: str,
     operator_namespace: str,
+    leader_election: bool,
+    lease_name: str,
     tick_seconds: float,
     demand_window_seconds: float,
     workers: int,
@@ -166,6 +181,8 @@ def run_command(
             engine_image=engine_image,
             relay_image=relay_image,
             operator_namespace=operator_namespace,
+            leader_election=leader_election,
+            lease_name=lease_name,
             namespaces=tuple(dict.fromkeys(namespaces)),
             prometheus_token_file=prometheus_token_file,
             prometheus_ca_file=prometheus_ca_file,
@@ -184,7 +201,7 @@ def run_command(
     configure_logging(verbose=verbose)
     try:
         asyncio.run(run(settings, _announce))
-    except (StartError, AdminKeyError, ConnectError) as problem:
+    except (StartError, WatchesEndedError, LeaseLostError, AdminKeyError, ConnectError) as problem:
         raise click.ClickException(str(problem)) from problem
     except KubeError as problem:
         raise click.ClickException(f"The API server cannot be used. {problem}") from problem

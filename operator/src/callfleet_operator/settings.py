@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -58,6 +59,9 @@ class Settings:
     """Objects reconciled at the same time."""
     metrics: ListenAddress = ListenAddress("0.0.0.0", 9090)  # noqa: S104  # scraped and probed
     """Where /metrics and /healthz are served."""
+    leader_election: bool = True
+    """Whether it acts only while it holds the Lease in its namespace."""
+    lease_name: str = "callfleet-operator"
     health_max_age: float = 300.0
     """/healthz fails when an object waits longer than this for a round to finish."""
 
@@ -75,6 +79,7 @@ class Settings:
             _check_image("--engine-image", self.engine_image),
             _check_image("--relay-image", self.relay_image),
             _check_namespace("--operator-namespace", self.operator_namespace),
+            _check_lease(self.lease_name),
             *(_check_namespace("--namespace", name) for name in self.namespaces),
             _check_range("--tick-seconds", self.tick, 1, 300),
             _check_range("--demand-window-seconds", self.demand_window, 60, 3600),
@@ -135,6 +140,15 @@ def _check_namespace(flag: str, name: str) -> str:
     return (
         f"{flag} is {name!r}: a namespace has lower-case letters, digits and hyphens, at most 63; "
         "patterns are not supported."
+    )
+
+
+def _check_lease(name: str) -> str:
+    if len(name) <= 253 and OBJECT_NAME.fullmatch(name):
+        return ""
+    return (
+        f"--lease-name is {name!r}: a Lease's name has lower-case letters, digits, hyphens and "
+        "dots, at most 253."
     )
 
 

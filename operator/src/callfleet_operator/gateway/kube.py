@@ -26,6 +26,7 @@ from callfleet_operator.gateway.errors import (
     UnavailableError,
     from_response,
 )
+from callfleet_operator.gateway.gate import Check, guarded
 from callfleet_operator.gateway.resources import PODS, ResourceType, resource_of
 
 FIELD_MANAGER = "callfleet-operator"
@@ -197,6 +198,18 @@ class Kube:
             query=[("fieldManager", FIELD_MANAGER), _STRICT],
         )
 
+    async def replace(self, body: Body) -> Body:
+        """Replace exactly the version that was looked at; raises ConflictError, NotFoundError."""
+        metadata = body["metadata"]
+        return await self._request(
+            "update",
+            resource_of(body),
+            metadata.get("namespace", ""),
+            metadata["name"],
+            body=body,
+            query=[("fieldManager", FIELD_MANAGER), _STRICT],
+        )
+
     async def patch_pod(
         self, namespace: str, name: str, uid: str, resource_version: str, changes: list[Body]
     ) -> Body:
@@ -301,17 +314,24 @@ _METHODS = {
     "create": "post",
     "apply": "patch",
     "patch": "patch",
+    "update": "put",
     "delete": "delete",
 }
 
 
 @asynccontextmanager
 async def connect(
-    *, answer_within: float, count: CountRequest, in_cluster: bool, kubeconfig: Path | None = None
+    *,
+    answer_within: float,
+    count: CountRequest,
+    gate: Check,
+    in_cluster: bool,
+    kubeconfig: Path | None = None,
 ) -> AsyncIterator[Kube]:
     """A connection with the pod's service account, or as a kubeconfig says.
 
-    `kubeconfig`: default KUBECONFIG in the environment, then ~/.kube/config.
+    `gate` is asked before each request that changes something. `kubeconfig`: default KUBECONFIG in
+    the environment, then ~/.kube/config.
 
     Raises ConnectError if neither can be used.
     """
@@ -329,6 +349,7 @@ async def connect(
             f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
         ) from problem
     configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.trace_configs = [guarded(gate)]
     async with ApiClient(configuration) as client:
         client.user_agent = f"callfleet-operator/{version('callfleet')}"
         yield Kube(DynamicClient(client), answer_within, count)  # type: ignore[no-untyped-call] # untyped library

@@ -46,6 +46,8 @@ EVENTS = ResourceType("events.k8s.io", "v1", "Event", "events")
 BUDGETS = ResourceType("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES = ResourceType("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 REVISIONS = ResourceType("apps", "v1", "ControllerRevision", "controllerrevisions")
+LEASES = ResourceType("coordination.k8s.io", "v1", "Lease", "leases")
+POD_MONITORS = ResourceType("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 
 _ALL = (
     CALL_CLUSTERS,
@@ -61,6 +63,8 @@ _ALL = (
     BUDGETS,
     NETWORK_POLICIES,
     REVISIONS,
+    LEASES,
+    POD_MONITORS,
 )
 _BY_NAME = {(resource.api_version, resource.kind): resource for resource in _ALL}
 
