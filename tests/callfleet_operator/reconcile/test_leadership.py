@@ -131,10 +131,10 @@ async def test_killed_and_asked_to_end(replicas: Replicas) -> None:
     one = await replicas.start("one")
     await until(replicas.has_acted("one"), "a write of one", one)
     two = await replicas.start("two")
-    standing = two.lines("standing-by")
     status, health = await two.page("/healthz")
     assert (status, json.loads(health)["leading"]) == (200, False)
-    assert (await one.leads(), await two.leads()) == (True, False)
+    assert await one.leads()
+    assert not await two.leads()
 
     one.process.kill()
     await until(replicas.has_acted("two"), "a write of two", two)
@@ -165,10 +165,9 @@ async def test_a_stopped_leader_that_wakes(replicas: Replicas) -> None:
     await until(replicas.has_acted("two"), "a write of two", two)
     one.process.send_signal(signal.SIGCONT)
     assert await one.exit_code() == 1
-    assert (
-        "since the last confirmed renewal" in one.log.read_text()
-        or "does not lead any more" in (one.log.read_text())
-    )
+    said = one.log.read_text()
+    # Whichever notices first: the renewals, or the thread that watches them.
+    assert "does not lead any more" in said or one.lines("lease-hard-stop")
 
     writes = await replicas.writes()
     assert trespasses(writes) == []
