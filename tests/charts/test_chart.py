@@ -139,6 +139,22 @@ def test_an_affinity_of_the_users_is_the_only_one() -> None:
     assert deployment["spec"]["template"]["spec"]["affinity"] == {"nodeAffinity": {}}
 
 
+def test_pod_monitors_may_be_made() -> None:
+    """kubectl auth can-i does not know the kind where it is not installed."""
+    (rule,) = [
+        rule
+        for rule in the("ClusterRole", rendered(URL))["rules"]
+        if rule["apiGroups"] == ["monitoring.coreos.com"]
+    ]
+    assert rule["resources"] == ["podmonitors"]
+    assert rule["verbs"] == ["get", "create", "patch"]
+
+
+def test_labels_of_pod_monitors_are_passed_on() -> None:
+    args = operator_container("--set=podMonitor.labels.release=prometheus")["args"]
+    assert "--pod-monitor-label=release=prometheus" in args
+
+
 def test_images_default_to_the_release() -> None:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     container = operator_container()
@@ -220,7 +236,6 @@ CAN = (
     "create events.events.k8s.io",
     "create controllerrevisions.apps",
     "patch poddisruptionbudgets.policy",
-    "patch podmonitors.monitoring.coreos.com",
 )
 IN_ITS_NAMESPACE = (
     "get secrets/callfleet-operator-admin",

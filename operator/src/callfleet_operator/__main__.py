@@ -96,6 +96,14 @@ def main() -> None:
     help="The Lease; replicas that serve the same objects share one.",
 )
 @click.option(
+    "--pod-monitor-label",
+    "pod_monitor_labels",
+    multiple=True,
+    envvar="CALLFLEET_OPERATOR_POD_MONITOR_LABEL",
+    metavar="NAME=VALUE",
+    help="A label for PodMonitors that Prometheus chooses them by; may be given several times.",
+)
+@click.option(
     "--tick-seconds",
     type=float,
     default=15.0,
@@ -160,6 +168,7 @@ def run_command(
     operator_namespace: str,
     leader_election: bool,
     lease_name: str,
+    pod_monitor_labels: tuple[str, ...],
     tick_seconds: float,
     demand_window_seconds: float,
     workers: int,
@@ -183,6 +192,7 @@ def run_command(
             operator_namespace=operator_namespace,
             leader_election=leader_election,
             lease_name=lease_name,
+            pod_monitor_labels=tuple(_name_and_value(label) for label in pod_monitor_labels),
             namespaces=tuple(dict.fromkeys(namespaces)),
             prometheus_token_file=prometheus_token_file,
             prometheus_ca_file=prometheus_ca_file,
@@ -205,6 +215,11 @@ def run_command(
         raise click.ClickException(str(problem)) from problem
     except KubeError as problem:
         raise click.ClickException(f"The API server cannot be used. {problem}") from problem
+
+
+def _name_and_value(label: str) -> tuple[str, str]:
+    name, _, value = label.partition("=")
+    return name, value
 
 
 def _announce(address: ListenAddress) -> None:

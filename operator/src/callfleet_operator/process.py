@@ -40,6 +40,7 @@ from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Installation
 from callfleet_operator.settings import ListenAddress, Settings
@@ -263,10 +264,12 @@ class _Leader:
             ),
             admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
             nodes=NodeDirectory(self.kube, time.monotonic),
+            pod_monitors=PodMonitorKind(self.kube, time.monotonic),
             installation=Installation(
                 engine_image=settings.engine_image,
                 relay_image=settings.relay_image,
                 operator_namespace=settings.operator_namespace,
+                pod_monitor_labels=settings.pod_monitor_labels,
             ),
             metrics=self.metrics,
             namespaces=settings.namespaces,

@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+LABEL_NAME = re.compile(
+    r"([a-z0-9][-a-z0-9.]{0,251}[a-z0-9]/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -62,6 +66,8 @@ class Settings:
     leader_election: bool = True
     """Whether it acts only while it holds the Lease in its namespace."""
     lease_name: str = "callfleet-operator"
+    pod_monitor_labels: tuple[tuple[str, str], ...] = ()
+    """Labels that PodMonitors get besides their own, for a Prometheus that chooses by them."""
     health_max_age: float = 300.0
     """/healthz fails when an object waits longer than this for a round to finish."""
 
@@ -80,6 +86,7 @@ class Settings:
             _check_image("--relay-image", self.relay_image),
             _check_namespace("--operator-namespace", self.operator_namespace),
             _check_lease(self.lease_name),
+            *(_check_label("--pod-monitor-label", *label) for label in self.pod_monitor_labels),
             *(_check_namespace("--namespace", name) for name in self.namespaces),
             _check_range("--tick-seconds", self.tick, 1, 300),
             _check_range("--demand-window-seconds", self.demand_window, 60, 3600),
@@ -150,6 +157,12 @@ def _check_lease(name: str) -> str:
         f"--lease-name is {name!r}: a Lease's name has lower-case letters, digits, hyphens and "
         "dots, at most 253."
     )
+
+
+def _check_label(flag: str, name: str, value: str) -> str:
+    if LABEL_NAME.fullmatch(name) and LABEL_VALUE.fullmatch(value):
+        return ""
+    return f"{flag} is '{name}={value}': write a label as NAME=VALUE, such as release=prometheus."
 
 
 def _check_range(flag: str, value: float, low: float, high: float) -> str:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from callfleet_operator.gateway.errors import NotLeadingError
 from callfleet_operator.gateway.gate import guarded
+from tests.waiting import until
 
 
 class Server:
@@ -19,10 +20,13 @@ class Server:
     def __init__(self) -> None:
         self.arrived: list[str] = []
         self.url = ""
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def answer(self, request: web.Request) -> web.Response:
         await request.read()
         self.arrived.append(request.method)
+        await self.answering.wait()
         return web.Response()
 
 
@@ -94,14 +98,18 @@ async def test_it_looks_after_the_wait_for_a_connection(
     session: aiohttp.ClientSession, server: Server, leading: Leading
 ) -> None:
     """The only connection is taken; while the write waits for it the Lease runs out."""
-    async with session.get(server.url):
-        write = asyncio.create_task(session.post(server.url, json={}))
-        await asyncio.sleep(0)
-        assert not write.done()
-        leading.over = True
+    server.answering.clear()
+    read = asyncio.create_task(session.get(server.url))
+    await until(lambda: server.arrived == ["GET"])
+    write = asyncio.create_task(session.post(server.url, json={}))
+    await asyncio.sleep(0)
+    leading.over = True
+    server.answering.set()
+    (await read).release()
     with pytest.raises(NotLeadingError):
         await write
     assert server.arrived == ["GET"]
+    assert leading.asked == 1
 
 
 async def test_a_refused_write_does_not_take_a_connection_for_ever(

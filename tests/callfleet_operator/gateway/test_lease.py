@@ -165,14 +165,11 @@ async def test_a_process_that_does_not_leave_is_ended(
     loop = asyncio.get_running_loop()
     tenure = Tenure(lambda: now)
     tenure.confirm(now)
-    watched = Lease(
-        kube,
-        api_namespace,
-        "operator",
-        "one",
-        tenure,
-        leave=lambda: loop.call_soon_threadsafe(left.set),
-    )
+
+    def leave() -> None:
+        loop.call_soon_threadsafe(left.set)
+
+    watched = Lease(kube, api_namespace, "operator", "one", tenure, leave=leave)
     async with watched.watched():
         now = Instant(now.monotonic + HARD_STOP, now.boottime + HARD_STOP, now.wall + HARD_STOP)
         async with asyncio.timeout(BOUND):

@@ -34,6 +34,7 @@ from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Installation
 from tests.callfleet_operator.gateway.pod_server import PodServer
@@ -341,6 +342,7 @@ async def world(
             admin=PodAdmin(session, key, timeout=2, concurrency=8),
             admin_keys=json.dumps(key.jwk_set()),
             nodes=NodeDirectory(kube, clock),
+            pod_monitors=PodMonitorKind(kube, lambda: clock() + made.later.total_seconds()),
             installation=Installation("example.org/engine:1", "example.org/relay:1", "operators"),
             metrics=OperatorMetrics(clock, clock),
             namespaces=(),

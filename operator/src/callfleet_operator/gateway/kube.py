@@ -81,6 +81,14 @@ class Kube:
         """List one object; raises what keeps the operator from reading the kind."""
         await self._request("list", resource, namespace, query=[("limit", "1")])
 
+    async def serves(self, resource: ResourceType) -> bool:
+        """Whether the API server has the kind at present; needs no rights."""
+        try:
+            found = await self._request("discover", resource)
+        except NotFoundError:
+            return False
+        return any(one.get("name") == resource.plural for one in found.get("resources", []))
+
     async def _pages(
         self, resource: ResourceType, namespace: str, label_selector: str
     ) -> AsyncIterator[Body]:
@@ -270,7 +278,10 @@ class Kube:
         content_type: str = "application/json",
         query: list[tuple[str, str]] | None = None,
     ) -> Body:
-        path = resource.path(namespace, name, subresource)
+        if verb == "discover":
+            path = f"/apis/{resource.api_version}"
+        else:
+            path = resource.path(namespace, name, subresource)
         what = " ".join(
             filter(None, [verb, resource.plural, "/".join(filter(None, [namespace, name]))])
         )
@@ -309,6 +320,7 @@ _TEST_FAILED = "the server rejected our request due to an error in our request"
 """All that the API server says when a JSON patch cannot be carried out; a broken rule is named."""
 _STRICT = ("fieldValidation", "Strict")
 _METHODS = {
+    "discover": "get",
     "get": "get",
     "list": "get",
     "create": "post",

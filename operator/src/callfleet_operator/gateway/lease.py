@@ -192,11 +192,9 @@ class Lease:
             # The attempt ends with the tenure: whoever waits longer leaves later.
             async with asyncio.timeout(max(0.0, TENURE - self._tenure.age())):
                 await self._write({"renewTime": _micro_time()})
-        except ConflictError:
+        except (ConflictError, NotFoundError):
             await self._look_again()
             return False
-        except NotFoundError:
-            self._lose("somebody has deleted the Lease")
         except (KubeError, TimeoutError) as failure:
             log.warning(
                 "the Lease is not renewed: %s",
@@ -216,8 +214,10 @@ class Lease:
             live = await self._kube.get(LEASES, self._namespace, self._name)
         except UnavailableError:
             return  # the next attempt conflicts again, if need be until the tenure is over
-        holder = LeaseRecord.of(live).holder if live else ""
-        if live is None or holder != self._identity:
+        if live is None:
+            self._lose("somebody has deleted the Lease")
+        holder = LeaseRecord.of(live).holder
+        if holder != self._identity:
             self._lose(f"{holder or 'nobody'} holds the Lease now")
         self._held = live
 
