@@ -209,10 +209,9 @@ class _Leader:
                         FINISH_WITHIN,
                         extra={"event": "rounds-cut-off"},
                     )
-                return _End(
-                    calm=rounds.done(),
-                    watches=watches.exception() if watches.done() else None,
-                )
+                failure = watches.exception() if watches.done() else None
+                # kopf ends every task that it does not know when it fails: rounds, too.
+                return _End(calm=rounds.done() and failure is None, watches=failure)
 
     async def _watch(self, wakes: Wakes, instance: str) -> None:
         started = asyncio.Event()

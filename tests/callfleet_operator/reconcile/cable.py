@@ -21,6 +21,8 @@ class Cable:
 
     host: str
     port: int
+    held: int = 0
+    """Connections with something that is held back."""
     _passing: asyncio.Event = field(default_factory=asyncio.Event)
     _refusing: bool = False
     _connections: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -71,7 +73,11 @@ class Cable:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(CHUNK):
-            await self._passing.wait()
+            self.held += 1
+            try:
+                await self._passing.wait()
+            finally:
+                self.held -= 1
             writer.write(chunk)
             await writer.drain()
 

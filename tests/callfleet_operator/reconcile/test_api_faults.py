@@ -111,12 +111,13 @@ async def test_every_fault_is_got_over(
             before = await failed_rounds(process, case.cause)
             key = await blind.make(Kind.TURN_POOL, name, pool_spec())
 
-            async def over(key: Key = key, fault: Fault = fault) -> bool:
-                return fault.met == 1 and await has_status(blind, key)
+            async def over(
+                case: Case = case, key: Key = key, fault: Fault = fault, before: float = before
+            ) -> bool:
+                counted = not case.cause or await failed_rounds(process, case.cause) > before
+                return fault.met == 1 and counted and await has_status(blind, key)
 
             await until(over, f"the status of a new pool after {name}", process)
-            if case.cause:
-                assert await failed_rounds(process, case.cause) > before, name
         assert await failed_rounds(process, "bug") == 0
         assert process.process.returncode is None
     assert "please wait" in log.read_text()
@@ -142,7 +143,7 @@ async def test_an_api_server_that_is_away_at_the_start(
     assert "the server is starting up" in process.lines("api-away")[0]["message"]
 
 
-async def test_a_watch_that_cannot_go_on_ends_the_process_in_order(
+async def test_a_watch_that_cannot_go_on_ends_the_process(
     blind: World, api: tuple[FaultyApi, Path], tmp_path: Path
 ) -> None:
     """kopf gives up at what it does not know; another replica, or this one again, goes on."""
@@ -152,7 +153,8 @@ async def test_a_watch_that_cannot_go_on_ends_the_process_in_order(
         assert await process.exit_code() == 1
     said = process.log.read_text()
     assert "The watches have ended" in said
-    assert process.lines("lease-released")
+    # What was under way was cut off, so the Lease has to run out.
+    assert not process.lines("lease-released")
     async with started(blind, kubeconfig, tmp_path / "two") as process:
         key = await make_pool(blind)
         await until(lambda: has_status(blind, key), "a status", process)

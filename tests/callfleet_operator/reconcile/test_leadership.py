@@ -157,11 +157,21 @@ async def test_killed_and_asked_to_end(replicas: Replicas) -> None:
 
 
 async def test_a_stopped_leader_that_wakes(replicas: Replicas) -> None:
-    one = await replicas.start("one")
+    """It is stopped in the middle of a round: what it has asked is answered while it sleeps, and
+    when it wakes it would go on to write."""
+    connection, through = await replicas.cable("one")
+    one = await replicas.start("one", through)
     await until(replicas.has_acted("one"), "a write of one", one)
     two = await replicas.start("two")
 
+    connection.hang()
+
+    async def asking() -> bool:
+        return connection.held > 0
+
+    await until(asking, "a request of one", one)
     one.process.send_signal(signal.SIGSTOP)
+    connection.mend()
     await until(replicas.has_acted("two"), "a write of two", two)
     one.process.send_signal(signal.SIGCONT)
     assert await one.exit_code() == 1
