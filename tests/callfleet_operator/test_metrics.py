@@ -78,6 +78,14 @@ def test_requests(metrics: OperatorMetrics) -> None:
     assert value(metrics, "callfleet_operator_api_requests_total", **labels) == 1
 
 
+def test_who_leads(metrics: OperatorMetrics) -> None:
+    leading = False
+    metrics.leader(lambda: leading)
+    assert value(metrics, "callfleet_operator_leader") == 0
+    leading = True
+    assert value(metrics, "callfleet_operator_leader") == 1
+
+
 def test_names_are_those_of_the_contract(metrics: OperatorMetrics) -> None:
     names = {family.name for family in metrics.registry.collect()}
     assert names == {
@@ -90,6 +98,7 @@ def test_names_are_those_of_the_contract(metrics: OperatorMetrics) -> None:
             "problem",
             "decisions",
             "api_requests",
+            "leader",
             "info",
         )
     }

@@ -38,6 +38,8 @@ def test_what_is_needed_is_enough() -> None:
         ({"namespaces": ("calls-*",)}, "patterns are not supported"),
         ({"namespaces": ("x" * 64,)}, "at most 63"),
         ({"tick": 0}, "--tick-seconds is 0: it must be between 1 and 300"),
+        ({"lease_name": "No!"}, "--lease-name is 'No!'"),
+        ({"pod_monitor_labels": (("release", "a b"),)}, "write a label as NAME=VALUE"),
         ({"workers": 0}, "--workers is 0"),
         ({"admin_timeout": float("nan")}, "--admin-timeout-seconds is nan"),
         ({"tick": 200, "health_max_age": 300}, "make it at least twice --tick-seconds"),

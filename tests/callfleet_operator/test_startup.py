@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import kopf
@@ -50,6 +52,16 @@ def test_every_wait_of_kopf_ends() -> None:
     assert settings.watching.connect_timeout
     assert settings.networking.request_timeout
     assert settings.queueing.worker_limit
+
+
+def test_an_outage_may_last() -> None:
+    backoffs = kopf_settings().networking.error_backoffs
+    assert isinstance(backoffs, Iterable)
+    for _ in range(2):  # each request begins anew
+        hour = list(islice(backoffs, 240))
+        assert hour[0] == 1
+        assert len(hour) == 240
+        assert max(hour) == 15
 
 
 def test_no_handler_asks_for_a_finalizer() -> None:

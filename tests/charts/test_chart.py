@@ -71,6 +71,7 @@ def test_an_empty_prometheus_url_is_refused_with_the_remedy() -> None:
         ("prometheus.urll=http://p:9090", "'urll' not allowed"),
         ("prometheus.url=p:9090", "at '/prometheus/url'"),
         ("prometheus.url=http://user:word@p:9090", "at '/prometheus/url'"),
+        ("operator.replicas=0", "at '/operator/replicas'"),
         ("operator.tickSeconds=0", "at '/operator/tickSeconds'"),
         ("operator.imagePullPolicy=Sometimes", "at '/operator/imagePullPolicy'"),
         ("watchNamespaces={Calls}", "at '/watchNamespaces/0'"),
@@ -111,9 +112,47 @@ def test_the_notes_lead_to_a_call() -> None:
         assert step in notes
 
 
-def test_there_is_one_operator_and_never_two() -> None:
-    spec = the("Deployment", rendered(URL))["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+def test_one_replica_acts_and_another_stands_by() -> None:
+    documents = rendered(URL)
+    spec = the("Deployment", documents)["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
+    # A standby is ready, so a roll-out goes on; no replica goes before another is there.
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert "--lease-name=callfleet-operator" in operator_container()["args"]
+    budget = the("PodDisruptionBudget", documents)["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == spec["selector"]
+    away = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (preferred,) = away["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert preferred["podAffinityTerm"]["labelSelector"] == spec["selector"]
+
+
+def test_a_single_replica_has_no_budget_that_would_hold_up_a_node_drain() -> None:
+    kinds = {document["kind"] for document in rendered(URL, "--set=operator.replicas=1")}
+    assert "PodDisruptionBudget" not in kinds
+
+
+def test_an_affinity_of_the_users_is_the_only_one() -> None:
+    deployment = the(
+        "Deployment", rendered(URL, '--set-json=operator.affinity={"nodeAffinity":{}}')
+    )
+    assert deployment["spec"]["template"]["spec"]["affinity"] == {"nodeAffinity": {}}
+
+
+def test_pod_monitors_may_be_made() -> None:
+    """kubectl auth can-i does not know the kind where it is not installed."""
+    (rule,) = [
+        rule
+        for rule in the("ClusterRole", rendered(URL))["rules"]
+        if rule["apiGroups"] == ["monitoring.coreos.com"]
+    ]
+    assert rule["resources"] == ["podmonitors"]
+    assert rule["verbs"] == ["get", "create", "patch"]
+
+
+def test_labels_of_pod_monitors_are_passed_on() -> None:
+    args = operator_container("--set=podMonitor.labels.release=prometheus")["args"]
+    assert "--pod-monitor-label=release=prometheus" in args
 
 
 def test_images_default_to_the_release() -> None:
@@ -198,6 +237,12 @@ CAN = (
     "create controllerrevisions.apps",
     "patch poddisruptionbudgets.policy",
 )
+IN_ITS_NAMESPACE = (
+    "get secrets/callfleet-operator-admin",
+    "get leases.coordination.k8s.io/callfleet-operator",
+    "update leases.coordination.k8s.io/callfleet-operator",
+    "create leases.coordination.k8s.io",
+)
 CANNOT = (
     "patch turnpools.callfleet.dev",
     "delete turnpools.callfleet.dev",
@@ -208,6 +253,8 @@ CANNOT = (
     "create deployments.apps",
     "create roles.rbac.authorization.k8s.io",
     "impersonate users",
+    "update leases.coordination.k8s.io/another",
+    "delete leases.coordination.k8s.io/callfleet-operator",
 )
 
 
@@ -248,6 +295,10 @@ def test_rights(
     try:
         assert allowed(api_server, api_namespace, api_namespace, CAN) == list(CAN)
         assert allowed(api_server, api_namespace, api_namespace, CANNOT) == []
+        own = allowed(api_server, api_namespace, api_namespace, IN_ITS_NAMESPACE)
+        assert own == list(IN_ITS_NAMESPACE)
+        leases = [question for question in IN_ITS_NAMESPACE if "leases" in question]
+        assert allowed(api_server, api_namespace, "default", leases) == []
         elsewhere = allowed(api_server, api_namespace, "default", ["create pods", "get nodes"])
         assert elsewhere == (["get nodes"] if narrow else ["create pods", "get nodes"])
     finally:

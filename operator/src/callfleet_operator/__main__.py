@@ -12,7 +12,8 @@ import click
 from callfleet_operator.gateway.admin_key import AdminKeyError
 from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.kube import ConnectError
-from callfleet_operator.process import StartError, run
+from callfleet_operator.gateway.lease import LeaseLostError
+from callfleet_operator.process import StartError, WatchesEndedError, run
 from callfleet_operator.settings import (
     SERVICE_ACCOUNT_NAMESPACE,
     ListenAddress,
@@ -80,7 +81,27 @@ def main() -> None:
 @click.option(
     "--operator-namespace",
     default=_own_namespace,
-    help="Namespace of the operator's own Secret. Default: that of its pod.",
+    help="Namespace of the operator's own Secret and Lease. Default: that of its pod.",
+)
+@click.option(
+    "--leader-election/--no-leader-election",
+    default=True,
+    show_default=True,
+    help="Act only while holding a Lease, so that of several replicas one acts.",
+)
+@click.option(
+    "--lease-name",
+    default="callfleet-operator",
+    show_default=True,
+    help="The Lease; replicas that serve the same objects share one.",
+)
+@click.option(
+    "--pod-monitor-label",
+    "pod_monitor_labels",
+    multiple=True,
+    envvar="CALLFLEET_OPERATOR_POD_MONITOR_LABEL",
+    metavar="NAME=VALUE",
+    help="A label for PodMonitors that Prometheus chooses them by; may be given several times.",
 )
 @click.option(
     "--tick-seconds",
@@ -145,6 +166,9 @@ def run_command(
     engine_image: str,
     relay_image: str,
     operator_namespace: str,
+    leader_election: bool,
+    lease_name: str,
+    pod_monitor_labels: tuple[str, ...],
     tick_seconds: float,
     demand_window_seconds: float,
     workers: int,
@@ -166,6 +190,9 @@ def run_command(
             engine_image=engine_image,
             relay_image=relay_image,
             operator_namespace=operator_namespace,
+            leader_election=leader_election,
+            lease_name=lease_name,
+            pod_monitor_labels=tuple(_name_and_value(label) for label in pod_monitor_labels),
             namespaces=tuple(dict.fromkeys(namespaces)),
             prometheus_token_file=prometheus_token_file,
             prometheus_ca_file=prometheus_ca_file,
@@ -184,10 +211,15 @@ def run_command(
     configure_logging(verbose=verbose)
     try:
         asyncio.run(run(settings, _announce))
-    except (StartError, AdminKeyError, ConnectError) as problem:
+    except (StartError, WatchesEndedError, LeaseLostError, AdminKeyError, ConnectError) as problem:
         raise click.ClickException(str(problem)) from problem
     except KubeError as problem:
         raise click.ClickException(f"The API server cannot be used. {problem}") from problem
+
+
+def _name_and_value(label: str) -> tuple[str, str]:
+    name, _, value = label.partition("=")
+    return name, value
 
 
 def _announce(address: ListenAddress) -> None:

@@ -67,6 +67,11 @@ class OperatorMetrics:
             ["verb", "resource", "code"],
             registry=self.registry,
         )
+        self._leader = Gauge(
+            f"{_PREFIX}_leader",
+            "1 while this replica acts, 0 while it stands by.",
+            registry=self.registry,
+        )
         info = Gauge(f"{_PREFIX}_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(version("callfleet")).set(1)
         for kind in Kind:
@@ -108,6 +113,10 @@ class OperatorMetrics:
     def decided(self, key: Key, decisive: StageRecord) -> None:
         """The number of open pods of an object has been changed."""
         self._decisions.labels(key.kind, decisive.stage, decisive.reason).inc()
+
+    def leader(self, leading: Callable[[], bool]) -> None:
+        """Asked at each scrape whether this replica acts."""
+        self._leader.set_function(lambda: float(leading()))
 
     def request(self, verb: str, resource: str, code: int) -> None:
         """A request to the API server has ended."""

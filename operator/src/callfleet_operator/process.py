@@ -1,24 +1,34 @@
-"""One operator process: gateways, queue, rounds, watches and pages put together."""
+"""One operator process: pages, election, gateways, queue, rounds and watches put together."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
+import signal
 import socket
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-import aiohttp
 import kopf
 
-from callfleet_operator.gateway.admin_key import load_or_create
-from callfleet_operator.gateway.errors import ForbiddenError, NotFoundError
+from callfleet_operator.gateway.admin_key import AdminKey, load_or_create
+from callfleet_operator.gateway.election import ATTEMPT, Tenure
+from callfleet_operator.gateway.errors import (
+    ForbiddenError,
+    KubeError,
+    NotFoundError,
+)
+from callfleet_operator.gateway.gate import Check, always_open
 from callfleet_operator.gateway.kube import Kube, connect
-from callfleet_operator.gateway.pod_admin import PodAdmin
+from callfleet_operator.gateway.lease import Lease
+from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.handlers.http import Health, application, serving
@@ -30,58 +40,70 @@ from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Installation
 from callfleet_operator.settings import ListenAddress, Settings
 from callfleet_operator.startup import in_cluster, kopf_registry, kopf_settings
+from callfleet_operator.tasks import EndedError, before, patiently, running
 
 ROUND_TIMEOUT = 120.0
 """Seconds; every request has its own, much shorter one."""
 SNAPSHOT_AGE = timedelta(seconds=3)
 """Rounds that come together share one look at Prometheus."""
+FINISH_WITHIN = 5.0
+"""Seconds that rounds under way have when the operator is asked to end."""
+
+log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
     """The operator cannot start; the message says what to do."""
 
 
+class WatchesEndedError(Exception):
+    """The watches cannot go on in this process; the message says why."""
+
+
 async def run(settings: Settings, listening: Callable[[ListenAddress], None]) -> None:
-    """Run until SIGINT or SIGTERM. `listening` is called with the address of the pages.
+    """Run until SIGINT or SIGTERM. `listening` is called with the address of the pages, which are
+    served on standby too.
 
     Raises StartError, AdminKeyError, ConnectError, KubeError or OSError when the operator cannot
-    start.
+    start, LeaseLostError or WatchesEndedError when it has to leave.
     """
     metrics = OperatorMetrics(clock=time.monotonic, wall=time.time)
+    tenure = Tenure(limited=settings.leader_election)
+    metrics.leader(lambda: tenure.leading)
+    stop = asyncio.Event()
+    _take_signals(stop)
     async with AsyncExitStack() as stack:
+        to_api = partial(connect, count=metrics.request, in_cluster=in_cluster())
         kube = await stack.enter_async_context(
-            connect(
-                answer_within=settings.api_timeout, count=metrics.request, in_cluster=in_cluster()
-            )
+            to_api(answer_within=settings.api_timeout, gate=tenure.check)
         )
-        await check_resources(kube, settings.namespaces)
-        services = await _services(settings, stack, kube, metrics)
-        queue: KeyedQueue[Key] = KeyedQueue(
-            lambda key: reconcile(services, key),
-            metrics,
-            workers=settings.workers,
-            round_timeout=ROUND_TIMEOUT,
-            clock=asyncio.get_running_loop().time,
+        health = Health(
+            lambda: 0.0, metrics.round_ages, settings.health_max_age, lambda: tenure.leading
         )
-        health = Health(queue.longest_wait, metrics.round_ages, settings.health_max_age)
         pages = application(metrics.registry, health)
         listening(await stack.enter_async_context(serving(pages, settings.metrics)))
-        async with asyncio.TaskGroup() as group:
-            rounds = group.create_task(queue.run(), name="rounds")
-            await kopf.operator(
-                registry=kopf_registry(Wakes(queue.add, services.nodes)),
-                settings=kopf_settings(),
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                standalone=True,
-                # Its own guess asks for the user's name, which a container's uid may not have.
-                identity=services.instance,  # type: ignore[arg-type] # a NewType not exported
-            )
-            rounds.cancel()
+        leader = _Leader(settings, kube, metrics, health, tenure.check, stop)
+        # A connection of its own: slow requests of rounds must not keep a renewal waiting.
+        lease_kube = await stack.enter_async_context(
+            to_api(answer_within=ATTEMPT, gate=always_open)
+        )
+        try:
+            async with running(stop.wait()) as stopping:
+                asked = patiently(lambda: check_resources(kube, settings.namespaces))
+                await before(stopping, asked)
+                if settings.leader_election:
+                    lease = _lease(settings, lease_kube, tenure)
+                    await before(stopping, _acquire(lease))
+                    await _lead_while(lease, leader)
+                else:
+                    (await leader.lead()).say()
+        except EndedError:
+            return
 
 
 async def check_resources(kube: Kube, namespaces: tuple[str, ...]) -> None:
@@ -105,50 +127,175 @@ async def check_resources(kube: Kube, namespaces: tuple[str, ...]) -> None:
                 ) from refusal
 
 
-async def _services(
-    settings: Settings, stack: AsyncExitStack, kube: Kube, metrics: OperatorMetrics
-) -> Services:
-    key = await load_or_create(kube, settings.operator_namespace)
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.admin_concurrency))
-    )
-    prometheus = Prometheus(
-        settings.prometheus_url,
-        timeout=settings.prometheus_timeout,
-        token_file=settings.prometheus_token_file,
-        ca_file=settings.prometheus_ca_file,
-    )
-    stack.callback(prometheus.close)
-    return Services(
-        kube=kube,
-        metrics_source=MetricsSource(
-            prometheus,
-            scope_of(settings.namespaces),
-            max_age=SNAPSHOT_AGE,
+def _lease(settings: Settings, kube: Kube, tenure: Tenure) -> Lease:
+    # Two processes of one host must not take each other for themselves.
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+    return Lease(kube, settings.operator_namespace, settings.lease_name, identity, tenure)
+
+
+async def _acquire(lease: Lease) -> None:
+    try:
+        await lease.acquire()
+    except KubeError as refusal:
+        raise StartError(
+            f"The Lease {lease} cannot be used: {refusal.message}. Install the chart's RBAC, and "
+            "name a namespace that exists with --operator-namespace; or run the operator with "
+            "--no-leader-election if it is the only one and stays it."
+        ) from refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a time of acting has ended."""
+
+    calm: bool
+    """Nothing was under way any more."""
+    watches: BaseException | None
+
+    def say(self) -> None:
+        """Raises WatchesEndedError if nobody has asked for the end."""
+        if self.watches is not None:
+            raise WatchesEndedError(
+                "The watches have ended and the operator leaves, to be started again: "
+                f"{type(self.watches).__name__}: {self.watches}"
+            ) from self.watches
+
+
+@dataclass(frozen=True, slots=True)
+class _Leader:
+    """What this process does while it leads."""
+
+    settings: Settings
+    kube: Kube
+    metrics: OperatorMetrics
+    health: Health
+    gate: Check
+    stop: asyncio.Event
+
+    async def lead(self) -> _End:
+        """Act until asked to stop, or until the watches end. Cancelled, it ends where it stands."""
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            stopping = await stack.enter_async_context(running(self.stop.wait()))
+            asked = patiently(lambda: load_or_create(self.kube, settings.operator_namespace))
+            try:
+                key = await before(stopping, asked)
+            except EndedError:
+                return _End(calm=True, watches=None)
+            services = await self._services(stack, key)
+            queue: KeyedQueue[Key] = KeyedQueue(
+                lambda key: reconcile(services, key),
+                self.metrics,
+                workers=settings.workers,
+                round_timeout=ROUND_TIMEOUT,
+                clock=asyncio.get_running_loop().time,
+            )
+            self.health.longest_wait = queue.longest_wait
+            watch = self._watch(Wakes(queue.add, services.nodes), services.instance)
+            async with (
+                running(queue.run()) as rounds,
+                running(watch) as watches,
+            ):
+                await asyncio.wait({stopping, rounds, watches}, return_when=asyncio.FIRST_COMPLETED)
+                # What is under way ends as it should: a write that is cut off may still arrive,
+                # when another replica leads.
+                queue.close()
+                await asyncio.wait({rounds}, timeout=FINISH_WITHIN)
+                if rounds.done():
+                    rounds.result()
+                else:
+                    log.warning(
+                        "rounds under way have not ended within %g s",
+                        FINISH_WITHIN,
+                        extra={"event": "rounds-cut-off"},
+                    )
+                failure = watches.exception() if watches.done() else None
+                # kopf ends every task that it does not know when it fails: rounds, too.
+                return _End(calm=rounds.done() and failure is None, watches=failure)
+
+    async def _watch(self, wakes: Wakes, instance: str) -> None:
+        started = asyncio.Event()
+
+        async def take_signals_back() -> None:
+            await started.wait()
+            _take_signals(self.stop)
+
+        # kopf takes the signals while it starts. It would end what is under way in its own manner,
+        # and only after five seconds.
+        async with running(take_signals_back()):
+            await kopf.operator(
+                registry=kopf_registry(wakes),
+                settings=kopf_settings(),
+                clusterwide=not self.settings.namespaces,
+                namespaces=self.settings.namespaces,
+                standalone=True,
+                # Its own guess asks for the user's name, which a container's uid may not have.
+                identity=instance,  # type: ignore[arg-type] # a NewType not exported
+                ready_flag=started,
+            )
+
+    async def _services(self, stack: AsyncExitStack, key: AdminKey) -> Services:
+        settings = self.settings
+        session = await stack.enter_async_context(
+            admin_session(self.gate, settings.admin_concurrency)
+        )
+        prometheus = Prometheus(
+            settings.prometheus_url,
+            timeout=settings.prometheus_timeout,
+            token_file=settings.prometheus_token_file,
+            ca_file=settings.prometheus_ca_file,
+        )
+        stack.callback(prometheus.close)
+        return Services(
+            kube=self.kube,
+            metrics_source=MetricsSource(
+                prometheus,
+                scope_of(settings.namespaces),
+                max_age=SNAPSHOT_AGE,
+                now=_now,
+                demand_window=timedelta(seconds=settings.demand_window),
+            ),
+            admin=PodAdmin(
+                session,
+                key,
+                timeout=settings.admin_timeout,
+                concurrency=settings.admin_concurrency,
+            ),
+            admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
+            nodes=NodeDirectory(self.kube, time.monotonic),
+            pod_monitors=PodMonitorKind(self.kube, time.monotonic),
+            installation=Installation(
+                engine_image=settings.engine_image,
+                relay_image=settings.relay_image,
+                operator_namespace=settings.operator_namespace,
+                pod_monitor_labels=settings.pod_monitor_labels,
+            ),
+            metrics=self.metrics,
+            namespaces=settings.namespaces,
+            tick=settings.tick,
+            instance=socket.gethostname(),
             now=_now,
-            demand_window=timedelta(seconds=settings.demand_window),
-        ),
-        admin=PodAdmin(
-            session,
-            key,
-            timeout=settings.admin_timeout,
-            concurrency=settings.admin_concurrency,
-        ),
-        admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
-        nodes=NodeDirectory(kube, time.monotonic),
-        installation=Installation(
-            engine_image=settings.engine_image,
-            relay_image=settings.relay_image,
-            operator_namespace=settings.operator_namespace,
-        ),
-        metrics=metrics,
-        namespaces=settings.namespaces,
-        tick=settings.tick,
-        instance=socket.gethostname(),
-        now=_now,
-        new_id=lambda: str(uuid.uuid4()),
-        randomness=secrets.token_bytes,
-    )
+            new_id=lambda: str(uuid.uuid4()),
+            randomness=secrets.token_bytes,
+        )
+
+
+async def _lead_while(lease: Lease, leader: _Leader) -> None:
+    async with lease.watched():
+        async with running(lease.keep()) as keeping, running(leader.lead()) as leading:
+            await asyncio.wait({keeping, leading}, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            end = leading.result()
+        if end.calm:
+            await lease.release()
+    end.say()
+
+
+def _take_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, stop.set)
 
 
 def _now() -> datetime:

@@ -8,6 +8,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+LABEL_NAME = re.compile(
+    r"([a-z0-9][-a-z0-9.]{0,251}[a-z0-9]/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -58,6 +63,11 @@ class Settings:
     """Objects reconciled at the same time."""
     metrics: ListenAddress = ListenAddress("0.0.0.0", 9090)  # noqa: S104  # scraped and probed
     """Where /metrics and /healthz are served."""
+    leader_election: bool = True
+    """Whether it acts only while it holds the Lease in its namespace."""
+    lease_name: str = "callfleet-operator"
+    pod_monitor_labels: tuple[tuple[str, str], ...] = ()
+    """Labels that PodMonitors get besides their own, for a Prometheus that chooses by them."""
     health_max_age: float = 300.0
     """/healthz fails when an object waits longer than this for a round to finish."""
 
@@ -75,6 +85,8 @@ class Settings:
             _check_image("--engine-image", self.engine_image),
             _check_image("--relay-image", self.relay_image),
             _check_namespace("--operator-namespace", self.operator_namespace),
+            _check_lease(self.lease_name),
+            *(_check_label("--pod-monitor-label", *label) for label in self.pod_monitor_labels),
             *(_check_namespace("--namespace", name) for name in self.namespaces),
             _check_range("--tick-seconds", self.tick, 1, 300),
             _check_range("--demand-window-seconds", self.demand_window, 60, 3600),
@@ -136,6 +148,21 @@ def _check_namespace(flag: str, name: str) -> str:
         f"{flag} is {name!r}: a namespace has lower-case letters, digits and hyphens, at most 63; "
         "patterns are not supported."
     )
+
+
+def _check_lease(name: str) -> str:
+    if len(name) <= 253 and OBJECT_NAME.fullmatch(name):
+        return ""
+    return (
+        f"--lease-name is {name!r}: a Lease's name has lower-case letters, digits, hyphens and "
+        "dots, at most 253."
+    )
+
+
+def _check_label(flag: str, name: str, value: str) -> str:
+    if LABEL_NAME.fullmatch(name) and LABEL_VALUE.fullmatch(value):
+        return ""
+    return f"{flag} is '{name}={value}': write a label as NAME=VALUE, such as release=prometheus."
 
 
 def _check_range(flag: str, value: float, low: float, high: float) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     # Events are posted by the report of a round, on change; kopf would post every log line.
     settings.posting.enabled = False
-    # One operator; others are kept away by the Deployment's strategy Recreate, not by peering.
+    # kopf starts only while this process leads: the Lease keeps others away, not peering.
     settings.peering.standalone = True
     # The CRDs are checked at start. Scanning would watch all CRDs and namespaces, and need the
     # right to.
@@ -43,11 +45,20 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
+    # kopf's own list of pauses ends after a minute, and with it the operator; an outage may last.
+    settings.networking.error_backoffs = Backoffs()
     # A reconnect must not flood an API server that is just coming back.
     settings.watching.reconnect_backoff = 1.0
     # Between Kubernetes' SIGTERM and its SIGKILL (30 s).
     settings.process.ultimate_exiting_timeout = 20
     return settings
+
+
+class Backoffs:
+    """Pauses between attempts of one request, in seconds: longer and longer, without an end."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 2.0, 4.0, 8.0), repeat(15.0))
 
 
 def kopf_registry(wakes: Wakes) -> kopf.OperatorRegistry:

@@ -18,6 +18,7 @@ from callfleet_operator.gateway.admin_key import (
     AdminKeyError,
     load_or_create,
 )
+from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import Kube, connect
 from tests.cluster.api_server import ApiServer
 
@@ -79,6 +80,7 @@ class TestSecret:
         async with connect(
             answer_within=20,
             count=lambda *_: None,
+            gate=always_open,
             in_cluster=False,
             kubeconfig=api_server.kubeconfig,
         ) as kube:

@@ -18,6 +18,7 @@ from callfleet_operator.gateway.errors import (
     NotFoundError,
     UnavailableError,
 )
+from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import ConnectError, Kube, connect
 from callfleet_operator.gateway.resources import CONFIG_MAPS, PODS, SERVICES, TURN_POOLS
 from tests.cluster.api_server import ApiServer
@@ -43,7 +44,7 @@ async def kube(kubeconfig: Path, counted: list[tuple[str, str, int]]) -> AsyncIt
         counted.append((verb, resource, code))
 
     async with connect(
-        answer_within=20, count=count, in_cluster=False, kubeconfig=kubeconfig
+        answer_within=20, count=count, gate=always_open, in_cluster=False, kubeconfig=kubeconfig
     ) as gateway:
         yield gateway
 
@@ -52,6 +53,7 @@ def uncounted(kubeconfig: Path, answer_within: float = 20) -> AbstractAsyncConte
     return connect(
         answer_within=answer_within,
         count=lambda *_: None,
+        gate=always_open,
         in_cluster=False,
         kubeconfig=kubeconfig,
     )

@@ -13,10 +13,10 @@ from callfleet_operator.settings import ListenAddress
 POOL = Key(Kind.TURN_POOL, "media", "relays")
 
 
-async def get(path: str, *, waited: float) -> tuple[int, str, str]:
+async def get(path: str, *, waited: float, leading: bool = True) -> tuple[int, str, str]:
     metrics = OperatorMetrics(clock=lambda: 100.0, wall=lambda: 1_000_000.0)
     metrics.finished(POOL, 0.5)
-    health = Health(lambda: waited, metrics.round_ages, max_wait=300)
+    health = Health(lambda: waited, metrics.round_ages, 300, lambda: leading)
     app = application(metrics.registry, health)
     async with (
         serving(app, ListenAddress("127.0.0.1", 0)) as address,
@@ -30,9 +30,15 @@ async def test_alive() -> None:
     status, _, text = await get("/healthz", waited=12.34)
     assert status == 200
     assert text == (
-        '{"status": "ok", "longestWaitSeconds": 12.3, "maxWaitSeconds": 300, '
+        '{"status": "ok", "leading": true, "longestWaitSeconds": 12.3, "maxWaitSeconds": 300, '
         '"lastRoundAgeSeconds": {"TurnPool": 0.0}}'
     )
+
+
+async def test_a_standby_is_alive() -> None:
+    status, _, text = await get("/healthz", waited=0, leading=False)
+    assert status == 200
+    assert '"leading": false' in text
 
 
 async def test_stuck() -> None:
@@ -50,7 +56,7 @@ async def test_metrics() -> None:
 
 async def test_an_address_that_is_taken() -> None:
     metrics = OperatorMetrics(clock=lambda: 0.0, wall=lambda: 0.0)
-    health = Health(lambda: 0.0, metrics.round_ages, max_wait=1)
+    health = Health(lambda: 0.0, metrics.round_ages, 1, lambda: True)
     first, second = (application(metrics.registry, health) for _ in range(2))
     async with serving(first, ListenAddress("127.0.0.1", 0)) as address:
         with pytest.raises(OSError, match="address already in use"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import connect
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.reconcile.dispatch import reconcile
@@ -183,7 +184,11 @@ async def test_without_rights_the_round_says_so(blind: World) -> None:
     key = await blind.make(Kind.TURN_POOL, "relays", pool_spec())
     nobody = blind.api.kubeconfig_of("nobody")
     async with connect(
-        answer_within=20, count=lambda *_: None, in_cluster=False, kubeconfig=nobody
+        answer_within=20,
+        count=lambda *_: None,
+        gate=always_open,
+        in_cluster=False,
+        kubeconfig=nobody,
     ) as kube:
         powerless = replace(blind.services, kube=kube)
         with pytest.raises(RoundError, match="cannot get resource") as caught:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from callfleet_operator.gateway.admin_key import AdminKey
+from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import Body, Kube, connect
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
@@ -33,6 +34,7 @@ from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Installation
 from tests.callfleet_operator.gateway.pod_server import PodServer
@@ -314,7 +316,13 @@ async def world(
     async with AsyncExitStack() as stack:
         kube, people = [
             await stack.enter_async_context(
-                connect(answer_within=20, count=lambda *_: None, in_cluster=False, kubeconfig=path)
+                connect(
+                    answer_within=20,
+                    count=lambda *_: None,
+                    gate=always_open,
+                    in_cluster=False,
+                    kubeconfig=path,
+                )
             )
             for path in (kubeconfig, api.kubeconfig)
         ]
@@ -334,6 +342,7 @@ async def world(
             admin=PodAdmin(session, key, timeout=2, concurrency=8),
             admin_keys=json.dumps(key.jwk_set()),
             nodes=NodeDirectory(kube, clock),
+            pod_monitors=PodMonitorKind(kube, lambda: clock() + made.later.total_seconds()),
             installation=Installation("example.org/engine:1", "example.org/relay:1", "operators"),
             metrics=OperatorMetrics(clock, clock),
             namespaces=(),

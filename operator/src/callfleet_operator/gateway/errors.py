@@ -67,6 +67,12 @@ class UnavailableError(KubeError):
     cause = "api-unavailable"
 
 
+class NotLeadingError(KubeError):
+    """This process may not change anything, now or any more: it has not been sent."""
+
+    cause = "not-leading"
+
+
 _BY_STATUS: Mapping[int, type[KubeError]] = {
     400: InvalidError,
     401: ForbiddenError,

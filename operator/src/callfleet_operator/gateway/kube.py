@@ -26,6 +26,7 @@ from callfleet_operator.gateway.errors import (
     UnavailableError,
     from_response,
 )
+from callfleet_operator.gateway.gate import Check, guarded
 from callfleet_operator.gateway.resources import PODS, ResourceType, resource_of
 
 FIELD_MANAGER = "callfleet-operator"
@@ -79,6 +80,14 @@ class Kube:
     async def probe(self, resource: ResourceType, namespace: str = "") -> None:
         """List one object; raises what keeps the operator from reading the kind."""
         await self._request("list", resource, namespace, query=[("limit", "1")])
+
+    async def serves(self, resource: ResourceType) -> bool:
+        """Whether the API server has the kind at present; needs no rights."""
+        try:
+            found = await self._request("discover", resource)
+        except NotFoundError:
+            return False
+        return any(one.get("name") == resource.plural for one in found.get("resources", []))
 
     async def _pages(
         self, resource: ResourceType, namespace: str, label_selector: str
@@ -197,6 +206,18 @@ class Kube:
             query=[("fieldManager", FIELD_MANAGER), _STRICT],
         )
 
+    async def replace(self, body: Body) -> Body:
+        """Replace exactly the version that was looked at; raises ConflictError, NotFoundError."""
+        metadata = body["metadata"]
+        return await self._request(
+            "update",
+            resource_of(body),
+            metadata.get("namespace", ""),
+            metadata["name"],
+            body=body,
+            query=[("fieldManager", FIELD_MANAGER), _STRICT],
+        )
+
     async def patch_pod(
         self, namespace: str, name: str, uid: str, resource_version: str, changes: list[Body]
     ) -> Body:
@@ -257,7 +278,10 @@ class Kube:
         content_type: str = "application/json",
         query: list[tuple[str, str]] | None = None,
     ) -> Body:
-        path = resource.path(namespace, name, subresource)
+        if verb == "discover":
+            path = f"/apis/{resource.api_version}"
+        else:
+            path = resource.path(namespace, name, subresource)
         what = " ".join(
             filter(None, [verb, resource.plural, "/".join(filter(None, [namespace, name]))])
         )
@@ -296,22 +320,30 @@ _TEST_FAILED = "the server rejected our request due to an error in our request"
 """All that the API server says when a JSON patch cannot be carried out; a broken rule is named."""
 _STRICT = ("fieldValidation", "Strict")
 _METHODS = {
+    "discover": "get",
     "get": "get",
     "list": "get",
     "create": "post",
     "apply": "patch",
     "patch": "patch",
+    "update": "put",
     "delete": "delete",
 }
 
 
 @asynccontextmanager
 async def connect(
-    *, answer_within: float, count: CountRequest, in_cluster: bool, kubeconfig: Path | None = None
+    *,
+    answer_within: float,
+    count: CountRequest,
+    gate: Check,
+    in_cluster: bool,
+    kubeconfig: Path | None = None,
 ) -> AsyncIterator[Kube]:
     """A connection with the pod's service account, or as a kubeconfig says.
 
-    `kubeconfig`: default KUBECONFIG in the environment, then ~/.kube/config.
+    `gate` is asked before each request that changes something. `kubeconfig`: default KUBECONFIG in
+    the environment, then ~/.kube/config.
 
     Raises ConnectError if neither can be used.
     """
@@ -329,6 +361,7 @@ async def connect(
             f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
         ) from problem
     configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.trace_configs = [guarded(gate)]
     async with ApiClient(configuration) as client:
         client.user_agent = f"callfleet-operator/{version('callfleet')}"
         yield Kube(DynamicClient(client), answer_within, count)  # type: ignore[no-untyped-call] # untyped library

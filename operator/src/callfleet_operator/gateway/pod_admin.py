@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from callfleet_operator.gateway.admin_key import AdminKey
+from callfleet_operator.gateway.gate import Check, guarded
 
 PORT = 9091
 ANSWER_LIMIT = 64 * 1024
@@ -57,6 +58,13 @@ class Unreachable:
 
 
 Outcome = Ok | Refused | Unreachable
+
+
+def admin_session(gate: Check, connections: int) -> aiohttp.ClientSession:
+    """The HTTP session of a PodAdmin; `gate` is asked before each call that changes something."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections), trace_configs=[guarded(gate)]
+    )
 
 
 class PodAdmin:

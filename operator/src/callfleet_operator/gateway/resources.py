@@ -67,6 +67,8 @@ SELF_ACCESS_REVIEWS = ResourceType(
 ACCESS_REVIEWS = ResourceType(
     "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
 )
+LEASES = ResourceType("coordination.k8s.io", "v1", "Lease", "leases")
+POD_MONITORS = ResourceType("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 
 _ALL = (
     CALL_CLUSTERS,
@@ -87,6 +89,8 @@ _ALL = (
     SELF_REVIEWS,
     SELF_ACCESS_REVIEWS,
     ACCESS_REVIEWS,
+    LEASES,
+    POD_MONITORS,
 )
 _BY_NAME = {(resource.api_version, resource.kind): resource for resource in _ALL}
 

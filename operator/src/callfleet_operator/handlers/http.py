@@ -14,15 +14,17 @@ from callfleet_operator.reconcile.keys import Kind
 from callfleet_operator.settings import ListenAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Health:
     """What the liveness of the operator is judged by. Times are in seconds."""
 
     longest_wait: Callable[[], float]
-    """For how long an object has waited for a round, or a round has run."""
+    """For how long an object has waited for a round, or a round has run; 0 on standby."""
     round_ages: Callable[[], Mapping[Kind, float]]
     """Since the last round of each kind that ended well."""
     max_wait: float
+    leading: Callable[[], bool]
+    """Whether this replica acts; a standby is as alive, and as ready, as the leader."""
 
     def report(self) -> tuple[bool, dict[str, object]]:
         """Whether the operator is alive, and the figures.
@@ -34,6 +36,7 @@ class Health:
         alive = waited <= self.max_wait
         return alive, {
             "status": "ok" if alive else "stuck",
+            "leading": self.leading(),
             "longestWaitSeconds": round(waited, 1),
             "maxWaitSeconds": self.max_wait,
             "lastRoundAgeSeconds": {

@@ -54,6 +54,7 @@ class KeyedQueue(Generic[K]):
         self._clock = clock
         self._schedule: Schedule[K] = Schedule(jitter)
         self._changed = asyncio.Event()
+        self._closed = False
 
     def add(self, key: K, delay: float = COALESCE) -> None:
         """Ask for a round of the key after `delay` seconds at the latest."""
@@ -67,14 +68,19 @@ class KeyedQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._schedule)
 
+    def close(self) -> None:
+        """Begin no further round: `run` returns when those under way have ended."""
+        self._closed = True
+        self._changed.set()
+
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until closed or cancelled."""
         async with asyncio.TaskGroup() as workers:
             for _ in range(self._workers):
                 workers.create_task(self._run_worker())
 
     async def _run_worker(self) -> None:
-        while True:
+        while not self._closed:
             key = self._schedule.take(self._clock())
             if key is None:
                 await self._wait()

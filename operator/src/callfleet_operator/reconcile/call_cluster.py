@@ -15,7 +15,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.plan import engines
 from callfleet_operator.reconcile.keys import Key
-from callfleet_operator.reconcile.objects import ensure, ensure_revision
+from callfleet_operator.reconcile.objects import ensure, ensure_monitor, ensure_revision
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
 from callfleet_operator.reconcile.relays import handed_out, push, relay_list
@@ -46,6 +46,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     if now.may_write:
         objects, unreadable = await _objects(services, cluster, fleet, pools)
         await ensure(services, fleet, objects, now.troubles)
+        await ensure_monitor(services, fleet, now.troubles)
     revision = await ensure_revision(
         services,
         fleet,

@@ -7,11 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from callfleet_operator.gateway.errors import ForbiddenError, InvalidError, KubeError
+from callfleet_operator.gateway.errors import (
+    ForbiddenError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+)
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import REVISIONS, resource_of
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.render.pod_monitor import pod_monitor
 from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
 
 RENDERED_FROM: Final = "callfleet.dev/rendered-from"
@@ -62,6 +68,16 @@ async def ensure(
             await services.kube.apply(body, live)
         except (ForbiddenError, InvalidError) as refusal:
             troubles.refused(kind, name, refusal)
+
+
+async def ensure_monitor(services: Services, fleet: Fleet, troubles: Troubles) -> None:
+    """Apply the PodMonitor of a fleet if there is such a kind; that there is none is no trouble."""
+    if not await services.pod_monitors.served():
+        return
+    try:
+        await ensure(services, fleet, [pod_monitor(fleet, services.installation)], troubles)
+    except NotFoundError:
+        services.pod_monitors.gone()
 
 
 @dataclass(frozen=True, slots=True)

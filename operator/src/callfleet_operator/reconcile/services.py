@@ -13,6 +13,7 @@ from callfleet_operator.plan.decision import Memory
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.render.fleet import Installation
 from callfleet_operator.status.history import Recorded
 
@@ -59,6 +60,7 @@ class Services:
     admin_keys: str
     """JWK Set with the operator's public key, as pods get it."""
     nodes: NodeDirectory
+    pod_monitors: PodMonitorKind
     installation: Installation
     metrics: OperatorMetrics
     namespaces: tuple[str, ...]

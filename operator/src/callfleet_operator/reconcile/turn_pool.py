@@ -14,7 +14,7 @@ from callfleet_operator.observation import ConnectionFailures, FleetPod, Observa
 from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
 from callfleet_operator.reconcile.keys import Key
-from callfleet_operator.reconcile.objects import ensure, ensure_revision
+from callfleet_operator.reconcile.objects import ensure, ensure_monitor, ensure_revision
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
 from callfleet_operator.reconcile.relays import handed_out, peer_list, push
@@ -49,6 +49,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
         masters = await ensure_masters(services, pool, now.troubles)
         objects = relay_objects(pool, services.installation, admin_keys=services.admin_keys)
         await ensure(services, fleet, objects, now.troubles)
+        await ensure_monitor(services, fleet, now.troubles)
     else:
         masters = await pool_masters(services, pool)
     revision = await ensure_revision(

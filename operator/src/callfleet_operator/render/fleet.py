@@ -42,6 +42,8 @@ class Installation:
     engine_image: str
     relay_image: str
     operator_namespace: str
+    pod_monitor_labels: tuple[tuple[str, str], ...] = ()
+    """Labels by which a Prometheus chooses its PodMonitors."""
 
 
 @dataclass(frozen=True, slots=True)
