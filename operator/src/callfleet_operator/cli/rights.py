@@ -16,6 +16,7 @@ _FLEET: Final = (
     ("networking.k8s.io", "networkpolicies", "get create patch"),
     ("policy", "poddisruptionbudgets", "get create patch"),
     ("events.k8s.io", "events", "create"),
+    ("monitoring.coreos.com", "podmonitors", "get create patch"),
 )
 _CLUSTER: Final = (("", "nodes", "get list watch"), ("", "namespaces", "get"))
 
