@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from callfleet_operator.observation import Admission, FleetPod, Process
@@ -14,6 +16,7 @@ from callfleet_operator.plan.decision import (
     Proposal,
     Steering,
     Step,
+    Undrain,
 )
 from callfleet_operator.plan.reasons import Reason
 from callfleet_operator.plan.steps import next_steps
@@ -68,14 +71,15 @@ class TestCreate:
     def test_terminating_draining_and_sealed_pods_hold_their_ordinals(self) -> None:
         others = (
             pod(0, terminating=True),
-            pod(1, admission=CORDONED),
+            pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED),
             pod(2, admission=SEALED),
         )
 
         assert created(steps(decided(2), *others)) == [3, 4]
 
     def test_max_total_counts_every_pod_that_exists(self) -> None:
-        others = (pod(0, terminating=True), pod(1, admission=CORDONED))
+        asked = pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED)
+        others = (pod(0, terminating=True), asked)
 
         assert created(steps(decided(5), *others, max_total=4)) == [2, 3]
         assert created(steps(decided(5), *others, max_total=2)) == []
@@ -165,8 +169,77 @@ class TestVictims:
     def test_nothing_is_cordoned_below_what_the_data_allow(self) -> None:
         assert cordoned(steps(decided(2, drain_above=9), *loaded(0, 0, 0, 0))) == []
 
-    def test_pods_of_an_older_revision_are_left_alone(self) -> None:
+    def test_without_a_rollout_pods_of_an_older_revision_are_left_alone(self) -> None:
         assert steps(decided(2), pod(0, revision="older"), pod(1)) == ()
+
+    @pytest.mark.parametrize(
+        ("zones", "victim"), [(("", "", "a"), 1), (("", "a", "a"), 2), (("", "", ""), 2)]
+    )
+    def test_pods_of_unknown_zone_count_as_one_zone(
+        self, zones: tuple[str, ...], victim: int
+    ) -> None:
+        pods = [pod(ordinal, zone=zone) for ordinal, zone in enumerate(zones)]
+
+        assert cordoned(steps(decided(2), *pods)) == [victim]
+
+
+class TestUndrain:
+    def reopened(self, taken: tuple[Step, ...]) -> list[int]:
+        return [step.pod.ordinal for step in taken if isinstance(step, Undrain)]
+
+    def test_a_draining_pod_is_reopened_before_a_new_one_is_made(self) -> None:
+        draining = pod(1, admission=CORDONED, load=known(30))
+
+        taken = steps(decided(3), pod(0), draining)
+
+        assert (self.reopened(taken), created(taken)) == ([1], [2])
+        assert not any(isinstance(step, Drain) for step in taken)
+
+    def test_the_one_that_would_be_drained_last_comes_first(self) -> None:
+        pods = [pod(n, admission=CORDONED, load=known(used)) for n, used in enumerate((9, 40, 3))]
+
+        taken = steps(decided(2), *pods)
+
+        assert self.reopened(taken) == [1, 0]
+        assert [step.pod.ordinal for step in taken if isinstance(step, Drain)] == [2]
+
+    def test_it_needs_no_room(self) -> None:
+        taken = steps(decided(2), pod(0), pod(1, admission=CORDONED), max_total=2)
+
+        assert self.reopened(taken) == [1]
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            pod(1, admission=SEALED),
+            pod(1, admission=CORDONED, terminating=True),
+            pod(1, admission=CORDONED, revision="older"),
+            pod(1, admission=CORDONED, node="gone"),
+            pod(1, admission=CORDONED, ready=False),
+            pod(1, admission=CORDONED, address=""),
+            pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED),
+            pod(1, admission=CORDONED, drain_reason=""),  # by whom is not known
+        ],
+    )
+    def test_some_are_never_reopened(self, kept: FleetPod) -> None:
+        taken = steps(decided(2), pod(0), kept, gone="gone")
+
+        assert (self.reopened(taken), created(taken)) == ([], [2])
+
+    def test_one_that_has_refused_is_not_waited_for(self) -> None:
+        draining = pod(1, admission=CORDONED)
+        seen = replace(observed(pod(0), draining), unwilling=frozenset({draining.uid}))
+
+        taken = next_steps(decided(2), seen, max_total=10, revision=REVISION)
+
+        assert (self.reopened(taken), created(taken)) == ([], [2])
+
+    def test_a_pod_that_somebody_has_labelled_open_is_told_so(self) -> None:
+        opened = replace(pod(0), drain_id="drain-0")
+
+        assert self.reopened(steps(decided(1), opened)) == [0]
+        dry = decided(1, steering=Steering.DRAINS_ONLY)
+        assert self.reopened(steps(dry, opened)) == [0]
 
 
 class TestUnavailableNodes:
@@ -190,7 +263,8 @@ class TestUnavailableNodes:
         assert cordoned(steps(decided(1), old, gone="gone", max_total=1)) == [0]
 
     def test_not_while_another_pod_makes_room(self) -> None:
-        old, leaving = pod(0, node="gone"), pod(1, admission=CORDONED)
+        old = pod(0, node="gone")
+        leaving = pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED)
 
         taken = steps(decided(1), old, leaving, gone="gone", max_total=2)
 

@@ -101,6 +101,11 @@ class PodAdmin:
         """Refuse new calls or allocations from now on; may be repeated."""
         return await self._call("POST", pod, "drain", body={"podUid": pod.uid, "drainId": drain_id})
 
+    async def undrain(self, pod: Pod, drain_id: str) -> Outcome:
+        """Take new calls or allocations again, unless the pod is sealed; may be repeated."""
+        body = {"podUid": pod.uid, "drainId": drain_id}
+        return await self._call("DELETE", pod, "drain", body=body)
+
     async def seal(self, pod: Pod, drain_id: str) -> Outcome:
         """Ok only when nobody is left on the pod, which then never admits anyone again."""
         return await self._call("POST", pod, "seal", body={"podUid": pod.uid, "drainId": drain_id})

@@ -162,6 +162,14 @@ class Cordon:
 
 
 @dataclass(frozen=True, slots=True)
+class Undrain:
+    """Tell a draining pod to take new calls again, then label it Open."""
+
+    pod: FleetPod
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Tell a cordoned pod to refuse new calls, and ask it to seal itself if it has none left."""
 
@@ -177,4 +185,4 @@ class Delete:
     """CamelCase constant of `plan.reasons`."""
 
 
-Step = Create | Cordon | Drain | Delete
+Step = Create | Cordon | Undrain | Drain | Delete
