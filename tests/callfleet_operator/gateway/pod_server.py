@@ -25,6 +25,8 @@ class PodServer:
     calls: int = 0
     admission: str = "open"
     drain_id: str | None = None
+    terminating: bool = False
+    """It was told to end."""
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
@@ -39,6 +41,7 @@ class PodServer:
             [
                 web.get("/admin/v1/status", self._status),
                 web.post("/admin/v1/drain", self._drain),
+                web.delete("/admin/v1/drain", self._undrain),
                 web.post("/admin/v1/seal", self._seal),
                 web.put("/admin/v1/relays", self._put),
                 web.put("/admin/v1/peers", self._put),
@@ -124,9 +127,22 @@ class PodServer:
         self.admission, self.drain_id = "draining", body["drainId"]
         return web.json_response({"admission": "draining"})
 
+    async def _undrain(self, request: web.Request) -> web.Response:
+        body = await self._addressed(request)
+        if self.admission == "sealed":
+            raise _RefusalError(409, "sealed")
+        if self.terminating:
+            raise _RefusalError(409, "terminating")
+        if self.admission == "draining" and self.drain_id != body["drainId"]:
+            raise _RefusalError(409, "not_draining")
+        self.admission, self.drain_id = "open", None
+        return web.json_response({"admission": "open"})
+
     async def _seal(self, request: web.Request) -> web.Response:
-        await self._addressed(request)
+        body = await self._addressed(request)
         if self.admission == "open":
+            raise _RefusalError(409, "not_draining")
+        if self.drain_id != body["drainId"]:
             raise _RefusalError(409, "not_draining")
         if self.used or self.calls:
             counts = (
