@@ -390,3 +390,22 @@ async def test_a_view_that_is_behind_at_any_step_harms_nothing(here: World, age:
     assert_no_call_was_cut(here, by_operator(events))
     assert_sealed_for_good(here, events)
     assert_one_pod_an_ordinal(events)
+
+
+async def test_a_view_from_before_a_drain_drains_no_other_pod(here: World) -> None:
+    fleet = await engines(here)
+    before, mark = await here.list_pods(), await here.mark()
+    await fleet.change(NEW)
+    await here.round(fleet.key)
+    await here.kubelet()
+    await here.scrape()
+    await here.recorded_round(fleet.key)  # drains one of the old pods
+    (draining,) = [
+        pod["metadata"]["name"]
+        for pod in await here.list_pods()
+        if pod["metadata"]["labels"]["callfleet.dev/admission"] == "Cordoned"
+    ]
+    here.of(draining).used = here.of(draining).calls = 9  # now it is the other that is missed least
+    await here.scrape()
+    await here.stale_round(fleet.key)
+    assert fewest_open(await pod_events(here, mark), before) == 2
