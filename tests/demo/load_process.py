@@ -26,7 +26,7 @@ class LoadProcess:
         self._on_event = on_event
         self._log = log.open("wb")
         self._process = subprocess.Popen(
-            command,
+            ["setpriv", "--pdeathsig=KILL", "--", *command],  # should we be killed
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -68,11 +68,11 @@ def fall(stage: Stage) -> None:
 
 def crowd(stage: Stage) -> None:
     """More users than one relay may bear: some are refused until there are more relays."""
-    before = stage.now.relays.ready_and_open
+    wanted = stage.sizes.crowd_relays
     refused = _refusals(stage, 486, 508)
     stage.load.command(command="next")
     stage.wait("users refused", lambda _: _refusals(stage, 486, 508) > refused)
-    stage.wait("more relays", lambda s: s.relays.ready_and_open > before)
+    stage.wait(f"{wanted} open relays", lambda seen: seen.relays.ready_and_open >= wanted)
     stage.wait("every user served", lambda _: stage.load.reached("crowd"))
     stage.expect(
         "crowd",

@@ -17,6 +17,8 @@ class Sizes:
     participants_per_call: int = 2
     turn_crowd: int = 110
     """More than one relay may bear and fewer than two may, so fast that some are refused."""
+    crowd_relays: int = 3
+    """Relays that the crowd takes at their target saturation."""
     wrong_credentials: int = 12
     packets_while_draining: int = 600
     """What the participants of a draining pod must have received before they hang up."""

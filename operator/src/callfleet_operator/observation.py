@@ -149,8 +149,10 @@ class FleetPod:
     drain_started: datetime | None
     load: PodLoad
     process: Process = Process.POSSIBLE
+    drain_requested: bool = False
+    """A person has asked for its drain, by the annotation `callfleet.dev/drain-requested`."""
     drain_reason: str = ""
-    """Why it drains: a constant of `plan.reasons`; empty for a pod that does not drain."""
+    """Why it was cordoned, a constant of `plan.reasons`; empty when that was done by hand."""
 
 
 class MetricsProblem(StrEnum):

@@ -3,14 +3,12 @@ from __future__ import annotations
 import ast
 import inspect
 from functools import cache
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from callfleet_operator.api.v1alpha1 import effect
 from callfleet_operator.api.v1alpha1.crd import KINDS, Kind
-from callfleet_operator.api.v1alpha1.reference import LATER, main, page
+from callfleet_operator.api.v1alpha1.reference import LATER, page
 from tests.callfleet_operator.api.test_crd import spec_and_status
 
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -60,13 +58,3 @@ def test_everything_without_effect_is_listed() -> None:
     assert len(set(LATER)) == kinds_of_fields, "reference.py sets no example of one of them"
     listed = whole().partition("## CallCluster")[0]
     assert all(f"`{item}`" in listed for item in LATER)
-
-
-def test_check_tells_a_current_file_from_an_old_one(tmp_path: Path) -> None:
-    file = tmp_path / "api.md"
-    file.write_text(CliRunner().invoke(main, []).stdout, encoding="utf-8")
-    assert CliRunner().invoke(main, ["--check", str(file)]).exit_code == 0
-    file.write_text("# API reference\n", encoding="utf-8")
-    old = CliRunner().invoke(main, ["--check", str(file)])
-    assert old.exit_code == 1
-    assert "make generate" in old.stderr

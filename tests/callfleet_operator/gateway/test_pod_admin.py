@@ -66,6 +66,23 @@ async def test_drain_then_seal(session: aiohttp.ClientSession, engine: PodServer
     assert again.code == "sealed"
 
 
+async def test_a_drain_is_taken_back_until_the_seal(
+    session: aiohttp.ClientSession, engine: PodServer
+) -> None:
+    operator = admin(session)
+    assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
+    await operator.drain(target(engine), "d1")
+    other = await operator.undrain(target(engine), "d2")
+    assert isinstance(other, Refused)
+    assert other.code == "not_draining"
+    assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
+    await operator.drain(target(engine), "d3")
+    await operator.seal(target(engine), "d3")
+    late = await operator.undrain(target(engine), "d3")
+    assert isinstance(late, Refused)
+    assert late.code == "sealed"
+
+
 async def test_relays_and_peers(session: aiohttp.ClientSession, engine: PodServer) -> None:
     operator = admin(session)
     assert await operator.put_relays(target(engine), [{"pod": "r-0", "urls": []}]) == Ok()

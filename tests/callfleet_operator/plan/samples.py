@@ -21,7 +21,6 @@ from callfleet_operator.observation import (
     Process,
     Source,
 )
-from callfleet_operator.plan.reasons import Reason
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CAPACITY = 100
@@ -73,12 +72,13 @@ def pod(
     node: str = "node-a",
     zone: str = "zone-a",
     address: str = "10.0.0.1",
-    drain_reason: str = Reason.SURPLUS,
+    requested: bool = False,
+    drain_reason: str = "",
     draining_for: float = 60,
     now: datetime = NOW,
 ) -> FleetPod:
     """An open, ready, empty pod of an hour's age, unless said otherwise; one that is not open was
-    drained as surplus.
+    cordoned by hand.
 
     `ready_for` is the age of the Ready condition's last change, None for no condition yet.
     """
@@ -103,7 +103,8 @@ def pod(
         drain_started=now - seconds(draining_for) if cordoned else None,
         load=known(0) if load is None else load,
         process=process,
-        drain_reason=drain_reason if cordoned else "",
+        drain_requested=requested,
+        drain_reason=drain_reason,
     )
 
 

@@ -68,8 +68,9 @@ def fleets(draw: st.DrawFn, most: int = 8) -> tuple[FleetPod, ...]:
             node=draw(st.sampled_from(["", "node-a", "gone"])),
             zone=draw(st.sampled_from(["a", "b"])),
             address=draw(st.sampled_from(["", "10.0.0.1"])),
+            requested=draw(st.sampled_from([False, False, True])),
             drain_reason=draw(
-                st.sampled_from(["", Reason.SURPLUS, Reason.OUTDATED, Reason.REQUESTED])
+                st.sampled_from(["", Reason.SURPLUS, Reason.OUTDATED, Reason.DRAIN_REQUESTED])
             ),
         )
         for ordinal in ordinals

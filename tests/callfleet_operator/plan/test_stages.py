@@ -102,6 +102,14 @@ class TestJudge:
     def test_more_participants_than_capacity_are_taken_as_they_are(self) -> None:
         assert self.judged(reading(250))[0] == Interval.exactly(250)
 
+    def test_a_pod_is_not_fuller_than_full_however_late_its_loop_is(self) -> None:
+        overrun = judge(
+            (reading(10, stress=2.54),),
+            uid="uid-0", capacity=CAPACITY, now=NOW, stale_after=seconds(60),
+        )  # fmt: skip
+
+        assert overrun.stress == Interval.exactly(1)
+
 
 class TestClassify:
     def test_the_higher_of_participants_and_stress_counts(self) -> None:

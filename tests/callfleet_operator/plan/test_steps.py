@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -71,15 +72,14 @@ class TestCreate:
     def test_terminating_draining_and_sealed_pods_hold_their_ordinals(self) -> None:
         others = (
             pod(0, terminating=True),
-            pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED),
+            pod(1, admission=CORDONED),
             pod(2, admission=SEALED),
         )
 
         assert created(steps(decided(2), *others)) == [3, 4]
 
     def test_max_total_counts_every_pod_that_exists(self) -> None:
-        asked = pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED)
-        others = (pod(0, terminating=True), asked)
+        others = (pod(0, terminating=True), pod(1, admission=CORDONED))
 
         assert created(steps(decided(5), *others, max_total=4)) == [2, 3]
         assert created(steps(decided(5), *others, max_total=2)) == []
@@ -183,12 +183,17 @@ class TestVictims:
         assert cordoned(steps(decided(2), *pods)) == [victim]
 
 
+def drained(ordinal: int = 1, **fields: Any) -> FleetPod:  # noqa: ANN401  # as of `pod`
+    """A pod that was one too many."""
+    return pod(ordinal, **{"admission": CORDONED, "drain_reason": Reason.SURPLUS} | fields)
+
+
 class TestUndrain:
     def reopened(self, taken: tuple[Step, ...]) -> list[int]:
         return [step.pod.ordinal for step in taken if isinstance(step, Undrain)]
 
     def test_a_draining_pod_is_reopened_before_a_new_one_is_made(self) -> None:
-        draining = pod(1, admission=CORDONED, load=known(30))
+        draining = drained(load=known(30))
 
         taken = steps(decided(3), pod(0), draining)
 
@@ -196,7 +201,7 @@ class TestUndrain:
         assert not any(isinstance(step, Drain) for step in taken)
 
     def test_the_one_that_would_be_drained_last_comes_first(self) -> None:
-        pods = [pod(n, admission=CORDONED, load=known(used)) for n, used in enumerate((9, 40, 3))]
+        pods = [drained(n, load=known(used)) for n, used in enumerate((9, 40, 3))]
 
         taken = steps(decided(2), *pods)
 
@@ -204,21 +209,22 @@ class TestUndrain:
         assert [step.pod.ordinal for step in taken if isinstance(step, Drain)] == [2]
 
     def test_it_needs_no_room(self) -> None:
-        taken = steps(decided(2), pod(0), pod(1, admission=CORDONED), max_total=2)
+        taken = steps(decided(2), pod(0), drained(), max_total=2)
 
         assert self.reopened(taken) == [1]
 
     @pytest.mark.parametrize(
         "kept",
         [
-            pod(1, admission=SEALED),
-            pod(1, admission=CORDONED, terminating=True),
-            pod(1, admission=CORDONED, revision="older"),
-            pod(1, admission=CORDONED, node="gone"),
-            pod(1, admission=CORDONED, ready=False),
-            pod(1, admission=CORDONED, address=""),
-            pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED),
-            pod(1, admission=CORDONED, drain_reason=""),  # by whom is not known
+            drained(admission=SEALED),
+            drained(terminating=True),
+            drained(revision="older"),
+            drained(node="gone"),
+            drained(ready=False),
+            drained(address=""),
+            drained(requested=True),
+            drained(drain_reason=Reason.DRAIN_REQUESTED, requested=True),
+            drained(drain_reason=""),  # by hand
         ],
     )
     def test_some_are_never_reopened(self, kept: FleetPod) -> None:
@@ -227,7 +233,7 @@ class TestUndrain:
         assert (self.reopened(taken), created(taken)) == ([], [2])
 
     def test_one_that_has_refused_is_not_waited_for(self) -> None:
-        draining = pod(1, admission=CORDONED)
+        draining = drained()
         seen = replace(observed(pod(0), draining), unwilling=frozenset({draining.uid}))
 
         taken = next_steps(decided(2), seen, max_total=10, revision=REVISION)
@@ -264,7 +270,7 @@ class TestUnavailableNodes:
 
     def test_not_while_another_pod_makes_room(self) -> None:
         old = pod(0, node="gone")
-        leaving = pod(1, admission=CORDONED, drain_reason=Reason.REQUESTED)
+        leaving = pod(1, admission=CORDONED)
 
         taken = steps(decided(1), old, leaving, gone="gone", max_total=2)
 
@@ -320,3 +326,67 @@ class TestPodsWithoutAProcess:
 
         assert cordoned(steps(decided(1, drain_above=20), pod(0), broken)) == []
         assert cordoned(steps(decided(1), pod(0), broken)) == [1]
+
+
+class TestRequests:
+    """A drain that a person has asked for, and taken back."""
+
+    def test_a_replacement_comes_first(self) -> None:
+        asked = pod(0, requested=True)
+
+        taken = steps(decided(2), asked, pod(1))
+
+        assert (created(taken), cordoned(taken)) == ([2], [])
+
+    def test_then_the_pod_is_cordoned_for_this_reason(self) -> None:
+        (cordon,) = steps(decided(2), pod(0, requested=True, load=known(50)), pod(1), pod(2))
+
+        assert isinstance(cordon, Cordon)
+        assert (cordon.pod.ordinal, cordon.reason) == (0, Reason.DRAIN_REQUESTED)
+
+    def test_without_room_for_a_replacement_it_goes_all_the_same(self) -> None:
+        taken = steps(decided(1), pod(0, requested=True), max_total=1)
+
+        assert (created(taken), cordoned(taken)) == ([], [0])
+
+    def test_a_request_is_not_scale_in(self) -> None:
+        taken = steps(decided(2, drain_above=10), pod(0, requested=True), pod(1), pod(2))
+
+        assert cordoned(taken) == [0]
+
+    def test_taken_back_the_pod_reopens(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1), draining, pod(1)) == (Undrain(draining),)
+
+    def test_taken_back_no_other_pod_is_made_in_its_place(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(2), draining, pod(1)) == (Undrain(draining),)
+
+    def test_as_long_as_it_stands_the_drain_goes_on(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED, requested=True)
+
+        assert steps(decided(1), draining, pod(1)) == (Drain(draining),)
+
+    def test_a_drain_for_another_reason_is_not_taken_back(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.SURPLUS)
+
+        assert steps(decided(1), draining, pod(1)) == (Drain(draining),)
+
+    def test_a_sealed_pod_never_reopens(self) -> None:
+        sealed = pod(0, admission=SEALED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1), sealed, pod(1)) == (Delete(sealed, Reason.SEALED),)
+
+    def test_paused_nothing_is_done(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        assert steps(decided(1, steering=Steering.NONE), draining, pod(1, requested=True)) == ()
+
+    def test_dry_run_begins_none(self) -> None:
+        taken = steps(
+            decided(1, steering=Steering.DRAINS_ONLY), pod(0, requested=True), pod(1), pod(2)
+        )
+
+        assert taken == ()

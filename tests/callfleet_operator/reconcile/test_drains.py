@@ -116,7 +116,7 @@ async def test_what_a_person_drains_stays_so_and_what_a_person_opens_is_told(her
     assert pod.admission == "draining"
     body = await here.people.get(PODS, here.namespace, pod.name)
     assert body is not None
-    assert body["metadata"]["annotations"]["callfleet.dev/drain-reason"] == "Requested"
+    assert body["metadata"]["annotations"]["callfleet.dev/drain-reason"] == ""
     assert len(here.pods) == 2, "a pod takes its place"
 
     await here.change_pod(pod.name, {"metadata": {"labels": {ADMISSION: "Open"}}})

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-from click.testing import CliRunner
-
 from callfleet_operator.plan.reasons import Reason
-from callfleet_operator.status.reference import main, member_docstrings, page
+from callfleet_operator.status.reference import member_docstrings, page
 from callfleet_operator.status.table import REASONS
 
 
@@ -23,11 +19,3 @@ def test_every_reason_of_a_decision_is_explained() -> None:
     says = member_docstrings(Reason)
     assert says.keys() == Reason.__members__.keys()
     assert all(says.values())
-
-
-def test_check_tells_a_current_file_from_an_old_one(tmp_path: Path) -> None:
-    file = tmp_path / "conditions.md"
-    file.write_text(page(), encoding="utf-8")
-    assert CliRunner().invoke(main, ["--check", str(file)]).exit_code == 0
-    file.write_text("# Conditions\n", encoding="utf-8")
-    assert CliRunner().invoke(main, ["--check", str(file)]).exit_code == 1

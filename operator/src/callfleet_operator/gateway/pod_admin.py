@@ -102,9 +102,10 @@ class PodAdmin:
         return await self._call("POST", pod, "drain", body={"podUid": pod.uid, "drainId": drain_id})
 
     async def undrain(self, pod: Pod, drain_id: str) -> Outcome:
-        """Take new calls or allocations again, unless the pod is sealed; may be repeated."""
-        body = {"podUid": pod.uid, "drainId": drain_id}
-        return await self._call("DELETE", pod, "drain", body=body)
+        """Take new calls or allocations again; refused once sealed. May be repeated."""
+        return await self._call(
+            "DELETE", pod, "drain", body={"podUid": pod.uid, "drainId": drain_id}
+        )
 
     async def seal(self, pod: Pod, drain_id: str) -> Outcome:
         """Ok only when nobody is left on the pod, which then never admits anyone again."""

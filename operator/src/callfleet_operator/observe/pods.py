@@ -13,6 +13,7 @@ from callfleet_operator.render.fleet import ADMISSION_LABEL, REVISION_LABEL, SEA
 DRAIN_ID: Final = "callfleet.dev/drain-id"
 DRAIN_STARTED: Final = "callfleet.dev/drain-started"
 DRAIN_REASON: Final = "callfleet.dev/drain-reason"
+DRAIN_REQUESTED: Final = "callfleet.dev/drain-requested"
 _FAILURE_LIMIT: Final = 512
 
 _WAITING_FOR_HELP: Final = frozenset(
@@ -70,6 +71,7 @@ def fleet_pod(body: Body, *, ordinal: int, owned: bool, zone: str, load: PodLoad
         drain_started=_time(annotations.get(DRAIN_STARTED)),
         load=load,
         process=_process(body),
+        drain_requested=DRAIN_REQUESTED in annotations,
         drain_reason=annotations.get(DRAIN_REASON, ""),
     )
 

@@ -39,7 +39,7 @@ def total(number: int, fleet: Fleet, *, max_total: int, reopenable: int = 0) -> 
         f"{len(pods)} {what} ({names(pods)})"
         for what, pods in (
             ("that cannot start or serve", fleet.broken),
-            ("on unavailable nodes", fleet.displaced),
+            ("to be replaced", fleet.displaced),
             ("draining", fleet.draining),
             ("sealed", fleet.sealed),
             ("terminating", fleet.terminating),

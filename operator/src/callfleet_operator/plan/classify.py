@@ -24,6 +24,9 @@ from callfleet_operator.plan.reasons import Reason, Stage
 _NOTHING: Final = Interval.exactly(0)
 _MOST: Final = 1e9
 """Figures beyond this are taken as this: no pod has them, and arithmetic stays bounded."""
+_FULL: Final = 1
+"""The most that stress counts as. Beyond it a late event loop says that a pod is overrun, never
+by how much, and a burst is no load that stays."""
 
 
 def judge(
@@ -48,7 +51,7 @@ def judge(
             return PodLoad(
                 used=Interval.exactly(min(reading.used, _MOST)),
                 capacity=capacity,
-                stress=Interval.exactly(min(reading.stress, _MOST)),
+                stress=Interval.exactly(min(reading.stress, _FULL)),
                 freshness=freshness,
                 source=reading.source,
                 calls=_calls(reading),

@@ -9,7 +9,8 @@
 - During a rollout outdated pods, as many as are ready beyond the number that is wanted: there is
   never one open pod less. Where the spec leaves no room for a pod above that number, one goes
   before its replacement is made, when everything else is in order.
-- Pods of an unavailable node: as many as are ready elsewhere. If maxTotalReplicas leaves no room
+- Pods of an unavailable node and those whose drain a person has asked for: as many as are ready
+  elsewhere. If maxTotalReplicas leaves no room
   for a replacement and nothing is on its way out, one goes all the same: it could never move.
 """
 
@@ -63,7 +64,9 @@ def cordons(
             for pod in outdated
         ),
         *(
-            Cordon(pod, Reason.NODE_UNAVAILABLE, f"its node {pod.node} is cordoned or gone")
+            Cordon(pod, Reason.DRAIN_REQUESTED, "a person has asked for it")
+            if pod.drain_requested
+            else Cordon(pod, Reason.NODE_UNAVAILABLE, f"its node {pod.node} is cordoned or gone")
             for pod in moved
         ),
     )

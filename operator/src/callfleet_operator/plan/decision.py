@@ -162,18 +162,18 @@ class Cordon:
 
 
 @dataclass(frozen=True, slots=True)
-class Undrain:
-    """Tell a draining pod to take new calls again, then label it Open."""
-
-    pod: FleetPod
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Drain:
     """Tell a cordoned pod to refuse new calls, and ask it to seal itself if it has none left."""
 
     pod: FleetPod
+
+
+@dataclass(frozen=True, slots=True)
+class Undrain:
+    """Let a draining pod take new calls again: the pod first, then its label."""
+
+    pod: FleetPod
+    message: str = "its drain was taken back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,4 +185,4 @@ class Delete:
     """CamelCase constant of `plan.reasons`."""
 
 
-Step = Create | Cordon | Undrain | Drain | Delete
+Step = Create | Cordon | Drain | Undrain | Delete

@@ -32,7 +32,8 @@ class Fleet:
     broken: tuple[FleetPod, ...] = ()
     """Open and not ready for longer than that, or ended: no capacity, to be replaced."""
     displaced: tuple[FleetPod, ...] = ()
-    """Open on a node that is cordoned or gone: to be replaced, then drained."""
+    """Open on a node that is cordoned or gone, or asked for by a person: to be replaced, then
+    drained."""
     draining: tuple[FleetPod, ...] = ()
     """Cordoned, not sealed yet."""
     sealed: tuple[FleetPod, ...] = ()
@@ -75,7 +76,7 @@ def _group(pod: FleetPod, now: datetime, unavailable_nodes: frozenset[str]) -> s
         return "terminating"
     if pod.admission is not Admission.OPEN:
         return "sealed" if pod.admission is Admission.SEALED else "draining"
-    if pod.node in unavailable_nodes:
+    if pod.drain_requested or pod.node in unavailable_nodes:
         return "displaced"
     if pod.ready:
         return "ready"
@@ -106,6 +107,7 @@ def may_be_reopened(pod: FleetPod, observation: Observation) -> bool:
         pod.ready
         and bool(pod.address)
         and pod.drain_reason in _OPERATORS_OWN
+        and not pod.drain_requested
         and pod.node not in observation.unavailable_nodes
         and pod.uid not in observation.unwilling
     )

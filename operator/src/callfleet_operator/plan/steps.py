@@ -15,8 +15,8 @@ between two rounds changes nothing. A pod gets one step a round.
 
 **What is opened again.** Where a pod is missing, pods that drain are reopened before new ones are
 made: those that serve, are not sealed, stand on a node that is not cordoned, have no older revision
-than is wanted (`Rollout.may_reopen`), and drain because the operator has chosen so. A drain that
-somebody asked for stays. A pod that somebody has labelled Open again is told so.
+than is wanted (`Rollout.may_reopen`), and drain because the operator has chosen so. A drain that a
+person has asked for, or begun by the label, stays until that person takes it back.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def next_steps(
     replaced = [step.pod for step in cordoned if step.reason == Reason.OUTDATED]
     gone = {step.pod.uid for step in cordoned}
     usable = sum(1 for pod in fleet.ready + fleet.starting if pod.uid not in gone)
+    usable += sum(1 for pod in fleet.draining if _taken_back(pod, observation))
     surge = under.surge(fleet, replaced) if under.under_way else 0
     missing = decision.desired_open + surge - usable
     reopened = tuple(islice(_reopened(fleet, observation, under), max(0, missing)))
@@ -104,8 +105,19 @@ def _finish(fleet: Fleet, reopened: Iterable[FleetPod]) -> Iterator[Step]:
             continue
         if holds_nothing(pod):
             yield Delete(pod, Reason.NO_PROCESS)
+        elif _request_is_gone(pod):
+            yield Undrain(pod)
         elif pod.address:
             yield Drain(pod)
+
+
+def _request_is_gone(pod: FleetPod) -> bool:
+    return pod.drain_reason == Reason.DRAIN_REQUESTED and not pod.drain_requested
+
+
+def _taken_back(pod: FleetPod, observation: Observation) -> bool:
+    """Whether the pod will be usable: its person has taken the request back, and it serves."""
+    return _request_is_gone(pod) and pod.ready and pod.uid not in observation.unwilling
 
 
 def _creations(pods: Iterable[FleetPod], missing: int) -> Iterator[Create]:

@@ -1,5 +1,4 @@
-"""Writes what has been found: the status when it is worth a write, events on change, one log line
-a decision."""
+"""Writes what has been found: the status when it is worth a write, events on change."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
 from callfleet_operator.gateway.errors import ForbiddenError, InvalidError
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.plan.decision import Decision, Steering
+from callfleet_operator.plan.decision import Decision
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.status.changes import Event, events, worth_writing
@@ -29,46 +28,13 @@ async def report(
     previous: dict[str, Any] = live.get("status") or {}
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()
-    _note(services, key, decision)
+    services.metrics.desired(key, decision.desired_open)
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
     await services.kube.apply_status(live, status)
     memory.status_written = now
     happened = events(_conditions(previous), _conditions(status), decision)
     await _post(services, live, happened)
-
-
-def _note(services: Services, key: Key, decision: Decision) -> None:
-    services.metrics.desired(key, decision.desired_open)
-    if decision.steering is not Steering.FULL or not decision.changed:
-        return
-    decisive = decision.decisive
-    services.metrics.decided(key, decisive)
-    log.info(
-        "%s: %d to %d open pods: %s",
-        key,
-        decision.present_open,
-        decision.desired_open,
-        decisive.message,
-        extra={
-            "event": "decision",
-            "object": str(key),
-            "from": decision.present_open,
-            "to": decision.desired_open,
-            "stage": decisive.stage,
-            "reason": str(decisive.reason),
-            "trace": [
-                {
-                    "stage": record.stage,
-                    "before": str(record.before),
-                    "after": str(record.after),
-                    "reason": str(record.reason),
-                    "message": record.message,
-                }
-                for record in decision.trace
-            ],
-        },
-    )
 
 
 def _conditions(status: dict[str, Any]) -> tuple[Condition, ...]:

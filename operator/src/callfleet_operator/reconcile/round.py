@@ -13,6 +13,7 @@ from callfleet_operator.observe.nodes import unavailable
 from callfleet_operator.plan.decision import Create, Decision
 from callfleet_operator.plan.rollout import Rollout
 from callfleet_operator.plan.steps import next_steps
+from callfleet_operator.reconcile.decisions import keep
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import Reported
@@ -56,6 +57,8 @@ class Round:
         now = self.services.now()
         health = fleet_health(reported.health, listed.pods, now, self.memory.trouble_since)
         self.memory.trouble_since = health.since
+        if self.memory.would_scale_to is None:
+            self.memory.would_scale_to = status.would_scale_to
         self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
         self._require_own_writes(listed)
         used = frozenset(pod.node for pod in listed.pods if pod.node)
@@ -97,11 +100,12 @@ class Round:
         max_total: int,
         withhold_pods: bool,
     ) -> None:
-        """Take the steps that follow from a decision.
+        """Keep a decision, and take the steps that follow from it.
 
         `withhold_pods`: none is made, as it could not serve. Nor is one while an object of
         somebody else stands where one of its own should: it could be given wrong keys.
         """
+        await keep(self.services, self.fleet, self.memory, decision)
         withheld = withhold_pods or bool(self.troubles.name_conflicts)
         steps = next_steps(
             decision,

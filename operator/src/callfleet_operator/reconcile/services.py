@@ -14,6 +14,7 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.render.fleet import Installation
+from callfleet_operator.status.history import Recorded
 
 
 @dataclass(slots=True)
@@ -24,8 +25,15 @@ class FleetMemory:
     trouble_since: datetime | None = None
     """When Prometheus first had nothing of this fleet."""
     status_written: datetime | None = None
+    would_scale_to: int | None = None
+    """With mode DryRun the number that was told last."""
+    unwritten: tuple[Recorded, ...] = ()
+    """Decisions that are not in their ConfigMap yet; as many as it holds at most."""
+    last_number: int = 0
+    """Number of the decision that was kept last."""
     troubles: dict[tuple[str, str], str] = field(default_factory=dict)
-    """By pod uid and subject what was last wrong there, so that it is logged once."""
+    """By pod uid and subject what was last wrong there, so that it is logged once. Without a uid
+    it is wrong with the object."""
 
     superseded: dict[str, str] = field(default_factory=dict)
     """By pod uid the resource version that a write of ours has replaced."""
@@ -39,7 +47,7 @@ class FleetMemory:
 
     def keep_only(self, pod_uids: frozenset[str]) -> None:
         """Forget pods that are no more."""
-        gone = [key for key in self.troubles if key[0] not in pod_uids]
+        gone = [key for key in self.troubles if key[0] and key[0] not in pod_uids]
         for key in gone:
             del self.troubles[key]
         self.superseded = {

@@ -24,7 +24,6 @@ from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import Admission, FleetPod
 from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTED
 from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
-from callfleet_operator.plan.reasons import Reason
 from callfleet_operator.reconcile.objects import Troubles, is_owned
 from callfleet_operator.reconcile.revisions import Revision
 from callfleet_operator.reconcile.services import FleetMemory, Services
@@ -126,7 +125,7 @@ class Hands:
         """
         if not pod.drain_id or pod.drain_started is None:
             # Cordoned by hand. A drain has an id, so that one of another time is told apart.
-            await self._begin_drain(pod, pod.drain_reason or Reason.REQUESTED)
+            await self._begin_drain(pod, pod.drain_reason)
             return
         target = Pod(pod.address, pod.uid)
         outcome = await self.services.admin.drain(target, pod.drain_id)
@@ -165,7 +164,7 @@ class Hands:
                 _put("labels", {ADMISSION_LABEL: str(Admission.OPEN)}),
                 _taken_away("annotations", (DRAIN_ID, DRAIN_STARTED, DRAIN_REASON)),
             )
-            self._say(pod.name, "pod-reopened", f"takes new calls again: {step.message}")
+            self._say(pod.name, "pod-undrained", f"takes new calls again: {step.message}")
         self._note_trouble(pod, outcome, UNDRAIN)
 
     async def _delete(self, step: Delete) -> None:

@@ -45,7 +45,8 @@ def ready(case: AnyCase) -> Finding:
     return finding(
         ConditionType.READY,
         "MinimumReplicasUnavailable",
-        f"{pods(case.serving)} serve, minReplicas is {least}.{why}",
+        f"{pods(case.serving)} {'serves' if case.serving == 1 else 'serve'}, "
+        f"minReplicas is {least}.{why}",
         remedy=describe(failing) if failing else "",
     )
 

@@ -1,19 +1,11 @@
-"""Writes the reference of conditions and of the reasons of decisions.
-
-    python -m callfleet_operator.status.reference > docs/reference/conditions.md
-    python -m callfleet_operator.status.reference --check docs/reference/conditions.md
-
-With --check nothing is printed; the exit code is 1 when the file is not what the table says.
-"""
+"""Writes the reference of conditions and of the reasons of decisions. `make generate` runs it."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 import click
@@ -90,20 +82,5 @@ def member_docstrings(of: type[StrEnum]) -> dict[str, str]:
     return found
 
 
-@click.command()
-@click.option(
-    "--check",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Print nothing; fail when this file is out of date.",
-)
-def main(*, check: Path | None) -> None:
-    """Print the reference of the conditions as Markdown."""
-    if check is None:
-        click.echo(page(), nl=False)
-    elif check.read_text("utf-8") != page():
-        click.echo(f"out of date: {check}; run: make generate", err=True)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    click.echo(page(), nl=False)

@@ -38,7 +38,7 @@ def failing_pods(case: AnyCase) -> list[FleetPod]:
 
 def failures(failing: Sequence[FleetPod]) -> list[str]:
     """Each pod with Kubernetes' own words."""
-    return [f"{pod.name}: {pod.failure or _unready(pod)}" for pod in failing]
+    return [f"{pod.name}: {pod.failure.rstrip('.') or _unready(pod)}" for pod in failing]
 
 
 def describe(failing: Sequence[FleetPod]) -> str:

@@ -29,6 +29,7 @@ from callfleet_operator.plan.failures import failure_ratio
 from callfleet_operator.plan.fleet import Fleet
 from callfleet_operator.status import engines, figures, relays
 from callfleet_operator.status.case import AnyCase, Case, Finding
+from callfleet_operator.status.history import explanation
 
 
 def cluster_status(
@@ -133,7 +134,5 @@ def last_decision(
         return previous.last_decision
     record = decision.decisive
     number = decision.would_scale_to if dry else decision.desired_open
-    message = f"{decision.present_open} to {number} open pods: {record.message}"
-    if decision.limited is not None and decision.limited is not record:
-        message = f"{message} {decision.limited.message}"
+    message = f"{decision.present_open} to {number} open pods: {explanation(decision)}"
     return LastDecision(time=now, stage=record.stage, reason=record.reason, message=message)

@@ -1,17 +1,9 @@
-"""Writes the reference of CallCluster and TurnPool from the models.
-
-    python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
-    python -m callfleet_operator.api.v1alpha1.reference --check docs/reference/api.md
-
-With --check nothing is printed; the exit code is 1 when the file is not what the models say.
-"""
+"""Writes the reference of CallCluster and TurnPool from the models. `make generate` runs it."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -212,20 +204,5 @@ def _anchor(heading: str) -> str:
     return "".join(kept).replace(" ", "-")
 
 
-@click.command()
-@click.option(
-    "--check",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Print nothing; fail when this file is out of date.",
-)
-def main(*, check: Path | None) -> None:
-    """Print the reference of the API as Markdown."""
-    if check is None:
-        click.echo(page(), nl=False)
-    elif check.read_text("utf-8") != page():
-        click.echo(f"out of date: {check}; run: make generate", err=True)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    click.echo(page(), nl=False)
