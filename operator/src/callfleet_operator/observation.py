@@ -9,6 +9,7 @@ itself said, and `plan.classify.judge` turns that into the pod's `PodLoad`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -195,6 +196,14 @@ class ConnectionFailures:
 
 
 @dataclass(frozen=True, slots=True)
+class Connections:
+    """How the attempts of participants to connect through one pod went, over the last minutes."""
+
+    attempts: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """Everything one decision depends on, apart from the spec and the memory."""
 
@@ -211,3 +220,18 @@ class Observation:
     """`status.replicas.desired` of the custom resource as it stands; None before the first one."""
     hold_until: datetime | None = None
     """Annotation `callfleet.dev/hold-until`."""
+    revisions: tuple[str, ...] = ()
+    """Hashes of the pod templates that are known, oldest first; the last one is the update
+    revision, which every pod shall have."""
+    unwilling: frozenset[str] = frozenset()
+    """Uids of draining pods that were told to take new calls again and have not done so."""
+    connections: Mapping[str, Connections] = field(default_factory=dict)
+    """By pod uid, while a rollout is under way; of a pod that is not in here nothing is known."""
+    calls_failed: bool = False
+    """The status says that the rollout of this update revision has stopped because calls on its
+    pods fail more than on others."""
+
+    @property
+    def update_revision(self) -> str:
+        """The revision that every pod shall have; empty when none is known."""
+        return self.revisions[-1] if self.revisions else ""

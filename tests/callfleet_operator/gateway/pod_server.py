@@ -25,6 +25,8 @@ class PodServer:
     calls: int = 0
     admission: str = "open"
     drain_id: str | None = None
+    terminating: bool = False
+    """It was told to end."""
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
@@ -129,14 +131,18 @@ class PodServer:
         body = await self._addressed(request)
         if self.admission == "sealed":
             raise _RefusalError(409, "sealed")
+        if self.terminating:
+            raise _RefusalError(409, "terminating")
         if self.admission == "draining" and self.drain_id != body["drainId"]:
             raise _RefusalError(409, "not_draining")
         self.admission, self.drain_id = "open", None
         return web.json_response({"admission": "open"})
 
     async def _seal(self, request: web.Request) -> web.Response:
-        await self._addressed(request)
+        body = await self._addressed(request)
         if self.admission == "open":
+            raise _RefusalError(409, "not_draining")
+        if self.drain_id != body["drainId"]:
             raise _RefusalError(409, "not_draining")
         if self.used or self.calls:
             counts = (

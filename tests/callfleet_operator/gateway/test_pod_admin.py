@@ -66,17 +66,21 @@ async def test_drain_then_seal(session: aiohttp.ClientSession, engine: PodServer
     assert again.code == "sealed"
 
 
-async def test_an_open_pod_may_be_reopened_and_another_drain_may_not(
+async def test_a_drain_is_taken_back_until_the_seal(
     session: aiohttp.ClientSession, engine: PodServer
 ) -> None:
     operator = admin(session)
     assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
     await operator.drain(target(engine), "d1")
-    refused = await operator.undrain(target(engine), "d0")
-    assert isinstance(refused, Refused)
-    assert refused.code == "not_draining"
+    other = await operator.undrain(target(engine), "d2")
+    assert isinstance(other, Refused)
+    assert other.code == "not_draining"
     assert await operator.undrain(target(engine), "d1") == Ok({"admission": "open"})
-    assert engine.admission == "open"
+    await operator.drain(target(engine), "d3")
+    await operator.seal(target(engine), "d3")
+    late = await operator.undrain(target(engine), "d3")
+    assert isinstance(late, Refused)
+    assert late.code == "sealed"
 
 
 async def test_relays_and_peers(session: aiohttp.ClientSession, engine: PodServer) -> None:

@@ -92,6 +92,14 @@ def test_admission(labels: dict[str, str], admission: Admission) -> None:
     assert seen(metadata={"labels": labels}).admission is admission
 
 
+def test_a_drain_is_told_by_its_annotations() -> None:
+    notes = {"callfleet.dev/drain-id": "d", "callfleet.dev/drain-reason": "Outdated"}
+    pod = seen(metadata={"annotations": notes | {"callfleet.dev/drain-started": TIME}})
+    assert (pod.drain_id, pod.drain_reason) == ("d", "Outdated")
+    assert pod.drain_started == datetime(2026, 1, 1, tzinfo=UTC)
+    assert (seen().drain_id, seen().drain_reason) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("spec", "status", "process"),
     [

@@ -12,8 +12,10 @@ from callfleet_operator.observe.queries import (
     DEMAND_WINDOW,
     Metric,
     Scope,
+    engine_connection_queries,
     engine_queries,
     outcomes_query,
+    relay_connection_queries,
     relay_queries,
     scope_of,
     users_query,
@@ -23,7 +25,13 @@ from tests.callfleet_operator.gateway.prometheus_server import prometheus
 
 @pytest.mark.parametrize("scope", [Scope(), scope_of(["calls", "media", "calls"])])
 def test_every_query_pins_the_namespace(scope: Scope) -> None:
-    for text in (*engine_queries(scope, DEMAND_WINDOW).values(), *relay_queries(scope).values()):
+    every = (
+        engine_queries(scope, DEMAND_WINDOW),
+        relay_queries(scope),
+        engine_connection_queries(scope),
+        relay_connection_queries(scope),
+    )
+    for text in (text for queries in every for text in queries.values()):
         assert text.count(scope.matcher()) == text.count("{")
     assert scope_of(["b", "a", "b"]).matcher() == 'namespace=~"a|b"'
 
@@ -44,9 +52,17 @@ callfleet_relay_users_total{{{r},result="capacity"}} {n}
 callfleet_relay_allocate_requests_total{{{r},outcome="challenged"}} {n}
 callfleet_relay_allocate_requests_total{{{r},outcome="expired"}} {n}
 callfleet_engine_calls_started_total{{{a}}} {n}
+callfleet_engine_ice_attempts_total{{{a},path="relayed"}} {n}
+callfleet_engine_ice_attempts_total{{{a},path="relayed",job="twice"}} {n}
+callfleet_engine_ice_attempts_total{{{a},path="direct"}} 7
 callfleet_engine_call_duration_seconds_sum{{{a}}} {sum}
 callfleet_engine_call_duration_seconds_count{{{a}}} {n}
 """
+FIRST_FAILURES = """
+callfleet_engine_ice_failures_total{{{a},path="relayed",cause="timeout"}} 3
+callfleet_engine_ice_failures_total{{{a},path="relayed",cause="no_route"}} 2
+"""
+"""A series begins with its first failures."""
 ENGINE = 'namespace="calls",pod="a-0",pod_uid="u",callfleet_cluster="a"'
 RELAY = 'namespace="calls",pod="r-0",pod_uid="v",callfleet_pool="r"'
 
@@ -56,12 +72,20 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
     with prometheus(tmp_path) as server:
         for n in (0, 100):
             page = PAGE.format(a=ENGINE, r=RELAY, n=n, sum=n * 60)
+            page += FIRST_FAILURES.format(a=ENGINE) if n else ""
             await asyncio.to_thread(server.exporter.show, "test", page)
         client = Prometheus(server.url, timeout=10)
         try:
             engines, relays = [
                 {metric: (await client.query(text)).samples for metric, text in queries.items()}
                 for queries in (engine_queries(Scope(), DEMAND_WINDOW), relay_queries(Scope()))
+            ]
+            tried, served = [
+                {metric: (await client.query(text)).samples for metric, text in queries.items()}
+                for queries in (
+                    engine_connection_queries(Scope()),
+                    relay_connection_queries(Scope()),
+                )
             ]
             users = (await client.query(users_query("calls", "r", 60))).samples
             outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
@@ -86,3 +110,9 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
     assert results["served"] == pytest.approx(results["capacity"])
     assert results["served"] >= 100
     assert [sample.labels["outcome"] for sample in outcomes] == ["expired"]
+    # Whole numbers, from nothing on, and once though two jobs scrape the pod.
+    assert [sample.value for sample in tried[Metric.ATTEMPTS]] == [107]
+    assert [sample.value for sample in tried[Metric.FAILED]] == [5]
+    assert tried[Metric.ATTEMPTS][0].labels["pod_uid"] == "u"
+    assert [sample.value for sample in served[Metric.ATTEMPTS]] == [200]
+    assert [sample.value for sample in served[Metric.FAILED]] == [100]

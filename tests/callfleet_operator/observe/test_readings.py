@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from callfleet_operator.gateway.prometheus import Sample
-from callfleet_operator.observation import CallDemand, Source
+from callfleet_operator.observation import CallDemand, Connections, Source
 from callfleet_operator.observe.queries import Metric
 from callfleet_operator.observe.readings import (
     connection_failures,
+    connections_snapshot,
     engine_snapshot,
     relay_snapshot,
     status_reading,
@@ -133,3 +134,15 @@ def test_a_figure_that_is_none_is_no_number(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("stress", [None, {}, 0.4, {"cpu": "0.4"}])
 def test_a_stress_that_is_none_is_no_number(stress: object) -> None:
     assert math.isnan(status_reading(STATUS | {"stress": stress}, NOW).stress)
+
+
+def test_connections_of_pods_by_uid() -> None:
+    rows = {
+        Metric.ATTEMPTS: [row(9.6, uid="u"), row(4, pod="a-1", uid="v"), row(7, uid="")],
+        Metric.FAILED: [row(2.4, uid="u"), row(3, pod="a-2", uid="w")],
+    }
+    # Without attempts nothing is known, whatever has failed; without a uid nobody is meant.
+    assert connections_snapshot(rows, NOW).connections == {
+        "u": Connections(10, 2),
+        "v": Connections(4, 0),
+    }

@@ -19,7 +19,17 @@ from callfleet_operator.observation import (
     Process,
 )
 from callfleet_operator.plan import engines
-from callfleet_operator.plan.decision import Cordon, Create, Decision, Delete, Drain, Memory, Step
+from callfleet_operator.plan.decision import (
+    Cordon,
+    Create,
+    Decision,
+    Delete,
+    Drain,
+    Memory,
+    Step,
+    Undrain,
+)
+from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.plan.steps import next_steps
 from tests.callfleet_operator.plan.samples import NOW, REVISION, known, pod, unknown
 
@@ -58,6 +68,10 @@ class ModelFleet:
     """Ordinals of pods that give no data."""
     starts: bool = True
     """Whether new pods become ready."""
+    revisions: list[str] = field(default_factory=lambda: [REVISION])
+    """Oldest first; the last one is that of the spec."""
+    failing: frozenset[str] = frozenset()
+    """Revisions whose pods do not become ready."""
     unavailable_nodes: frozenset[str] = frozenset()
     refused: int = 0
     """New calls that found no room."""
@@ -94,7 +108,12 @@ class ModelFleet:
             metrics=self.metrics,
             demand=self.demand,
             unavailable_nodes=self.unavailable_nodes,
+            revisions=tuple(self.revisions),
         )
+
+    def change_template(self, revision: str) -> None:
+        """The spec is changed, maybe back to what it was."""
+        self.revisions = [*(one for one in self.revisions if one != revision), revision]
 
     def _observed(self, one: ModelPod) -> FleetPod:
         capacity = self.spec.capacity.participants_per_pod
@@ -106,10 +125,15 @@ class ModelFleet:
         """One reconcile, then a tick of time."""
         seen = self.observe()
         decision, self.memory = engines.plan(self.spec, seen, self.memory)
+        rolling = rollout(self.spec, seen)
         steps = next_steps(
-            decision, seen, max_total=self.spec.max_total_replicas, revision=REVISION
+            decision,
+            seen,
+            max_total=self.spec.max_total_replicas,
+            revision=self.revisions[-1],
+            rollout=rolling,
         )
-        self.apply(steps)
+        self.apply(steps, rolling.new_pods)
         self.opened.append(self.open)
         self.pass_time()
         return decision, steps
@@ -118,7 +142,16 @@ class ModelFleet:
     def open(self) -> int:
         return sum(1 for one in self.pods.values() if one.pod.admission is Admission.OPEN)
 
-    def apply(self, steps: Iterable[Step]) -> None:
+    @property
+    def serving(self) -> int:
+        """Pods that are ready and take new calls."""
+        return sum(
+            1
+            for one in self.pods.values()
+            if one.pod.ready and one.pod.admission is Admission.OPEN and not one.told_to_drain
+        )
+
+    def apply(self, steps: Iterable[Step], new_pods: str = REVISION) -> None:
         for step in steps:
             match step:
                 case Create(ordinal):
@@ -131,28 +164,39 @@ class ModelFleet:
                             ready_for=None,
                             process=Process.NEVER_STARTED,
                             node="node-b",
+                            revision=new_pods,
                             now=self.now,
                         )
                     )
-                case Cordon(victim):
-                    self._change(victim.ordinal, admission=Admission.CORDONED)
+                case Cordon(victim, reason):
+                    self._change(victim.ordinal, Admission.CORDONED, reason)
+                case Undrain(victim):
+                    self.pods[victim.ordinal].told_to_drain = False
+                    self._change(victim.ordinal, Admission.OPEN)
                 case Drain(victim):
                     one = self.pods[victim.ordinal]
                     one.told_to_drain = True
                     if not one.calls:
-                        self._change(victim.ordinal, admission=Admission.SEALED)
+                        self._change(victim.ordinal, Admission.SEALED, victim.drain_reason)
                 case Delete(victim):
                     self.lost += self.pods.pop(victim.ordinal).used
 
-    def _change(self, ordinal: int, *, admission: Admission) -> None:
+    def _change(self, ordinal: int, admission: Admission, reason: str = "") -> None:
         one = self.pods[ordinal]
-        one.pod = replace(one.pod, admission=admission, drain_started=self.now)
+        one.pod = replace(
+            one.pod,
+            admission=admission,
+            drain_id=f"drain-{ordinal}" if reason else "",
+            drain_started=self.now if reason else None,
+            drain_reason=reason,
+        )
 
     def pass_time(self) -> None:
         self.now += TICK
         for one in self.pods.values():
             one.calls = [call for call in one.calls if call.ends > self.now]
-            if self.starts and not one.pod.ready and self.now - one.pod.created >= START:
+            starts = self.starts and one.pod.revision not in self.failing
+            if starts and not one.pod.ready and self.now - one.pod.created >= START:
                 one.pod = replace(
                     one.pod, ready=True, ready_changed=self.now, process=Process.POSSIBLE
                 )

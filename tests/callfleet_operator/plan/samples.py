@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
@@ -9,6 +10,7 @@ from callfleet_operator.observation import (
     Admission,
     CallDemand,
     ConnectionFailures,
+    Connections,
     FleetPod,
     Freshness,
     Interval,
@@ -23,6 +25,8 @@ from callfleet_operator.observation import (
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CAPACITY = 100
 REVISION = "aaaaaaaaaa"
+OLDER = "older"
+"""The revision before."""
 
 
 def seconds(number: float) -> timedelta:
@@ -70,9 +74,11 @@ def pod(
     address: str = "10.0.0.1",
     requested: bool = False,
     drain_reason: str = "",
+    draining_for: float = 60,
     now: datetime = NOW,
 ) -> FleetPod:
-    """An open, ready, empty pod of an hour's age, unless said otherwise.
+    """An open, ready, empty pod of an hour's age, unless said otherwise; one that is not open was
+    cordoned by hand.
 
     `ready_for` is the age of the Ready condition's last change, None for no condition yet.
     """
@@ -94,7 +100,7 @@ def pod(
         created=now - seconds(age),
         ready_changed=None if ready_for is None else now - seconds(ready_for),
         drain_id=f"drain-{ordinal}" if cordoned else "",
-        drain_started=now - seconds(60) if cordoned else None,
+        drain_started=now - seconds(draining_for) if cordoned else None,
         load=known(0) if load is None else load,
         process=process,
         drain_requested=requested,
@@ -132,6 +138,9 @@ def observed(
     hold_until: datetime | None = None,
     reported_open: int | None = None,
     unavailable_nodes: frozenset[str] = frozenset(),
+    revisions: tuple[str, ...] = (OLDER, REVISION),
+    connections: Mapping[str, Connections] | None = None,
+    calls_failed: bool = False,
 ) -> Observation:
     return Observation(
         now=now,
@@ -142,14 +151,19 @@ def observed(
         failures=failures,
         reported_open=reported_open,
         hold_until=hold_until,
+        revisions=revisions,
+        connections=connections or {},
+        calls_failed=calls_failed,
     )
 
 
 def cluster(**scaling: object) -> CallClusterSpec:
-    """A CallCluster of 1 to 20 pods; the keywords are fields of spec.scaling, `mode` and
-    `fallback`."""
+    """A CallCluster of 1 to 20 pods; the keywords are fields of spec.scaling, `mode`, `fallback`,
+    `rollout` and `drain`."""
     spec = {
         "mode": scaling.pop("mode", "Active"),
+        "rollout": scaling.pop("rollout", {}),
+        "drain": scaling.pop("drain", {}),
         "capacity": {"participantsPerPod": scaling.pop("capacity", CAPACITY)},
         "metrics": {"fallback": scaling.pop("fallback", "PodStatus")},
         "store": {
@@ -162,9 +176,12 @@ def cluster(**scaling: object) -> CallClusterSpec:
 
 
 def pool(**scaling: object) -> TurnPoolSpec:
-    """A TurnPool of 1 to 20 relays; the keywords are fields of spec.scaling, and `mode`."""
+    """A TurnPool of 1 to 20 relays; the keywords are fields of spec.scaling, `mode`, `rollout` and
+    `drain`."""
     spec = {
         "mode": scaling.pop("mode", "Active"),
+        "rollout": scaling.pop("rollout", {}),
+        "drain": scaling.pop("drain", {}),
         "scaling": {"min_replicas": 1, "max_replicas": 20, **scaling},
     }
     return TurnPoolSpec.model_validate(spec)

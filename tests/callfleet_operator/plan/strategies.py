@@ -10,6 +10,7 @@ from callfleet_operator.observation import (
     Admission,
     CallDemand,
     ConnectionFailures,
+    Connections,
     FleetPod,
     Freshness,
     MetricsHealth,
@@ -19,8 +20,10 @@ from callfleet_operator.observation import (
     Process,
 )
 from callfleet_operator.plan.decision import FailureStep, Memory
+from callfleet_operator.plan.reasons import Reason
 from tests.callfleet_operator.plan.samples import (
     NOW,
+    OLDER,
     REVISION,
     cluster,
     from_itself,
@@ -65,6 +68,10 @@ def fleets(draw: st.DrawFn, most: int = 8) -> tuple[FleetPod, ...]:
             node=draw(st.sampled_from(["", "node-a", "gone"])),
             zone=draw(st.sampled_from(["a", "b"])),
             address=draw(st.sampled_from(["", "10.0.0.1"])),
+            requested=draw(st.sampled_from([False, False, True])),
+            drain_reason=draw(
+                st.sampled_from(["", Reason.SURPLUS, Reason.OUTDATED, Reason.DRAIN_REQUESTED])
+            ),
         )
         for ordinal in ordinals
     )
@@ -89,6 +96,8 @@ failure_counts = st.builds(
     st.none() | st.builds(lambda age: NOW - seconds(age), ages),
 )
 
+connections = st.builds(Connections, st.integers(-5, 500), st.integers(-5, 500))
+
 observations = st.builds(
     Observation,
     now=st.just(NOW),
@@ -99,6 +108,10 @@ observations = st.builds(
     failures=st.none() | failure_counts,
     reported_open=st.none() | st.integers(0, 12),
     hold_until=st.none() | st.builds(lambda age: NOW - seconds(age), ages),
+    revisions=st.sampled_from([(), (REVISION,), (OLDER, REVISION), (REVISION, OLDER)]),
+    unwilling=st.frozensets(st.sampled_from(["uid-0", "uid-1", "uid-2"])),
+    connections=st.dictionaries(st.sampled_from(["uid-0", "uid-1", "uid-2"]), connections),
+    calls_failed=st.booleans(),
 )
 memories = st.builds(
     Memory,
@@ -119,6 +132,10 @@ def scalings(draw: st.DrawFn) -> dict[str, object]:
         "max_total_replicas": draw(st.integers(most, 16)),
         "scale_out": {"stabilizationWindowSeconds": draw(st.sampled_from([0, 60]))},
         "scale_in": {"stabilizationWindowSeconds": draw(st.sampled_from([0, 300]))},
+        "rollout": {
+            "strategy": draw(st.sampled_from(["Drain", "OnDelete"])),
+            "maxSurge": draw(st.integers(1, 3)),
+        },
     }
 
 

@@ -20,16 +20,18 @@ from callfleet_operator.plan.decision import (
     Delete,
     Memory,
     Steering,
+    Step,
+    Undrain,
 )
 from callfleet_operator.plan.fleet import fleet_of, holds_nothing
 from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.plan.steps import next_steps
 from tests.callfleet_operator.plan import strategies as any_
 from tests.callfleet_operator.plan.model_fleet import TICK, Call, ModelFleet
 from tests.callfleet_operator.plan.samples import (
     CAPACITY,
     NOW,
-    REVISION,
     cluster,
     known,
     observed,
@@ -46,6 +48,16 @@ def plan(spec: Spec, seen: Observation, memory: Memory) -> tuple[Decision, Memor
     if isinstance(spec, CallClusterSpec):
         return engines.plan(spec, seen, memory)
     return relays.plan(spec, seen, memory)
+
+
+def stepped(spec: Spec, seen: Observation, decision: Decision) -> tuple[Step, ...]:
+    return next_steps(
+        decision,
+        seen,
+        max_total=spec.max_total_replicas,
+        revision=seen.update_revision,
+        rollout=rollout(spec, seen),
+    )
 
 
 def settled(spec: Spec, seen: Observation, memory: Memory) -> Decision:
@@ -69,7 +81,7 @@ def test_every_input_gives_a_decision_and_the_same_one_again(
 
     assert plan(spec, seen, memory) == (decision, after)
     assert decision.decisive in decision.trace
-    next_steps(decision, seen, max_total=spec.max_total_replicas, revision=REVISION)
+    assert stepped(spec, seen, decision) == stepped(spec, seen, decision)
     plan(spec, replace(seen, now=seen.now + TICK), after)
 
 
@@ -143,7 +155,7 @@ def test_only_pods_that_hold_nothing_and_take_nothing_are_deleted(
     spec: Spec, seen: Observation, memory: Memory
 ) -> None:
     decision, _ = plan(spec, seen, memory)
-    for step in next_steps(decision, seen, max_total=spec.max_total_replicas, revision=REVISION):
+    for step in stepped(spec, seen, decision):
         if isinstance(step, Delete):
             assert step.pod.admission is not Admission.OPEN
             assert holds_nothing(step.pod)
@@ -156,7 +168,7 @@ def test_steps_keep_ordinals_totals_and_serving_pods(
     spec: Spec, seen: Observation, memory: Memory
 ) -> None:
     decision, _ = plan(spec, seen, memory)
-    taken = next_steps(decision, seen, max_total=spec.max_total_replicas, revision=REVISION)
+    taken = stepped(spec, seen, decision)
     fleet = fleet_of(seen)
     made = [step.ordinal for step in taken if isinstance(step, Create)]
     touched = [step.pod.uid for step in taken if not isinstance(step, Create)]
@@ -171,10 +183,41 @@ def test_steps_keep_ordinals_totals_and_serving_pods(
 
     serving = [one for one in fleet.open if one.ready]
     left = len(serving) - sum(1 for step in cordoned if step.pod.ready)
-    moved = [step for step in cordoned if step.reason == Reason.NODE_UNAVAILABLE]
-    # without room for a replacement one pod of an unavailable node goes all the same
-    exception = bool(moved) and fleet.total >= spec.max_total_replicas and not fleet.leaving
+    # where there is never room for a replacement one pod goes all the same
+    without_room = [
+        step
+        for step in cordoned
+        if step.reason in (Reason.NODE_UNAVAILABLE, Reason.DRAIN_REQUESTED)
+        or (step.reason == Reason.OUTDATED and rollout(spec, seen).drains_first)
+    ]
+    exception = bool(without_room) and fleet.total >= spec.max_total_replicas and not fleet.leaving
     assert left + exception >= min(decision.desired_open, len(serving))
+
+
+@any_.modest
+@given(specs, any_.observations, any_.memories)
+def test_a_rollout_stays_within_its_surge_and_touches_nothing_unless_it_is_under_way(
+    spec: Spec, seen: Observation, memory: Memory
+) -> None:
+    decision, _ = plan(spec, seen, memory)
+    found = rollout(spec, seen)
+    taken = stepped(spec, seen, decision)
+    replaced = [s for s in taken if isinstance(s, Cordon) and s.reason == Reason.OUTDATED]
+    gained = [step for step in taken if isinstance(step, Create)]
+    lost = {s.pod.uid for s in taken if isinstance(s, Cordon)}
+    fleet = fleet_of(seen)
+    usable = [one for one in fleet.ready + fleet.starting if one.uid not in lost]
+
+    assert found.under_way or not replaced
+    surge = spec.rollout.max_surge if found.under_way else 0
+    assert not gained or len(usable) + len(gained) <= decision.desired_open + surge
+    for step in taken:
+        if isinstance(step, Undrain) and step.pod not in fleet.open:
+            assert step.pod.admission is Admission.CORDONED
+            assert not step.pod.drain_requested
+            assert step.pod.drain_reason
+            back = step.pod.drain_reason == Reason.DRAIN_REQUESTED
+            assert back or step.pod.node not in seen.unavailable_nodes
 
 
 @any_.modest
@@ -188,7 +231,7 @@ def test_no_drain_begins_because_of_load_that_is_not_known(
     fleet = fleet_of(seen)
     assume(len(fleet.open) <= spec.scaling.max_replicas)
 
-    for step in next_steps(decision, seen, max_total=spec.max_total_replicas, revision=REVISION):
+    for step in stepped(spec, seen, decision):
         if isinstance(step, Cordon):
             assert step.reason != Reason.SURPLUS
 

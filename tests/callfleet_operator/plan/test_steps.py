@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from callfleet_operator.observation import Admission, FleetPod, Process
@@ -166,8 +169,83 @@ class TestVictims:
     def test_nothing_is_cordoned_below_what_the_data_allow(self) -> None:
         assert cordoned(steps(decided(2, drain_above=9), *loaded(0, 0, 0, 0))) == []
 
-    def test_pods_of_an_older_revision_are_left_alone(self) -> None:
+    def test_without_a_rollout_pods_of_an_older_revision_are_left_alone(self) -> None:
         assert steps(decided(2), pod(0, revision="older"), pod(1)) == ()
+
+    @pytest.mark.parametrize(
+        ("zones", "victim"), [(("", "", "a"), 1), (("", "a", "a"), 2), (("", "", ""), 2)]
+    )
+    def test_pods_of_unknown_zone_count_as_one_zone(
+        self, zones: tuple[str, ...], victim: int
+    ) -> None:
+        pods = [pod(ordinal, zone=zone) for ordinal, zone in enumerate(zones)]
+
+        assert cordoned(steps(decided(2), *pods)) == [victim]
+
+
+def drained(ordinal: int = 1, **fields: Any) -> FleetPod:  # noqa: ANN401  # as of `pod`
+    """A pod that was one too many."""
+    return pod(ordinal, **{"admission": CORDONED, "drain_reason": Reason.SURPLUS} | fields)
+
+
+class TestUndrain:
+    def reopened(self, taken: tuple[Step, ...]) -> list[int]:
+        return [step.pod.ordinal for step in taken if isinstance(step, Undrain)]
+
+    def test_a_draining_pod_is_reopened_before_a_new_one_is_made(self) -> None:
+        draining = drained(load=known(30))
+
+        taken = steps(decided(3), pod(0), draining)
+
+        assert (self.reopened(taken), created(taken)) == ([1], [2])
+        assert not any(isinstance(step, Drain) for step in taken)
+
+    def test_the_one_that_would_be_drained_last_comes_first(self) -> None:
+        pods = [drained(n, load=known(used)) for n, used in enumerate((9, 40, 3))]
+
+        taken = steps(decided(2), *pods)
+
+        assert self.reopened(taken) == [1, 0]
+        assert [step.pod.ordinal for step in taken if isinstance(step, Drain)] == [2]
+
+    def test_it_needs_no_room(self) -> None:
+        taken = steps(decided(2), pod(0), drained(), max_total=2)
+
+        assert self.reopened(taken) == [1]
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            drained(admission=SEALED),
+            drained(terminating=True),
+            drained(revision="older"),
+            drained(node="gone"),
+            drained(ready=False),
+            drained(address=""),
+            drained(requested=True),
+            drained(drain_reason=Reason.DRAIN_REQUESTED, requested=True),
+            drained(drain_reason=""),  # by hand
+        ],
+    )
+    def test_some_are_never_reopened(self, kept: FleetPod) -> None:
+        taken = steps(decided(2), pod(0), kept, gone="gone")
+
+        assert (self.reopened(taken), created(taken)) == ([], [2])
+
+    def test_one_that_has_refused_is_not_waited_for(self) -> None:
+        draining = drained()
+        seen = replace(observed(pod(0), draining), unwilling=frozenset({draining.uid}))
+
+        taken = next_steps(decided(2), seen, max_total=10, revision=REVISION)
+
+        assert (self.reopened(taken), created(taken)) == ([], [2])
+
+    def test_a_pod_that_somebody_has_labelled_open_is_told_so(self) -> None:
+        opened = replace(pod(0), drain_id="drain-0")
+
+        assert self.reopened(steps(decided(1), opened)) == [0]
+        dry = decided(1, steering=Steering.DRAINS_ONLY)
+        assert self.reopened(steps(dry, opened)) == [0]
 
 
 class TestUnavailableNodes:
@@ -191,7 +269,8 @@ class TestUnavailableNodes:
         assert cordoned(steps(decided(1), old, gone="gone", max_total=1)) == [0]
 
     def test_not_while_another_pod_makes_room(self) -> None:
-        old, leaving = pod(0, node="gone"), pod(1, admission=CORDONED)
+        old = pod(0, node="gone")
+        leaving = pod(1, admission=CORDONED)
 
         taken = steps(decided(1), old, leaving, gone="gone", max_total=2)
 
@@ -279,6 +358,14 @@ class TestRequests:
         draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
 
         (step,) = steps(decided(1), draining, pod(1))
+
+        assert isinstance(step, Undrain)
+        assert step.pod == draining
+
+    def test_taken_back_no_other_pod_is_made_in_its_place(self) -> None:
+        draining = pod(0, admission=CORDONED, drain_reason=Reason.DRAIN_REQUESTED)
+
+        (step,) = steps(decided(2), draining, pod(1))
 
         assert isinstance(step, Undrain)
         assert step.pod == draining

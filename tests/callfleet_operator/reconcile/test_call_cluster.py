@@ -10,8 +10,8 @@ import pytest
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS
 from callfleet_operator.reconcile.keys import Key
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
+from tests.callfleet_operator.reconcile.witness import assert_no_call_was_cut
 from tests.callfleet_operator.reconcile.world import World
-from tests.cluster.audit import AuditEvent
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
@@ -34,17 +34,6 @@ async def shrink(here: World, key: Key) -> None:
         pod.used = pod.calls = 0
     await here.scrape()
     await here.settle(key, rounds=6)
-
-
-def assert_no_call_was_cut(here: World, events: list[AuditEvent]) -> None:
-    """Every pod that the operator deleted had sealed itself before."""
-    for event in events:
-        if event.verb != "delete" or event.code != 200:
-            continue
-        sealed = here.ended[event.uid].sealed_at()
-        assert sealed is not None, f"{event.name} was deleted without a seal"
-        assert sealed < datetime.fromisoformat(event.received)
-        assert event.preconditions.keys() == {"uid", "resourceVersion"}
 
 
 async def test_from_nothing_to_one_pod_that_serves(here: World) -> None:
@@ -220,46 +209,6 @@ async def test_a_new_operator_by_itself_changes_no_template(
     await here.round(key)
     assert await here.writes(mark) == []
     assert (await here.status(key))["updateRevision"] == before
-
-
-async def test_a_change_of_the_spec_makes_a_new_revision_and_leaves_pods_alone(
-    here: World,
-) -> None:
-    key = await make_cluster(here)
-    await here.settle(key)
-    pod = here.of("calls-engine-0")
-    before = (await here.status(key))["updateRevision"]
-    await here.change(CALL_CLUSTERS, "calls", {"spec": {"image": "example.org/engine:2"}})
-    await here.settle(key, rounds=2)
-    after = (await here.status(key))["updateRevision"]
-    assert after != before
-    assert pod.uid in here.pods
-    assert (await here.condition(key, "Progressing"))[1] == "OutdatedPodsKept"
-    # The former image again: the former template counts again.
-    await here.change(CALL_CLUSTERS, "calls", {"spec": {"image": None}})
-    await here.settle(key, rounds=1)
-    assert (await here.status(key))["updateRevision"] == before
-
-
-async def test_a_pod_of_a_cordoned_node_is_replaced_then_drained(here: World) -> None:
-    key = await make_cluster(here)
-    await here.settle(key)
-    first = here.of("calls-engine-0").uid
-    body = await here.people.get(
-        PODS.__class__("", "v1", "Node", "nodes", namespaced=False), "", here.node
-    )
-    assert body is not None
-    body["spec"]["unschedulable"] = True
-    here.services.nodes.saw(body)  # as the watch would tell
-    mark = await here.mark()
-    await here.round(key)
-    await here.kubelet()
-    # The replacement runs on another node.
-    for pod in await here.list_pods():
-        assert pod["spec"].get("nodeName") in (None, here.node)
-    assert first in here.pods
-    writes = await here.writes(mark, "pods")
-    assert [event.verb for event in writes] == ["create"]
 
 
 async def test_a_deleted_object_is_forgotten(here: World) -> None:

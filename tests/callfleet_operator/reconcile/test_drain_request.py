@@ -9,7 +9,7 @@ import pytest
 from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.reconcile.keys import Key
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
-from tests.callfleet_operator.reconcile.test_call_cluster import assert_no_call_was_cut
+from tests.callfleet_operator.reconcile.witness import assert_no_call_was_cut
 from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]

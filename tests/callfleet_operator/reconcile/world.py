@@ -9,7 +9,7 @@ import json
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from callfleet_operator.gateway.resources import (
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
@@ -72,6 +73,10 @@ class World:
     """By uid."""
     ended: dict[str, PodServer] = field(default_factory=dict)
     """By uid, those that are no more."""
+    bad_images: frozenset[str] = frozenset()
+    """Images that cannot be pulled."""
+    lists: list[bytes] = field(default_factory=list)
+    """The operator's lists of pods, as the API server has answered them."""
     extra: str = ""
     """More lines for Prometheus."""
     later: timedelta = timedelta()
@@ -146,14 +151,29 @@ class World:
             if "deletionTimestamp" in metadata:
                 await self._end(metadata["name"], metadata["uid"])
             elif not pod.get("status", {}).get("podIP"):
-                await self._run(pod)
+                await self._start(pod)
         present = {pod["metadata"]["uid"] for pod in live}
         for uid in [uid for uid in self.pods if uid not in present]:
             await self._stop(uid)
 
-    async def _run(self, pod: Body) -> None:
-        metadata = pod["metadata"]
-        name, uid = metadata["name"], metadata["uid"]
+    async def _start(self, pod: Body) -> None:
+        if not pod["spec"].get("nodeName"):
+            await self._bind(pod["metadata"]["name"])
+        container = pod["spec"]["containers"][0]
+        if container["image"] not in self.bad_images:
+            await self._run(pod)
+            return
+        waiting = {"reason": "ImagePullBackOff", "message": f"cannot pull {container['image']}"}
+        status = {"state": {"waiting": waiting}, "ready": False, "restartCount": 0}
+        named = {"name": container["name"], "image": container["image"], "imageID": ""}
+        await self.change(
+            PODS,
+            pod["metadata"]["name"],
+            {"status": {"phase": "Pending", "containerStatuses": [named | status]}},
+            "status",
+        )
+
+    async def _bind(self, name: str) -> None:
         await self.people.client.request(
             "post",
             PODS.path(self.namespace, name, "binding"),
@@ -165,6 +185,10 @@ class World:
             },
             serialize=False,
         )
+
+    async def _run(self, pod: Body) -> None:
+        metadata = pod["metadata"]
+        name, uid = metadata["name"], metadata["uid"]
         self.serial += 1
         address = f"127.{self.net}.{self.serial // 250}.{self.serial % 250 + 1}"
         component = metadata["labels"]["app.kubernetes.io/component"]
@@ -258,30 +282,32 @@ class World:
         """The operator's process ends and another one begins: only memory is lost."""
         self.services.memories.clear()
 
-    async def kill_after(self, actions: int, *keys: Key) -> bool:
-        """Rounds of an operator that dies once it has acted so many times on the API server or on
-        a pod; returns whether it did. What it has begun last has been done, unknown to it."""
-        left = actions
+    async def kill_after(self, actions: int, *keys: Key, done: bool = True) -> bool:
+        """Rounds of an operator that dies with its next action after so many on the API server or
+        on a pod; returns whether it did. `done`: that action has its effect, unknown to it."""
+        life = _Life(actions, done=done)
         kube_request, pod_request = self.kube.client.request, self.session.request
 
-        def act() -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KilledError
-
         async def request_kube(method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            if method == "get":
+                life.require()
+                return await kube_request(method, *arguments, **named)
+            last = life.act()
             answer = await kube_request(method, *arguments, **named)
-            if method != "get":
-                act()
+            if last:
+                raise KilledError
             return answer
 
-        def request_pod(method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-            act()
-            return pod_request(method, *arguments, **named)
+        @asynccontextmanager
+        async def request_pod(*arguments: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+            last = life.act()
+            async with pod_request(*arguments, **named) as response:
+                if last:
+                    raise KilledError
+                yield response
 
         self.kube.client.request = request_kube
-        self.session.request = request_pod  # type: ignore[method-assign] # dies in the middle
+        self.session.request = request_pod  # type: ignore[assignment,method-assign] # dies in it
         try:
             for key in keys:
                 await self.round(key)
@@ -293,6 +319,41 @@ class World:
             await self.restart()
         return False
 
+    async def stale_round(self, *keys: Key, age: int = 0) -> None:
+        """Rounds that are shown a list of pods of before: 0 is that of the latest round."""
+        kube_request = self.kube.client.request
+        lists = self.lists[: len(self.lists) - age]
+
+        async def request_kube(method: str, path: str, **named: Any) -> Any:  # noqa: ANN401
+            if lists and method == "get" and path.endswith("/pods"):
+                return _Answer(lists[-1])
+            return await kube_request(method, path, **named)
+
+        self.kube.client.request = request_kube
+        try:
+            for key in keys:
+                with suppress(RoundError):
+                    await self.round(key)
+        finally:
+            self.kube.client.request = kube_request
+
+    async def recorded_round(self, *keys: Key) -> None:
+        """Rounds whose lists of pods are kept for `stale_round`."""
+        kube_request = self.kube.client.request
+
+        async def request_kube(method: str, path: str, **named: Any) -> Any:  # noqa: ANN401
+            answer = await kube_request(method, path, **named)
+            if method == "get" and path.endswith("/pods"):
+                self.lists.append(await answer.read())
+            return answer
+
+        self.kube.client.request = request_kube
+        try:
+            for key in keys:
+                await self.round(key)
+        finally:
+            self.kube.client.request = kube_request
+
     async def mark(self) -> int:
         return await asyncio.to_thread(self.api.audit.mark)
 
@@ -302,6 +363,39 @@ class World:
             self.api.audit.writes, since, user=OPERATOR, resources=resources
         )
         return [event for event in events if event.namespace == self.namespace]
+
+
+@dataclass
+class _Life:
+    """Of an operator that dies. The dead do nothing."""
+
+    left: int
+    done: bool
+    dead: bool = False
+
+    def require(self) -> None:
+        if self.dead:
+            raise KilledError
+
+    def act(self) -> bool:
+        """Whether this action is the last one, and has its effect."""
+        self.require()
+        self.left -= 1
+        self.dead = self.left < 0
+        if self.dead and not self.done:
+            raise KilledError
+        return self.dead
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer of the API server, given again."""
+
+    body: bytes
+    status: int = 200
+
+    async def read(self) -> bytes:
+        return self.body
 
 
 @asynccontextmanager

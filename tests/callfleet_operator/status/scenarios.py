@@ -4,11 +4,14 @@ of every condition."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
 from callfleet_operator.observation import (
     Admission,
     ConnectionFailures,
+    Connections,
+    FleetPod,
     Freshness,
     MetricsHealth,
     MetricsProblem,
@@ -17,6 +20,8 @@ from callfleet_operator.observation import (
 )
 from callfleet_operator.plan import engines, relays
 from callfleet_operator.plan.decision import Memory
+from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.status import engines as engine_status
 from callfleet_operator.status import relays as relay_status
 from callfleet_operator.status.case import Case, Finding
@@ -25,6 +30,7 @@ from tests.callfleet_operator.plan.samples import (
     AWAY,
     CAPACITY,
     NOW,
+    OLDER,
     REVISION,
     cluster,
     from_itself,
@@ -52,7 +58,7 @@ def cluster_case(
 ) -> Case[CallClusterSpec]:
     spec = spec or cluster()
     decision, _ = engines.plan(spec, seen, memory or Memory())
-    return Case.of(spec, seen, decision, facts)
+    return Case.of(spec, seen, decision, replace(facts, rollout=rollout(spec, seen)))
 
 
 def pool_case(
@@ -63,7 +69,7 @@ def pool_case(
 ) -> Case[TurnPoolSpec]:
     spec = spec or pool()
     decision, _ = relays.plan(spec, seen, memory or Memory())
-    return Case.of(spec, seen, decision, facts)
+    return Case.of(spec, seen, decision, replace(facts, rollout=rollout(spec, seen)))
 
 
 def sqlite() -> CallClusterSpec:
@@ -190,9 +196,22 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
         ),
     )
     yield "faster than scaleOut", cluster_case(observed(*loaded(*[CAPACITY] * 10)))
+    yield from rollouts()
     yield (
-        "pods of an earlier revision",
-        cluster_case(observed(pod(0, load=known(60), revision="older"), pod(1, load=known(60)))),
+        "a drain takes too long",
+        cluster_case(
+            observed(
+                pod(0, load=known(60)),
+                pod(
+                    1,
+                    load=replace(known(5), calls=2),
+                    admission=Admission.CORDONED,
+                    draining_for=7200,
+                ),
+                pod(2, load=unknown(), admission=Admission.CORDONED, draining_for=3600),
+                pod(3, load=known(9), admission=Admission.CORDONED),
+            )
+        ),
     )
     yield (
         "no address for clients",
@@ -213,6 +232,59 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
     )
 
 
+def rollouts() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
+    """CallClusters whose pod template has changed."""
+
+    def old(ordinal: int, used: float = 60) -> FleetPod:
+        return pod(ordinal, load=known(used), revision=OLDER)
+
+    def replaced(ordinal: int, used: float) -> FleetPod:
+        draining = pod(ordinal, load=known(used), revision=OLDER, admission=Admission.CORDONED)
+        return replace(draining, drain_reason=Reason.OUTDATED)
+
+    on_delete = cluster(rollout={"strategy": "OnDelete"})
+    yield (
+        "pods of an earlier revision are kept",
+        cluster_case(observed(old(0), pod(1, load=known(60))), spec=on_delete),
+    )
+    new = [pod(ordinal, load=known(40)) for ordinal in range(3)]
+    yield (
+        "a rollout is under way",
+        cluster_case(
+            observed(*new, old(3), old(4), starting(5), replaced(6, 9), replaced(7, 5)),
+            spec=cluster(rollout={"maxSurge": 3}),
+        ),
+    )
+    held = observed(old(0), old(1), hold_until=NOW + seconds(3600))
+    yield "a rollout is held by annotation", cluster_case(held)
+    yield (
+        "a rollout waits for Prometheus",
+        cluster_case(observed(old(0), old(1), metrics=AWAY)),
+    )
+    yield (
+        "a rollout has no room",
+        cluster_case(
+            observed(old(0, 70), old(1, 70), pod(2, load=known(70))),
+            spec=cluster(max_replicas=3, max_total_replicas=3),
+        ),
+    )
+    failing = pod(
+        2, load=unknown(), ready=False, failure=IMAGE, process=Process.NEVER_STARTED, age=900
+    )
+    yield "pods of a new revision do not start", cluster_case(observed(old(0), old(1), failing))
+    hanging = replace(failing, failed=False, failure="")
+    yield "pods of a new revision hang", cluster_case(observed(old(0), hanging))
+    counted = {"uid-0": Connections(300, 4), "uid-1": Connections(120, 54)}
+    yield (
+        "calls on a new revision fail",
+        cluster_case(observed(old(0), pod(1, load=known(30)), connections=counted)),
+    )
+    yield (
+        "calls on a new revision had failed",
+        cluster_case(observed(old(0), pod(1, load=known(30)), calls_failed=True)),
+    )
+
+
 def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
     """TurnPools by what has happened."""
     relays_ = loaded(40, 40)
@@ -224,6 +296,18 @@ def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
         return pool_case(observed(*relays_, failures=counted), memory=memory)
 
     yield "nobody is refused", failing(200)
+    yield (
+        "a rollout is under way and a drain late",
+        pool_case(
+            observed(
+                pod(0, load=known(40), revision=OLDER),
+                pod(1, load=known(1)),
+                pod(2, load=known(1), revision=OLDER, admission=Admission.CORDONED),
+                failures=ConnectionFailures(200, 0, {}, START),
+            ),
+            spec=pool(drain={"deadlineSeconds": 30}),
+        ),
+    )
     yield "few users", failing(20, 20)
     yield "users are refused", failing(200, 60)
     yield "users are refused, relays do not help", failing(200, 60, Memory(ineffective_steps=3))

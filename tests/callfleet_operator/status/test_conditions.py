@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.observation import Observation
 from callfleet_operator.plan import engines, relays
 from callfleet_operator.plan.decision import Memory
+from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.status import engines as engine_status
 from callfleet_operator.status import relays as relay_status
 from callfleet_operator.status.case import Case, Finding
@@ -94,7 +96,8 @@ def test_any_cluster_has_every_condition_with_a_documented_reason(
     spec: CallClusterSpec, seen: Observation, memory: Memory
 ) -> None:
     decision, _ = engines.plan(spec, seen, memory)
-    findings = engine_status.findings(Case.of(spec, seen, decision, scenarios.WELL))
+    facts = replace(scenarios.WELL, rollout=rollout(spec, seen))
+    findings = engine_status.findings(Case.of(spec, seen, decision, facts))
 
     check(findings)
 
@@ -106,7 +109,8 @@ def test_any_pool_has_every_condition_with_a_documented_reason(
 ) -> None:
     spec = pool()
     decision, _ = relays.plan(spec, seen, memory)
-    findings = relay_status.findings(Case.of(spec, seen, decision, scenarios.WELL))
+    facts = replace(scenarios.WELL, rollout=rollout(spec, seen))
+    findings = relay_status.findings(Case.of(spec, seen, decision, facts))
 
     check(findings)
 

@@ -11,7 +11,7 @@ _FLEET: Final = (
     ("callfleet.dev", "callclusters turnpools", "get list watch"),
     ("callfleet.dev", "callclusters/status turnpools/status", "patch"),
     ("", "pods", "get list watch create patch delete"),
-    ("apps", "controllerrevisions", "get list create patch"),
+    ("apps", "controllerrevisions", "get list create patch delete"),
     ("", "configmaps serviceaccounts services secrets", "get create patch"),
     ("networking.k8s.io", "networkpolicies", "get create patch"),
     ("policy", "poddisruptionbudgets", "get create patch"),

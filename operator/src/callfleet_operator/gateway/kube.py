@@ -251,10 +251,16 @@ class Kube:
 
         Raises ConflictError if it is another or has changed since.
         """
+        await self.delete(PODS, namespace, name, uid, resource_version)
+
+    async def delete(
+        self, resource: ResourceType, namespace: str, name: str, uid: str, resource_version: str
+    ) -> None:
+        """As `delete_pod`, any object."""
         try:
             await self._request(
                 "delete",
-                PODS,
+                resource,
                 namespace,
                 name,
                 body={

@@ -17,6 +17,9 @@ DEMAND_WINDOW = timedelta(minutes=5)
 CALLS_WINDOW = "1h"
 """Calls last minutes to hours: their means need a longer look than their arrivals."""
 
+COMPARED_WINDOW = "15m"
+"""Over which connections through pods of two revisions are compared."""
+
 OTHER_CAUSES = ("unauthorized", "expired", "quota", "unsupported", "mismatch", "bad_request")
 """Outcomes of Allocate that more relays cannot cure. `challenged` and `stale_nonce` are part of
 every normal exchange, `draining` is the operator's own doing."""
@@ -34,6 +37,8 @@ class Metric(StrEnum):
     ARRIVALS = "arrivals"
     DURATION = "duration"
     CALL_SIZE = "call_size"
+    ATTEMPTS = "attempts"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,26 @@ def relay_queries(scope: Scope) -> dict[Metric, str]:
     }
 
 
+def engine_connection_queries(scope: Scope) -> dict[Metric, str]:
+    """Attempts to connect and those that failed, of all CallClusters, while one is rolled out."""
+    fleet, prefix = "callfleet_cluster", "callfleet_engine_ice"
+    where = f'{{{scope.matcher()},{fleet}!=""}}'
+    return {
+        Metric.ATTEMPTS: _lately(f"{prefix}_attempts_total{where}", fleet),
+        Metric.FAILED: _lately(f"{prefix}_failures_total{where}", fleet),
+    }
+
+
+def relay_connection_queries(scope: Scope) -> dict[Metric, str]:
+    """The same of all TurnPools: users with valid credentials, and those who were not served."""
+    fleet, users = "callfleet_pool", "callfleet_relay_users_total"
+    where = f'{scope.matcher()},{fleet}!=""'
+    return {
+        Metric.ATTEMPTS: _lately(f"{users}{{{where}}}", fleet),
+        Metric.FAILED: _lately(f'{users}{{{where},result!="served"}}', fleet),
+    }
+
+
 def users_query(namespace: str, pool: str, seconds: int) -> str:
     """Users of one pool by result over its own window."""
     where = _pool(namespace, pool)
@@ -98,6 +123,18 @@ def outcomes_query(namespace: str, pool: str, seconds: int) -> str:
 def _by_pod(expression: str, fleet: str) -> str:
     # max: two Prometheus jobs or replicas may scrape one pod, which then is seen twice.
     return f"max by (namespace, pod, pod_uid, {fleet}) ({expression})"
+
+
+def _lately(counter: str, fleet: str) -> str:
+    """By how much the counters of each pod grew, in whole numbers.
+
+    A series that began within the window began at nothing. increase() takes it to have begun with
+    its first sample, which on a new pod is where most of what counts would be lost.
+    """
+    before = f"({counter} offset {COMPARED_WINDOW} or {counter} * 0)"
+    labels = f"namespace, pod, pod_uid, {fleet}"
+    grown = f"max by ({labels}, path, cause, result) (clamp_min({counter} - {before}, 0))"
+    return f"sum by ({labels}) ({grown})"
 
 
 def _by_fleet(expression: str, fleet: str) -> str:

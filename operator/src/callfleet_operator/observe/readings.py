@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from callfleet_operator.observation import CallDemand, ConnectionFailures, Reading, Source
+from callfleet_operator.observation import (
+    CallDemand,
+    ConnectionFailures,
+    Connections,
+    Reading,
+    Source,
+)
 from callfleet_operator.observe.queries import Metric
 
 
@@ -38,6 +44,8 @@ class Snapshot:
     """One a pod uid: the series of a deleted pod linger beside those of its successor."""
     demand: Mapping[FleetName, CallDemand] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    connections: Mapping[str, Connections] = field(default_factory=dict)
+    """By pod uid; only asked for while a rollout is under way."""
 
 
 Rows = Mapping[Metric, Iterable[Row]]
@@ -100,6 +108,18 @@ def _demand(rows: Rows) -> Mapping[FleetName, CallDemand]:
         name: CallDemand(arrivals[name], durations[name], sizes[name])
         for name in arrivals.keys() & durations.keys() & sizes.keys()
     }
+
+
+def connections_snapshot(rows: Rows, _: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+    """How attempts to connect went, of all fleets of a kind. A pod that counts attempts and no
+    failure has none; of one that counts no attempts nothing is known."""
+    failed = {_series(row): row.value for row in rows.get(Metric.FAILED, ())}
+    counted = {
+        series[2]: Connections(round(row.value), round(failed.get(series, 0)))
+        for row in rows.get(Metric.ATTEMPTS, ())
+        if (series := _series(row))[2]
+    }
+    return Snapshot(connections=counted, warnings=warnings)
 
 
 def connection_failures(

@@ -24,12 +24,13 @@ def bounds(number: int, *, min_replicas: int, max_replicas: int) -> tuple[int, S
     return after, StageRecord(Stage.BOUNDS, before, Proposal.exactly(after), reason, message)
 
 
-def total(number: int, fleet: Fleet, *, max_total: int) -> StageRecord:
+def total(number: int, fleet: Fleet, *, max_total: int, reopenable: int = 0) -> StageRecord:
     """Whether maxTotalReplicas leaves room for the pods that the number asks for.
 
     It does not change the number: room that becomes free is used without another decision.
+    `reopenable` draining pods can be opened again without any room.
     """
-    reachable = fleet.usable + max(0, max_total - fleet.total)
+    reachable = fleet.usable + reopenable + max(0, max_total - fleet.total)
     same = Proposal.exactly(number)
     if reachable >= number:
         message = f"maxTotalReplicas {max_total} leaves room."

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from callfleet_operator.observation import Admission, FleetPod, Observation, Process
+from callfleet_operator.plan.reasons import Reason
 
 START_BUDGET: Final = timedelta(seconds=180)
 """How long a pod that is not ready counts as capacity: time to pull an image and start. A pod that
@@ -15,6 +16,9 @@ turned NotReady has it too, so that a short gap replaces nothing."""
 RESPAWN_DELAY: Final = timedelta(seconds=60)
 """How long an ended pod counts as capacity from its creation on: a node that refuses every pod at
 once must not turn over pods at the speed of the loop."""
+_OPERATORS_OWN: Final = frozenset(
+    {Reason.SURPLUS, Reason.OUTDATED, Reason.NODE_UNAVAILABLE, Reason.NO_PROCESS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,20 @@ def holds_nothing(pod: FleetPod) -> bool:
     if pod.admission is Admission.SEALED:
         return True
     return pod.process is not Process.POSSIBLE and not pod.ready
+
+
+def may_be_reopened(pod: FleetPod, observation: Observation) -> bool:
+    """Whether the drain of a draining pod may be taken back, its revision apart: it serves, it
+    stands on a node that is not cordoned, the operator has begun the drain of its own, and the pod
+    has not refused."""
+    return (
+        pod.ready
+        and bool(pod.address)
+        and pod.drain_reason in _OPERATORS_OWN
+        and not pod.drain_requested
+        and pod.node not in observation.unavailable_nodes
+        and pod.uid not in observation.unwilling
+    )
 
 
 def names(pods: Iterable[FleetPod], most: int = 5) -> str:

@@ -101,6 +101,8 @@ class Reason(StrEnum):
     """A pod is drained because its node is cordoned or gone."""
     DRAIN_REQUESTED = "DrainRequested"
     """A pod is drained because a person has asked for it."""
+    OUTDATED = "Outdated"
+    """A pod is drained because a pod of a newer revision takes its place."""
     NO_PROCESS = "NoProcess"
     """A pod is removed because nothing runs in it: it ended, or it never started."""
     SEALED = "Sealed"

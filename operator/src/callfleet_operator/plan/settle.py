@@ -15,7 +15,7 @@ from callfleet_operator.observation import Observation
 from callfleet_operator.plan import bounds, certainty, mode, rates, stabilisation
 from callfleet_operator.plan.classify import FleetLoad, classify
 from callfleet_operator.plan.decision import Decision, Memory, Proposal, StageRecord, Steering
-from callfleet_operator.plan.fleet import Fleet, fleet_of
+from callfleet_operator.plan.fleet import Fleet, fleet_of, may_be_reopened
 from callfleet_operator.plan.reasons import Reason
 
 
@@ -88,7 +88,9 @@ def settle(
         now=now,
         present=present,
     )
-    room = bounds.total(desired, at.fleet, max_total=spec.max_total_replicas)
+    room = bounds.total(
+        desired, at.fleet, max_total=spec.max_total_replicas, reopenable=_reopenable(at)
+    )
     steering = mode.steering(spec.mode)
     may_drain = certainty.may_drain(at.load, metrics) and mode.may_scale_in(
         spec.mode, at.observation.hold_until, now
@@ -115,6 +117,16 @@ def settle(
             out_period=out_period,
             in_period=in_period,
         ),
+    )
+
+
+def _reopenable(at: Situation) -> int:
+    """Draining pods that can be opened again; those of an older revision are taken for leaving."""
+    seen = at.observation
+    return sum(
+        1
+        for pod in at.fleet.draining
+        if may_be_reopened(pod, seen) and pod.revision == (seen.update_revision or pod.revision)
     )
 
 

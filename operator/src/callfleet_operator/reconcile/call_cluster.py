@@ -14,12 +14,14 @@ from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.plan import engines
+from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.reconcile.keys import Key
-from callfleet_operator.reconcile.objects import ensure, ensure_monitor, ensure_revision
+from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
 from callfleet_operator.reconcile.relays import handed_out, push, relay_list
 from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
 from callfleet_operator.reconcile.services import Services
@@ -27,6 +29,7 @@ from callfleet_operator.reconcile.turn_pool import relay_limits
 from callfleet_operator.render.engine_pod import engine_template
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.objects import engine_objects
+from callfleet_operator.render.revision import spec_digest
 from callfleet_operator.render.turn_secret import PoolName
 from callfleet_operator.status.case import Case
 from callfleet_operator.status.facts import Facts
@@ -47,11 +50,11 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         objects, unreadable = await _objects(services, cluster, fleet, pools)
         await ensure(services, fleet, objects, now.troubles)
         await ensure_monitor(services, fleet, now.troubles)
-    revision = await ensure_revision(
+    revisions = await ensure_revisions(
         services,
         fleet,
         engine_template(fleet, spec),
-        metadata.generation,
+        Source(metadata.generation, spec_digest(spec, fleet.image)),
         now.troubles,
         write=now.may_write,
     )
@@ -64,15 +67,20 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     )
     listed = await list_pods(services, fleet, reported.snapshot, limits)
     observation = replace(
-        now.observation(listed, reported, metadata, cluster.status),
+        now.observation(listed, reported, metadata, cluster.status, revisions),
         demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
     )
+    if is_under_comparison(observation):
+        connections = await services.metrics_source.engine_connections()
+        observation = replace(observation, connections=connections)
+    rolling = rollout(spec, observation)
     decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
     exposure = exposure_without_effect(spec)
     await now.act(
         decision,
         observation,
-        revision,
+        revisions,
+        rolling,
         max_total=spec.max_total_replicas,
         withhold_pods=bool(exposure),
     )
@@ -91,7 +99,8 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         no_relays=no_relays,
-        update_revision=revision.hash,
+        update_revision=revisions.update.hash,
+        rollout=rolling,
     )
     status = cluster_status(
         Case.of(spec, observation, decision, facts), cluster.status, metadata.generation

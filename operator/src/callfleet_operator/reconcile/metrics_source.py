@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from callfleet_operator.gateway.prometheus import Answer, Prometheus, PrometheusError
-from callfleet_operator.observation import ConnectionFailures, MetricsHealth, MetricsProblem
+from callfleet_operator.observation import (
+    ConnectionFailures,
+    Connections,
+    MetricsHealth,
+    MetricsProblem,
+)
 from callfleet_operator.observe.queries import (
     DEMAND_WINDOW,
     Metric,
     Scope,
+    engine_connection_queries,
     engine_queries,
     outcomes_query,
+    relay_connection_queries,
     relay_queries,
     users_query,
 )
@@ -23,6 +30,7 @@ from callfleet_operator.observe.readings import (
     Rows,
     Snapshot,
     connection_failures,
+    connections_snapshot,
     engine_snapshot,
     relay_snapshot,
 )
@@ -56,6 +64,10 @@ class MetricsSource:
         queries = engine_queries(scope, demand_window)
         self._engines = _Shared(prometheus, queries, engine_snapshot, max_age, now)
         self._relays = _Shared(prometheus, relay_queries(scope), relay_snapshot, max_age, now)
+        self._engine_connections, self._relay_connections = (
+            _Shared(prometheus, asked(scope), connections_snapshot, max_age, now)
+            for asked in (engine_connection_queries, relay_connection_queries)
+        )
 
     async def engines(self) -> Reported:
         """All CallClusters."""
@@ -64,6 +76,14 @@ class MetricsSource:
     async def relays(self) -> Reported:
         """All TurnPools."""
         return await self._relays.get()
+
+    async def engine_connections(self) -> Mapping[str, Connections]:
+        """How connections through engines went, by pod uid; nothing when Prometheus is away."""
+        return _whole(await self._engine_connections.get())
+
+    async def relay_connections(self) -> Mapping[str, Connections]:
+        """How users of relays were served, by pod uid; nothing when Prometheus is away."""
+        return _whole(await self._relay_connections.get())
 
     async def failures(
         self, namespace: str, pool: str, since: datetime
@@ -83,6 +103,11 @@ class MetricsSource:
             )
             return None
         return connection_failures(users.samples, outcomes.samples, since)
+
+
+def _whole(reported: Reported) -> Mapping[str, Connections]:
+    """Attempts without all of their failures would look like health."""
+    return {} if reported.health.problem is not None else reported.snapshot.connections
 
 
 class _Shared:

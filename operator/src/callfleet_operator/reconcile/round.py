@@ -11,15 +11,19 @@ from callfleet_operator.observation import Observation
 from callfleet_operator.observe.health import fleet_health
 from callfleet_operator.observe.nodes import unavailable
 from callfleet_operator.plan.decision import Create, Decision
+from callfleet_operator.plan.rollout import Rollout
 from callfleet_operator.plan.steps import next_steps
 from callfleet_operator.reconcile.decisions import keep
+from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import Reported
-from callfleet_operator.reconcile.objects import Revision, Troubles
+from callfleet_operator.reconcile.objects import Troubles
 from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.revisions import Revisions, prune
 from callfleet_operator.reconcile.services import FleetMemory, Services
-from callfleet_operator.reconcile.steps import Hands
+from callfleet_operator.reconcile.steps import UNDRAIN, Hands
 from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.status.rollout import NEW_REVISION_FAILS_MORE
 
 HOLD_UNTIL: Final = "callfleet.dev/hold-until"
 
@@ -42,7 +46,12 @@ class Round:
         return cls(services, fleet, services.memory(key, fleet.uid), may_write)
 
     def observation(
-        self, listed: Listed, reported: Reported, metadata: Metadata, status: FleetStatus
+        self,
+        listed: Listed,
+        reported: Reported,
+        metadata: Metadata,
+        status: FleetStatus,
+        revisions: Revisions,
     ) -> Observation:
         """What both kinds see of their pods."""
         now = self.services.now()
@@ -51,6 +60,7 @@ class Round:
         if self.memory.would_scale_to is None:
             self.memory.would_scale_to = status.would_scale_to
         self.memory.keep_only(frozenset(pod.uid for pod in listed.pods))
+        self._require_own_writes(listed)
         used = frozenset(pod.node for pod in listed.pods if pod.node)
         return Observation(
             now=now,
@@ -62,13 +72,30 @@ class Round:
             ),
             hold_until=hold_until(metadata)[0],
             reported_open=status.replicas.desired,
+            revisions=revisions.order,
+            unwilling=frozenset(uid for uid, subject in self.memory.troubles if subject == UNDRAIN),
+            calls_failed=status.update_revision == revisions.update.hash
+            and any(one.reason == NEW_REVISION_FAILS_MORE for one in status.conditions),
         )
+
+    def _require_own_writes(self, listed: Listed) -> None:
+        """Raise RoundError for a list of pods that is older than the operator's own writes.
+
+        Each step is guarded by its own pod's version, but to drain one pod because another one
+        is open takes a view that knows of the drain before.
+        """
+        for pod in listed.pods:
+            if self.memory.superseded.get(pod.uid) == pod.resource_version:
+                raise RoundError(
+                    "stale-list", f"the list of pods shows {pod.name} as it was before a write"
+                )
 
     async def act(
         self,
         decision: Decision,
         observation: Observation,
-        revision: Revision,
+        revisions: Revisions,
+        rollout: Rollout,
         *,
         max_total: int,
         withhold_pods: bool,
@@ -80,9 +107,19 @@ class Round:
         """
         await keep(self.services, self.fleet, self.memory, decision)
         withheld = withhold_pods or bool(self.troubles.name_conflicts)
-        steps = next_steps(decision, observation, max_total=max_total, revision=revision.hash)
-        hands = Hands(self.services, self.memory, self.fleet, revision, self.troubles)
+        steps = next_steps(
+            decision,
+            observation,
+            max_total=max_total,
+            revision=revisions.update.hash,
+            rollout=rollout,
+        )
+        new_pods = revisions.named(rollout.new_pods)
+        hands = Hands(self.services, self.memory, self.fleet, new_pods, self.troubles)
         await hands.take(step for step in steps if not (withheld and isinstance(step, Create)))
+        if self.may_write:
+            in_use = frozenset(pod.revision for pod in observation.pods)
+            await prune(self.services, self.fleet, revisions, in_use, self.troubles)
 
 
 def hold_until(metadata: Metadata) -> tuple[datetime | None, str]:

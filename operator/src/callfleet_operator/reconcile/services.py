@@ -36,6 +36,9 @@ class FleetMemory:
     """By pod uid and subject what was last wrong there, so that it is logged once. Without a uid
     it is wrong with the object."""
 
+    superseded: dict[str, str] = field(default_factory=dict)
+    """By pod uid the resource version that a write of ours has replaced."""
+
     def is_news(self, pod_uid: str, subject: str, trouble: str) -> bool:
         """Whether a pod's trouble is another one than last time; empty: there is none."""
         before = self.troubles.pop((pod_uid, subject), "")
@@ -44,10 +47,13 @@ class FleetMemory:
         return bool(trouble) and trouble != before
 
     def keep_only(self, pod_uids: frozenset[str]) -> None:
-        """Forget the troubles of pods that are no more."""
+        """Forget pods that are no more."""
         gone = [key for key in self.troubles if key[0] and key[0] not in pod_uids]
         for key in gone:
             del self.troubles[key]
+        self.superseded = {
+            uid: version for uid, version in self.superseded.items() if uid in pod_uids
+        }
 
 
 @dataclass(slots=True)

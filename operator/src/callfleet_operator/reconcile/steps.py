@@ -24,12 +24,15 @@ from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import Admission, FleetPod
 from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTED
 from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
-from callfleet_operator.reconcile.objects import Revision, Troubles, is_owned
+from callfleet_operator.reconcile.objects import Troubles, is_owned
+from callfleet_operator.reconcile.revisions import Revision
 from callfleet_operator.reconcile.services import FleetMemory, Services
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.fleet import ADMISSION_LABEL, SEALED_LABEL, Fleet
 from callfleet_operator.render.pod import ordinal_pod
 
+UNDRAIN: Final = "undrain"
+"""Subject of `FleetMemory.troubles`: a pod that was told to take new calls again and has not."""
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class Hands:
     memory: FleetMemory
     fleet: Fleet
     revision: Revision
+    """That new pods are made of."""
     troubles: Troubles
 
     async def take(self, steps: Iterable[Step]) -> None:
@@ -51,7 +55,7 @@ class Hands:
         A pod that has changed since it was looked at is left to the next round.
         """
         creations: list[Create] = []
-        others: list[Cordon | Drain | Undrain | Delete] = []
+        others: list[Cordon | Undrain | Drain | Delete] = []
         for step in steps:
             if isinstance(step, Create):
                 creations.append(step)
@@ -62,15 +66,15 @@ class Hands:
             if not await self._create(creation):
                 break  # what keeps one from being made keeps the others too: a quota, mostly
 
-    async def _take(self, step: Cordon | Drain | Undrain | Delete) -> None:
+    async def _take(self, step: Cordon | Undrain | Drain | Delete) -> None:
         try:
             match step:
                 case Cordon():
                     await self._cordon(step)
-                case Drain():
-                    await self._drain(step.pod)
                 case Undrain():
                     await self._undrain(step)
+                case Drain():
+                    await self._drain(step.pod)
                 case Delete():
                     await self._delete(step)
         except (ConflictError, NotFoundError) as changed:
@@ -99,16 +103,19 @@ class Hands:
         await self._begin_drain(step.pod, step.reason)
         self._say(step.pod.name, "pod-cordoned", f"cordoned, {step.reason}: {step.message}")
 
-    async def _begin_drain(self, pod: FleetPod, reason: str = "") -> None:
+    async def _begin_drain(self, pod: FleetPod, reason: str) -> None:
         started = self.services.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._patch(
             pod,
-            labels={ADMISSION_LABEL: str(Admission.CORDONED)},
-            annotations={
-                DRAIN_ID: self.services.new_id(),
-                DRAIN_STARTED: started,
-                DRAIN_REASON: reason,
-            },
+            _put("labels", {ADMISSION_LABEL: str(Admission.CORDONED)}),
+            _put(
+                "annotations",
+                {
+                    DRAIN_ID: self.services.new_id(),
+                    DRAIN_STARTED: started,
+                    DRAIN_REASON: str(reason),
+                },
+            ),
         )
 
     async def _drain(self, pod: FleetPod) -> None:
@@ -116,46 +123,49 @@ class Hands:
 
         A pod whose container was restarted has forgotten its drain, so each round tells it anew.
         """
-        if not pod.drain_id:
+        if not pod.drain_id or pod.drain_started is None:
             # Cordoned by hand. A drain has an id, so that one of another time is told apart.
-            await self._begin_drain(pod)
+            await self._begin_drain(pod, pod.drain_reason)
             return
         target = Pod(pod.address, pod.uid)
         outcome = await self.services.admin.drain(target, pod.drain_id)
         if isinstance(outcome, Ok) or _code(outcome) == "sealed":
-            outcome = await self.services.admin.seal(target, pod.drain_id)
-        self._note_trouble(pod, outcome)
+            outcome = await self._seal(pod)
+        self._note_trouble(pod, outcome, "drain")
+
+    async def _seal(self, pod: FleetPod) -> Outcome:
+        outcome = await self.services.admin.seal(Pod(pod.address, pod.uid), pod.drain_id)
         if isinstance(outcome, Ok):
             await self._patch(
                 pod,
-                labels={ADMISSION_LABEL: str(Admission.SEALED), SEALED_LABEL: "true"},
-                annotations={SAFE_TO_EVICT: "true"},
+                _put("labels", {ADMISSION_LABEL: str(Admission.SEALED), SEALED_LABEL: "true"}),
+                _put("annotations", {SAFE_TO_EVICT: "true"}),
             )
             self._say(pod.name, "pod-sealed", "sealed: it is empty and takes nobody any more")
+        return outcome
 
     async def _undrain(self, step: Undrain) -> None:
-        """Reopen the pod, then its label, so that a label Open never stands on a draining pod.
+        """Tell the pod first, then label it: what is labelled Open takes new calls.
 
-        A pod that has sealed itself meanwhile stays so: the next round finds that out.
+        A pod that has sealed itself, unknown to its label, stays so for good.
         """
         pod = step.pod
-        if pod.address and pod.drain_id:
-            outcome = await self.services.admin.undrain(Pod(pod.address, pod.uid), pod.drain_id)
-            self._note_trouble(pod, outcome)
-            if _code(outcome) == "sealed":
-                await self._drain(pod)
-            elif _code(outcome) == "not_draining":
-                # Another drain is in force, of a lost answer: ours takes its place and ends next.
-                await self.services.admin.drain(Pod(pod.address, pod.uid), pod.drain_id)
-            if not isinstance(outcome, Ok):
-                return
-        await self._patch(
-            pod,
-            labels={ADMISSION_LABEL: str(Admission.OPEN)},
-            annotations={},
-            removed=(DRAIN_ID, DRAIN_STARTED, DRAIN_REASON),
-        )
-        self._say(pod.name, "pod-undrained", f"takes new calls again: {step.message}")
+        target = Pod(pod.address, pod.uid)
+        outcome = await self.services.admin.undrain(target, pod.drain_id)
+        if _code(outcome) == "not_draining":
+            # A drain of another id is in force: ours takes its place, so that it can be ended.
+            await self.services.admin.drain(target, pod.drain_id)
+            outcome = await self.services.admin.undrain(target, pod.drain_id)
+        if _code(outcome) == "sealed":
+            outcome = await self._seal(pod)
+        elif isinstance(outcome, Ok):
+            await self._patch(
+                pod,
+                _put("labels", {ADMISSION_LABEL: str(Admission.OPEN)}),
+                _taken_away("annotations", (DRAIN_ID, DRAIN_STARTED, DRAIN_REASON)),
+            )
+            self._say(pod.name, "pod-undrained", f"takes new calls again: {step.message}")
+        self._note_trouble(pod, outcome, UNDRAIN)
 
     async def _delete(self, step: Delete) -> None:
         pod = step.pod
@@ -180,43 +190,36 @@ class Hands:
         await self.services.kube.delete_pod(
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version
         )
+        self.memory.superseded[pod.uid] = pod.resource_version
         self._say(pod.name, "pod-deleted", f"deleted, {step.reason}")
 
-    async def _patch(
-        self,
-        pod: FleetPod,
-        *,
-        labels: Mapping[str, str],
-        annotations: Mapping[str, str],
-        removed: Iterable[str] = (),
-    ) -> None:
-        changes: list[Body] = [
-            {"op": "add", "path": f"/metadata/{kind}/{_escaped(key)}", "value": value}
-            for kind, values in (("labels", labels), ("annotations", annotations))
-            for key, value in values.items()
-        ]
-        # Added first: to remove what somebody has removed already would fail as a whole.
-        for key in removed:
-            path = f"/metadata/annotations/{_escaped(key)}"
-            changes += [{"op": "add", "path": path, "value": ""}, {"op": "remove", "path": path}]
-        await self.services.kube.patch_pod(
-            self.fleet.namespace, pod.name, pod.uid, pod.resource_version, changes
+    async def _patch(self, pod: FleetPod, *changes: list[Body]) -> None:
+        body = await self.services.kube.patch_pod(
+            self.fleet.namespace,
+            pod.name,
+            pod.uid,
+            pod.resource_version,
+            [one for several in changes for one in several],
         )
+        if body["metadata"]["resourceVersion"] != pod.resource_version:
+            self.memory.superseded[pod.uid] = pod.resource_version
 
-    def _note_trouble(self, pod: FleetPod, outcome: Outcome) -> None:
-        """Log what keeps a pod from draining when it comes up, not in every round."""
+    def _note_trouble(self, pod: FleetPod, outcome: Outcome, subject: str) -> None:
+        """Log what keeps a pod from its drain, or from its end, when it comes up, not in every
+        round."""
         if isinstance(outcome, Unreachable):
             trouble = outcome.detail
         elif isinstance(outcome, Refused) and outcome.code != "not_empty":
             trouble = outcome.message or outcome.code
         else:
             trouble = ""
-        if self.memory.is_news(pod.uid, "drain", trouble):
+        if self.memory.is_news(pod.uid, subject, trouble):
             log.warning(
-                "%s cannot be drained: %s",
+                "%s: %s: %s",
                 pod.name,
+                subject,
                 trouble,
-                extra=self._fields(pod.name, "drain-failed"),
+                extra=self._fields(pod.name, f"{subject}-failed"),
             )
 
     def _say(self, pod: str, event: str, text: str) -> None:
@@ -232,6 +235,27 @@ class Hands:
 
 def _code(outcome: Outcome) -> str:
     return outcome.code if isinstance(outcome, Refused) else ""
+
+
+def _put(kind: str, values: Mapping[str, str]) -> list[Body]:
+    """JSON patch that sets labels or annotations."""
+    return [
+        {"op": "add", "path": f"/metadata/{kind}/{_escaped(key)}", "value": value}
+        for key, value in values.items()
+    ]
+
+
+def _taken_away(kind: str, keys: Iterable[str]) -> list[Body]:
+    """JSON patch that removes labels or annotations, there or not: to remove what is not there
+    would be an error, so it is put there first."""
+    return [
+        change
+        for key in keys
+        for change in (
+            *_put(kind, {key: ""}),
+            {"op": "remove", "path": f"/metadata/{kind}/{_escaped(key)}"},
+        )
+    ]
 
 
 def _escaped(key: str) -> str:

@@ -13,18 +13,21 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
 from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
+from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.reconcile.keys import Key
-from callfleet_operator.reconcile.objects import ensure, ensure_monitor, ensure_revision
+from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
 from callfleet_operator.reconcile.relays import handed_out, peer_list, push
 from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import ensure_masters, pool_masters
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.objects import relay_objects
 from callfleet_operator.render.relay_pod import relay_template
+from callfleet_operator.render.revision import spec_digest
 from callfleet_operator.status.case import Case
 from callfleet_operator.status.facts import Facts
 from callfleet_operator.status.summary import pool_status
@@ -52,26 +55,31 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
         await ensure_monitor(services, fleet, now.troubles)
     else:
         masters = await pool_masters(services, pool)
-    revision = await ensure_revision(
+    revisions = await ensure_revisions(
         services,
         fleet,
         relay_template(fleet, spec),
-        metadata.generation,
+        Source(metadata.generation, spec_digest(spec, fleet.image)),
         now.troubles,
         write=now.may_write,
     )
 
     reported = await services.metrics_source.relays()
     listed = await list_pods(services, fleet, reported.snapshot, relay_limits(spec))
-    observation = now.observation(listed, reported, metadata, pool.status)
+    observation = now.observation(listed, reported, metadata, pool.status, revisions)
     failures = await _failures(services, pool, observation)
     observation = replace(observation, failures=failures)
+    if is_under_comparison(observation):
+        connections = await services.metrics_source.relay_connections()
+        observation = replace(observation, connections=connections)
+    rolling = rollout(spec, observation)
     decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)
     exposure = exposure_without_effect(spec)
     await now.act(
         decision,
         observation,
-        revision,
+        revisions,
+        rolling,
         max_total=spec.max_total_replicas,
         withhold_pods=bool(exposure),
     )
@@ -92,7 +100,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
         unaddressed_pods=found.unaddressed,
         credentials_missing=masters.missing,
         credentials_malformed=masters.malformed,
-        update_revision=revision.hash,
+        update_revision=revisions.update.hash,
+        rollout=rolling,
     )
     case = Case.of(spec, observation, decision, facts)
     status = pool_status(case, pool.status, metadata.generation, found.endpoints)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
 from callfleet_operator.observation import FleetPod, Freshness, Observation
-from callfleet_operator.plan.classify import classify
+from callfleet_operator.plan.classify import carried, classify
 from callfleet_operator.plan.decision import Decision
 from callfleet_operator.plan.fleet import Fleet, fleet_of
 from callfleet_operator.status.documented import ConditionStatus, ConditionType
@@ -63,6 +63,9 @@ class Case(Generic[Spec]):
         return len(self.fleet.ready) + sum(1 for pod in self.fleet.displaced if pod.ready)
 
 
+AnyCase = Case[CallClusterSpec] | Case[TurnPoolSpec]
+
+
 def _has_just_begun(pod: FleetPod, now: datetime) -> bool:
     return pod.ready and pod.ready_changed is not None and now - pod.ready_changed < SETTLING
 
@@ -101,6 +104,20 @@ def short(text: str) -> str:
 def utc(time: datetime) -> str:
     """A time for a message. Messages give times, not durations, which would change every tick."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def left_on(case: AnyCase, some: Iterable[FleetPod]) -> str:
+    """What pods still carry: `14 participants in 3 calls`, `0 to 150 allocations`."""
+    ends = [(carried(pod), pod.load.calls) for pod in some]
+    low = round(sum(used.low for used, _ in ends))
+    high = round(sum(used.high for used, _ in ends))
+    unit = "allocation" if isinstance(case.spec, TurnPoolSpec) else "participant"
+    span = f"{low}" if low == high else f"{low} to {high}"
+    text = f"{span} {unit}{'' if high == 1 else 's'}"
+    calls = [number for _, number in ends if number is not None]
+    if not calls or len(calls) < len(ends):
+        return text
+    return f"{text} in {sum(calls)} call{'' if sum(calls) == 1 else 's'}"
 
 
 def pods(number: int, kind: str = "") -> str:

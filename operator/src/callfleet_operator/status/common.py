@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
 from callfleet_operator.api.v1alpha1.common import Mode
-from callfleet_operator.observation import FleetPod, MetricsHealth, MetricsProblem
+from callfleet_operator.observation import MetricsHealth, MetricsProblem
 from callfleet_operator.plan.certainty import prometheus_away
 from callfleet_operator.plan.classify import unknown_pods
 from callfleet_operator.plan.fleet import names
-from callfleet_operator.status.case import Case, Finding, few, finding, pods, short, utc
+from callfleet_operator.status.case import AnyCase, Finding, few, finding, pods, short, utc
 from callfleet_operator.status.documented import ConditionType
+from callfleet_operator.status.rollout import describe, failing_pods, failures
 from callfleet_operator.status.table import documented
-
-AnyCase = Case[CallClusterSpec] | Case[TurnPoolSpec]
 
 _PROMETHEUS: Final = {
     MetricsProblem.UNREACHABLE: "Prometheus has not answered",
@@ -38,8 +36,8 @@ def ready(case: AnyCase) -> Finding:
     if case.serving >= least:
         text = f"{case.serving} of {case.decision.desired_open} planned pods serve."
         return finding(ConditionType.READY, "MinimumReplicasAvailable", text)
-    failing = _failing(case)
-    causes = [*_failures(failing), *facts.missing_secrets, *facts.apply_errors]
+    failing = failing_pods(case)
+    causes = [*failures(failing), *facts.missing_secrets, *facts.apply_errors]
     starting = [pod for pod in case.fleet.starting if not pod.failed]
     if starting:
         causes.append(f"Starting: {names(starting)}")
@@ -49,7 +47,7 @@ def ready(case: AnyCase) -> Finding:
         "MinimumReplicasUnavailable",
         f"{pods(case.serving)} {'serves' if case.serving == 1 else 'serve'}, "
         f"minReplicas is {least}.{why}",
-        remedy=_describe(failing) if failing else "",
+        remedy=describe(failing) if failing else "",
     )
 
 
@@ -160,56 +158,6 @@ def scaling_limited(case: AnyCase) -> Finding:
         text = "Nothing keeps the number of open pods from what the load asks for."
         return finding(ConditionType.SCALING_LIMITED, "DesiredWithinRange", text)
     return finding(ConditionType.SCALING_LIMITED, limited.reason, limited.message)
-
-
-def draining(case: AnyCase) -> Finding:
-    """Which pods are being emptied."""
-    begun = [pod.drain_started for pod in case.fleet.draining if pod.drain_started]
-    ending = [pod for pod in case.fleet.terminating if pod.admission.value != "Sealed"]
-    texts = []
-    if case.fleet.draining:
-        since = f", the first since {utc(min(begun))}" if begun else ""
-        texts.append(
-            f"Draining: {names(case.fleet.draining)}{since}. Each is deleted once its last call "
-            "has ended."
-        )
-    if ending:
-        texts.append(f"Deleted by somebody, ending with their calls: {names(ending)}.")
-    if texts:
-        return finding(ConditionType.DRAINING, "PodsDraining", " ".join(texts))
-    return finding(ConditionType.DRAINING, "NoPodsDraining", "No pod is being emptied.")
-
-
-def progressing(case: AnyCase) -> Finding:
-    """Whether the pods are on their way to what the spec asks for, or what is in the way."""
-    facts, failing = case.facts, _failing(case)
-    if facts.apply_errors:
-        text = f"Refused by the API server: {few(facts.apply_errors)}. It is tried again."
-        return finding(ConditionType.PROGRESSING, "ApplyFailed", text)
-    if failing:
-        text = f"{few(_failures(failing))}."
-        return finding(ConditionType.PROGRESSING, "PodsFailing", text, remedy=_describe(failing))
-    if case.fleet.starting:
-        text = f"Starting: {names(case.fleet.starting)}."
-        return finding(ConditionType.PROGRESSING, "PodsStarting", text)
-    outdated = [pod for pod in case.fleet.open if pod.revision != facts.update_revision]
-    if facts.update_revision and outdated:
-        text = f"Of an earlier revision than {facts.update_revision}: {names(outdated)}."
-        return finding(ConditionType.PROGRESSING, "OutdatedPodsKept", text)
-    return finding(ConditionType.PROGRESSING, "UpToDate", "Every pod is as the spec asks.")
-
-
-def _failing(case: AnyCase) -> list[FleetPod]:
-    unready = (*case.fleet.starting, *case.fleet.displaced)
-    return [*case.fleet.broken, *(pod for pod in unready if pod.failed and not pod.ready)]
-
-
-def _describe(failing: Sequence[FleetPod]) -> str:
-    return f"kubectl describe pod {failing[0].name} says more."
-
-
-def _failures(failing: Sequence[FleetPod]) -> list[str]:
-    return [f"{pod.name}: {pod.failure.rstrip('.') or 'not ready'}" for pod in failing]
 
 
 def address_known(case: AnyCase) -> Finding:

@@ -11,6 +11,8 @@ from callfleet_operator.plan.fleet import names
 from callfleet_operator.status import common
 from callfleet_operator.status.case import Case, Finding, finding
 from callfleet_operator.status.documented import ConditionType
+from callfleet_operator.status.drains import draining
+from callfleet_operator.status.rollout import progressing
 
 
 def findings(case: Case[CallClusterSpec]) -> tuple[Finding, ...]:
@@ -21,8 +23,8 @@ def findings(case: Case[CallClusterSpec]) -> tuple[Finding, ...]:
         common.metrics_available(case),
         common.scaling_active(case, hold=case.spec.metrics.fallback is MetricsFallback.HOLD),
         common.scaling_limited(case),
-        common.draining(case),
-        common.progressing(case),
+        draining(case),
+        progressing(case),
         headroom_exhausted(case),
         address_known(case),
         common.reconciliation_paused(case),

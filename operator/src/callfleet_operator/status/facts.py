@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from callfleet_operator.plan.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +43,5 @@ class Facts:
     credentials_malformed: str = ""
     """TurnPool: `line 2 of Secret relay-keys has fewer than 32 characters`."""
     update_revision: str = ""
-    """Hash of the pod template that new pods have."""
+    """Hash of the pod template that every pod shall have."""
+    rollout: Rollout = field(default_factory=Rollout)

@@ -10,6 +10,8 @@ from callfleet_operator.observation import ConnectionFailures
 from callfleet_operator.status import common
 from callfleet_operator.status.case import Case, Finding, finding
 from callfleet_operator.status.documented import ConditionType
+from callfleet_operator.status.drains import draining
+from callfleet_operator.status.rollout import progressing
 
 _CAUSES: Final = {
     "unauthorized": "CredentialsRejected",
@@ -36,8 +38,8 @@ def findings(case: Case[TurnPoolSpec]) -> tuple[Finding, ...]:
         common.metrics_available(case),
         common.scaling_active(case),
         common.scaling_limited(case),
-        common.draining(case),
-        common.progressing(case),
+        draining(case),
+        progressing(case),
         connections_failing(case),
         scale_out_ineffective(case),
         credentials_current(case),

@@ -230,6 +230,16 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "Pods take no new calls and are deleted once their last call has ended by itself.",
     ),
     Documented(
+        _C.DRAINING,
+        "DeadlineExceeded",
+        "True",
+        "A drain has lasted longer than drain.deadlineSeconds. The operator goes on waiting: no "
+        "call is ended.",
+        "Have a moderator end the calls, or delete the pod: its calls end after "
+        "drain.terminationGracePeriodSeconds.",
+        warning=True,
+    ),
+    Documented(
         _C.PROGRESSING,
         "UpToDate",
         "False",
@@ -243,10 +253,56 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
     ),
     Documented(
         _C.PROGRESSING,
+        "RollingOut",
+        "True",
+        "Pods of the new revision take the place of the others: for each that is ready an old one "
+        "is drained.",
+    ),
+    Documented(
+        _C.PROGRESSING,
+        "RolloutHeld",
+        "False",
+        "A rollout waits: for mode or annotation to let it go on, or for Prometheus.",
+        "Set mode to Active, remove the annotation callfleet.dev/hold-until, or see "
+        "MetricsAvailable.",
+    ),
+    Documented(
+        _C.PROGRESSING,
+        "NoRoomToSurge",
+        "False",
+        "A rollout waits: maxTotalReplicas leaves no room for a pod above the planned number, and "
+        "there is never one open pod less.",
+        "Raise scaling.maxTotalReplicas above scaling.maxReplicas, or wait until fewer pods are "
+        "needed.",
+        warning=True,
+    ),
+    Documented(
+        _C.PROGRESSING,
+        "ProgressDeadlineExceeded",
+        "False",
+        "A rollout has stopped: a pod of the new revision has not become ready within 180 s. No "
+        "old pod is drained any more; the rollout goes on by itself when that pod becomes ready.",
+        "Correct the spec, or set it back: pods that drain are then opened again. To have another "
+        "pod try, delete the one that fails.",
+        warning=True,
+    ),
+    Documented(
+        _C.PROGRESSING,
+        "NewRevisionFailsMore",
+        "False",
+        "A rollout has stopped: more connections fail through pods of the new revision than "
+        "through the others. No old pod is drained any more; the rollout goes on by itself when "
+        "enough connections say otherwise.",
+        "Set the spec back: pods that drain are then opened again. To have the revision try once "
+        "more, delete its pods.",
+        warning=True,
+    ),
+    Documented(
+        _C.PROGRESSING,
         "OutdatedPodsKept",
         "False",
-        "Pods of an earlier template are left alone.",
-        "They run on until they are drained for another reason, such as a cordoned node.",
+        "Pods of an earlier template are left alone, as rollout.strategy is OnDelete.",
+        "Drain or delete them one by one, or set rollout.strategy to Drain.",
     ),
     Documented(
         _C.PROGRESSING,

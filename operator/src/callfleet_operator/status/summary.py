@@ -28,8 +28,7 @@ from callfleet_operator.plan.decision import Decision, Steering
 from callfleet_operator.plan.failures import failure_ratio
 from callfleet_operator.plan.fleet import Fleet
 from callfleet_operator.status import engines, figures, relays
-from callfleet_operator.status.case import Case, Finding
-from callfleet_operator.status.common import AnyCase
+from callfleet_operator.status.case import AnyCase, Case, Finding
 from callfleet_operator.status.history import explanation
 
 

@@ -166,7 +166,8 @@ class Rollout(Model):
     """Drain: add pods of the new revision and drain the old ones. OnDelete: only pods that are
     made anyway have the new revision."""
     max_surge: int = Field(default=1, ge=1, le=100)
-    """Pods above the planned number while old ones drain."""
+    """Pods above the planned number for a rollout: those of the new revision that are not needed
+    yet, and those of the old one that drain. maxTotalReplicas bounds it."""
 
 
 class Address(Model):
@@ -232,8 +233,8 @@ class FleetSpec(Model):
     """Active: scale. ScaleOutOnly: never drain a pod to scale in. DryRun: only say what would be
     done. Paused: change nothing at all."""
     image: Image = ""
-    """Image of the pods; empty: the one the operator was installed with. New pods get
-    it; those that run keep theirs in this release."""
+    """Image of the pods; empty: the one the operator was installed with. A change of it reaches
+    running pods as rollout says."""
     image_pull_policy: ImagePullPolicy = ImagePullPolicy.IF_NOT_PRESENT
     """When the kubelet pulls the image."""
     image_pull_secrets: Annotated[

@@ -14,7 +14,6 @@ from callfleet_operator.api.v1alpha1.common import (
     AddressSource,
     DrainSpec,
     FleetSpec,
-    Rollout,
 )
 from callfleet_operator.api.v1alpha1.turnpool import Protocol, RelayExposureType, TurnPoolSpec
 
@@ -70,15 +69,8 @@ def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
 
 def _of_both(spec: FleetSpec) -> Iterator[str]:
     drain = DrainSpec()
-    if spec.drain.deadline_seconds != drain.deadline_seconds:
-        yield f"drain.deadlineSeconds: {spec.drain.deadline_seconds}"
     if spec.drain.on_deadline is not drain.on_deadline:
         yield f"drain.onDeadline: {spec.drain.on_deadline}"
-    rollout = Rollout()
-    if spec.rollout.strategy is not rollout.strategy:
-        yield f"rollout.strategy: {spec.rollout.strategy}"
-    if spec.rollout.max_surge != rollout.max_surge:
-        yield f"rollout.maxSurge: {spec.rollout.max_surge}"
     if spec.cost.pod_monthly:
         yield f"cost.podMonthly: {spec.cost.pod_monthly}"
     if spec.cost.egress_per_gb:

@@ -42,9 +42,7 @@ values outside the bounds given here. [Conditions](conditions.md) has every cond
 _LATER: Final = """\
 These fields and values are part of the API and do nothing in this release. Whoever sets one is told
 so by the condition `Accepted`, reason `NotYetInEffect`. With an exposure that is not in effect no
-pod is made (`Ready` False, reason `ExposureNotSupported`). Running pods keep the template they were
-made from until they leave for another reason (`Progressing`, reason `OutdatedPodsKept`): to replace
-them after a change, by drain, comes later.
+pod is made (`Ready` False, reason `ExposureNotSupported`).
 """
 _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
     {
@@ -57,8 +55,7 @@ _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
         "exposure": {"type": "HostPort", "address": {"source": "STUN", "value": "host:3478"}},
         "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
-        "drain": {"deadlineSeconds": 60, "onDeadline": "Reconnect"},
-        "rollout": {"strategy": "OnDelete", "maxSurge": 2},
+        "drain": {"onDeadline": "Reconnect"},
         "cost": {"podMonthly": "40", "egressPerGB": "0.05"},
     }
 )  # fmt: skip

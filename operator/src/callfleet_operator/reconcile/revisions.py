@@ -1,0 +1,155 @@
+"""ControllerRevisions: the pod templates of a fleet, found again by content, old ones pruned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, ItemsView, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from callfleet_operator.gateway.errors import ConflictError, ForbiddenError
+from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.resources import REVISIONS
+from callfleet_operator.reconcile.objects import Troubles, ensure, is_owned, selector
+from callfleet_operator.reconcile.services import Services
+from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
+
+RENDERED_FROM: Final = "callfleet.dev/rendered-from"
+"""Annotation of a ControllerRevision: the spec's generation and the image it was rendered from."""
+RENDERED_SPEC: Final = "callfleet.dev/rendered-spec"
+"""Annotation of a ControllerRevision: digest of all in the spec that a template may depend on."""
+HISTORY: Final = 10
+"""Revisions kept beside those that pods have, so that a rollback finds its number again; as many
+as a StatefulSet keeps."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A template that pods are made from."""
+
+    hash: str
+    template: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a template is rendered from."""
+
+    generation: int
+    digest: str
+    """`render.revision.spec_digest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """The templates of a fleet."""
+
+    update: Revision
+    """What every pod shall have."""
+    stored: tuple[Body, ...] = ()
+    """Oldest first, as they were found; the update revision may be among them."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Hashes, oldest first; the last one is the update revision."""
+        older = (_hash(body) for body in self.stored)
+        return (*(one for one in older if one != self.update.hash), self.update.hash)
+
+    def named(self, revision: str) -> Revision:
+        """The template of a hash; the update revision if there is no such template any more."""
+        for body in self.stored:
+            if _hash(body) == revision:
+                try:
+                    return Revision(revision, template_of(body))
+                except ValueError:
+                    break
+        return self.update
+
+
+async def ensure_revisions(
+    services: Services,
+    fleet: Fleet,
+    template: Mapping[str, Any],
+    source: Source,
+    troubles: Troubles,
+    *,
+    write: bool,
+) -> Revisions:
+    """The revisions, with one made or found again when the spec or the image has changed.
+
+    As long as both are what the newest was rendered from, its template stands, even if this
+    release would render another one: a new operator by itself changes no pod, and neither does a
+    change of the spec that no template depends on. Without `write` nothing is stored.
+    """
+    stored = tuple(
+        sorted(
+            (
+                body
+                for body in await services.kube.list_all(
+                    REVISIONS, fleet.namespace, selector(fleet)
+                )
+                if is_owned(body, fleet.uid)
+            ),
+            key=lambda body: body.get("revision", 0),
+        )
+    )
+    newest = stored[-1] if stored else None
+    marks = {RENDERED_FROM: f"{source.generation}/{fleet.image}", RENDERED_SPEC: source.digest}
+    if newest is not None and _stands(newest, marks):
+        try:
+            template = template_of(newest)
+        except ValueError as broken:
+            troubles.apply_errors.append(str(broken))
+    update = Revision(revision_hash(template), template)
+    if write and not (newest and _hash(newest) == update.hash and _marks(newest) >= marks.items()):
+        number = newest.get("revision", 0) if newest else 0
+        same = newest is not None and _hash(newest) == update.hash
+        body = controller_revision(fleet, template, number=number if same else number + 1)
+        body["metadata"]["annotations"] = marks
+        await ensure(services, fleet, [body], troubles)
+    return Revisions(update, stored)
+
+
+async def prune(
+    services: Services,
+    fleet: Fleet,
+    revisions: Revisions,
+    in_use: Collection[str],
+    troubles: Troubles,
+) -> None:
+    """Delete old revisions: never one that a pod has, and HISTORY others stay as well."""
+    unused = [
+        body
+        for body in revisions.stored
+        if _hash(body) != revisions.update.hash and _hash(body) not in in_use
+    ]
+    for body in unused[: max(0, len(unused) - HISTORY)]:
+        metadata = body["metadata"]
+        name = metadata["name"]
+        try:
+            await services.kube.delete(
+                REVISIONS, fleet.namespace, name, metadata["uid"], metadata["resourceVersion"]
+            )
+        except ConflictError:
+            continue  # it has changed, so it may be wanted again: the next round looks anew
+        except ForbiddenError as refusal:
+            troubles.refused("ControllerRevision", name, refusal)
+            return
+        log.info("pruned %s", name, extra={"event": "revision-pruned", "object": fleet.consumer})
+
+
+def _hash(body: Body) -> str:
+    """By the name, which cannot be edited."""
+    return str(body["metadata"]["name"]).rpartition("-")[2]
+
+
+def _stands(newest: Body, marks: Mapping[str, str]) -> bool:
+    return not _marks(newest).isdisjoint(marks.items())
+
+
+def _marks(body: Body) -> ItemsView[str, str]:
+    annotations: dict[str, str] = body["metadata"].get("annotations") or {}
+    return annotations.items()

@@ -1,0 +1,49 @@
+"""The condition Draining: which pods are being emptied, and which of them take too long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from callfleet_operator.observation import FleetPod
+from callfleet_operator.plan.fleet import names
+from callfleet_operator.status.case import AnyCase, Finding, few, finding, left_on, utc
+from callfleet_operator.status.documented import ConditionType
+
+
+def draining(case: AnyCase) -> Finding:
+    """Pods that drain, with the late ones and what they still carry, and pods that somebody has
+    deleted."""
+    begun = [pod.drain_started for pod in case.fleet.draining if pod.drain_started]
+    ending = [pod for pod in case.fleet.terminating if pod.admission.value != "Sealed"]
+    texts = []
+    late = _late(case)
+    if late:
+        deadline = case.spec.drain.deadline_seconds
+        each = few([_overdue(case, pod) for pod in late])
+        texts.append(f"Draining for longer than drain.deadlineSeconds {deadline}: {each}.")
+    if case.fleet.draining:
+        since = f", the first since {utc(min(begun))}" if begun else ""
+        texts.append(
+            f"Draining: {names(case.fleet.draining)}{since}. Each is deleted once its last call "
+            "has ended."
+        )
+    if ending:
+        texts.append(f"Deleted by somebody, ending with their calls: {names(ending)}.")
+    if late:
+        return finding(ConditionType.DRAINING, "DeadlineExceeded", " ".join(texts))
+    if texts:
+        return finding(ConditionType.DRAINING, "PodsDraining", " ".join(texts))
+    return finding(ConditionType.DRAINING, "NoPodsDraining", "No pod is being emptied.")
+
+
+def _late(case: AnyCase) -> list[FleetPod]:
+    """Pods whose drain has lasted too long, the one that began first before the others."""
+    deadline = timedelta(seconds=case.spec.drain.deadline_seconds)
+    begun = [(pod.drain_started, pod) for pod in case.fleet.draining if pod.drain_started]
+    late = [(since, pod) for since, pod in begun if case.observation.now - since >= deadline]
+    return [pod for _, pod in sorted(late, key=lambda one: (one[0], one[1].ordinal))]
+
+
+def _overdue(case: AnyCase, pod: FleetPod) -> str:
+    since = f"since {utc(pod.drain_started)} " if pod.drain_started else ""
+    return f"{pod.name} {since}with {left_on(case, [pod])}"
