@@ -10,9 +10,9 @@ from typing import Self
 
 from aioice.stun import Class, Method
 
-from callfleet_relay.auth import (
-    Authenticator,
-    Instant,
+from callfleet_relay.allocation import RelayedHost
+from callfleet_relay.auth import Authenticator, Instant
+from callfleet_relay.credentials import (
     consumer_key,
     key_id,
     long_term_key,
@@ -24,7 +24,7 @@ from callfleet_relay.message import Address, Attribute, Message, encode, pack_ad
 from callfleet_relay.peers import PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
-from callfleet_relay.server import RelayedHost, TurnServer
+from callfleet_relay.server import TurnServer
 
 SECRET = b"a-secret-of-more-than-32-characters"
 REALM = "test"

@@ -12,11 +12,12 @@ def test_counts_each_user_and_all() -> None:
     quota.take("a")
     quota.take("b")
 
-    assert quota.is_full
+    assert not quota.has_room(1)
     assert not quota.has_room_for("a")
     assert quota.has_room_for("b")
     quota.give_back("a")
-    assert not quota.is_full
+    assert quota.has_room(1)
+    assert not quota.has_room(2)
     assert quota.has_room_for("a")
     assert quota.total == 2
 
