@@ -168,8 +168,9 @@ def read_users(text: str, realm: str) -> LongTermUsers:
     `InvalidUsersError`.
     """
     users: dict[str, dict[PasswordAlgorithm, bytes]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.rstrip("\r")
+        if not line or line.startswith("#"):
             continue
         name, separator, rest = line.partition(":")
         if not separator or not name or not rest:
