@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aioice import stun
 from aioice.stun import Class, Method
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfleet_relay.credentials import PasswordAlgorithm, long_term_key, userhash
@@ -22,6 +22,8 @@ from callfleet_relay.message import (
     parse,
     unpack_address,
 )
+
+from .fuzzing import EXAMPLES
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHORT_TERM_KEY = b"VOkJxbRl1RmTxUk/WvJxBt"
@@ -243,6 +245,17 @@ attribute_lists = st.lists(
 )
 
 
+def framed(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Bodies behind a header that is right, so that the attributes are what is looked at."""
+
+    def with_header(kind: int, body: bytes) -> bytes:
+        body = body[: len(body) // 4 * 4]
+        head = kind.to_bytes(2, "big") + len(body).to_bytes(2, "big")
+        return head + stun.COOKIE.to_bytes(4, "big") + TRANSACTION + body
+
+    return st.builds(with_header, st.integers(0, 0x3FFF), bodies)
+
+
 @given(attribute_lists, st.binary(min_size=1, max_size=30), st.booleans(), st.booleans())
 def test_reads_what_it_writes(
     attributes: list[tuple[int, bytes]], secret: bytes, sha256: bool, fingerprint: bool
@@ -260,8 +273,9 @@ def test_reads_what_it_writes(
     assert (message.method, message.message_class) == (Method.ALLOCATE, Class.ERROR)
 
 
-@given(st.binary(max_size=200))
-def test_random_bytes_are_read_or_refused(data: bytes) -> None:
+@settings(max_examples=EXAMPLES)
+@given(st.one_of(st.binary(max_size=200), framed(st.binary(max_size=200))))
+def test_fuzzed_bytes_are_read_or_refused(data: bytes) -> None:
     try:
         message = parse(data)
     except MalformedMessageError:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from aioice.stun import Method
-from hypothesis import given
-from hypothesis import strategies as st
 
 from callfleet_relay import rates
 from callfleet_relay.events import Drop, Dropped, Outcome, Reply
@@ -88,15 +86,6 @@ def test_one_client_is_an_address_or_a_64() -> None:
     assert rate.admits("198.51.100.8", 0.0)
     assert not rate.admits("2620:fe::ffff", 0.0)
     assert rate.admits("2620:fe:0:1::1", 0.0)
-
-
-@given(st.lists(st.ip_addresses(), max_size=200))
-def test_the_memory_of_a_rate_is_bounded(hosts: list[object]) -> None:
-    rate = reply_rate(1)
-    for host in hosts:
-        rate.admits(str(host), 0.0)
-
-    assert len(rate) <= 2 * rates.MAX_PREFIXES
 
 
 def test_a_flood_of_prefixes_forgets_the_oldest() -> None:

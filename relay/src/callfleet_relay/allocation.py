@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from secrets import token_bytes
 
 from callfleet_relay.auth import Instant
 from callfleet_relay.credentials import Principal
@@ -16,9 +17,11 @@ from callfleet_relay.events import (
     FiveTuple,
     Forbid,
     Permit,
+    Reply,
     SessionEnd,
     UnbindChannel,
 )
+from callfleet_relay.message import Address, IcmpError, icmp_indication
 from callfleet_relay.peers import Ports
 from callfleet_relay.permissions import Permissions
 
@@ -89,6 +92,17 @@ class Allocation:
         for family in [each for each, expires in self.expires.items() if expires <= now]:
             events += self.close(family)
         return events + self.end_permissions(*self.permissions.expired(now))
+
+    def unbind(self, peer: Address) -> list[Event]:
+        """End the channel to a peer, if there is one."""
+        number = self.permissions.numbers.get(peer)
+        return [] if number is None else self.end_permissions([], [number])
+
+    def tell(self, error: IcmpError, now: float) -> list[Event]:
+        """Tell the client of an ICMP message, if its peer is permitted (section 11.5)."""
+        if not error.is_relayed or not self.permissions.permits(error.peer[0], now):
+            return []
+        return [Reply(self.five_tuple, icmp_indication(error, token_bytes(12)))]
 
     def close(self, family: int) -> list[Event]:
         """Give up one address of two, with its permissions and channels (section 8.1)."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from callfleet_relay.hairpin import RelayedPeers
 from callfleet_relay.message import Address
 from callfleet_relay.special import (
     GLOBAL_UNICAST_IPV6,
@@ -56,18 +57,6 @@ class PeerEntry:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RelayedRange:
-    """Where the relayed addresses of this relay are: its hosts, first and last port."""
-
-    hosts: frozenset[str]
-    first: int
-    last: int
-
-    def __contains__(self, peer: Address) -> bool:
-        return peer[0] in self.hosts and self.first <= peer[1] <= self.last
-
-
 class PeerPolicy:
     """The allow list, from the command line and from the admin interface.
 
@@ -81,17 +70,17 @@ class PeerPolicy:
         self,
         allowed: Iterable[str],
         own: Iterable[Address] = (),
-        relayed: RelayedRange | None = None,
+        relayed_hosts: Iterable[str] = (),
     ) -> None:
         """`allowed`: CIDRs, or `PUBLIC`. `own`: where this relay listens.
 
-        `relayed`: addresses that are denied as one client's way to another; None allows hairpin.
+        `relayed_hosts`: of its relayed addresses, which are denied; none where hairpin is allowed.
         """
+        self.relayed = RelayedPeers(relayed_hosts)
         words = list(allowed)
         self._public = PUBLIC in words
         self._networks = [ip_network(word) for word in words if word != PUBLIC]
         self._own = frozenset((ip_address(host), port) for host, port in own)
-        self._relayed = relayed
         self._pushed: dict[IPAddress, Ports] = {}
         self._open = lru_cache(maxsize=4096)(self._is_open)
 
@@ -121,7 +110,7 @@ class PeerPolicy:
         ports = self._open(peer[0])
         if ports is not None:
             return peer[1] in ports
-        if peer[1] == 0 or (self._relayed is not None and peer in self._relayed):
+        if peer[1] == 0 or peer in self.relayed:
             return False
         return (ip_address(peer[0]), peer[1]) not in self._own
 

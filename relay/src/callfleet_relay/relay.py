@@ -85,7 +85,7 @@ class Relay(Collector):
         self.server = TurnServer(
             relayed=RelayedHost(settings.advertised[0], settings.relay_address.version),
             authenticator=self._credentials.authenticator,
-            policy=PeerPolicy(settings.allowed_peers, own, settings.relayed_range),
+            policy=PeerPolicy(settings.allowed_peers, own, settings.relayed_hosts),
             ports=RelayPorts(*settings.relay_port_range),
             quota=AllocationQuota(
                 total=settings.max_allocations, per_user=settings.max_allocations_per_user

@@ -9,7 +9,6 @@ peers send do not pass through here: a data plane relays them by the tables that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from secrets import token_bytes
 
 from aioice.stun import Class, Method
 
@@ -39,7 +38,6 @@ from callfleet_relay.message import (
     IcmpError,
     MalformedMessageError,
     Message,
-    icmp_indication,
     parse,
 )
 from callfleet_relay.peers import PeerEntry, PeerPolicy
@@ -132,6 +130,9 @@ class TurnServer:
         opening = self._allocator.openings[session]
         allocation = self._allocator.opened(session, now)
         self._table.add(allocation)
+        for other, peer in self.policy.relayed.opened(allocation.port):
+            owner = self._table.of_session(other)
+            self._events += owner.unbind(peer) if owner else []
         self._events.append(Reply(allocation.five_tuple, allocation.reply))
         self._count(opening.request, opening.five_tuple, Outcome.OK, opening.who)
         return self._take_events()
@@ -147,19 +148,9 @@ class TurnServer:
         return self._take_events()
 
     def icmp_received(self, session: int, error: IcmpError, now: Instant) -> list[Event]:
-        """Something on the way to a peer, or the peer's host, refused what was sent to it.
-
-        The client is told where it has a permission for that peer (RFC 8656 section 11.5).
-        """
+        """What was sent to a peer came back as an ICMP error: the client may be told."""
         allocation = self._table.of_session(session)
-        if (
-            allocation is not None
-            and error.is_relayed
-            and allocation.permissions.permits(error.peer[0], now.monotonic)
-        ):
-            data = icmp_indication(error, token_bytes(12))
-            self._events.append(Reply(allocation.five_tuple, data))
-        return self._take_events()
+        return [] if allocation is None else allocation.tell(error, now.monotonic)
 
     def next_timer(self) -> float | None:
         """Monotonic time at which `handle_timer` is due, or None."""
@@ -298,6 +289,7 @@ class TurnServer:
             raise no_capacity(Outcome.CAPACITY)
         self._events += allocation.permit(peer[0], self.policy.ports(peer[0]), now.monotonic)
         permissions.bind(number, peer, now.monotonic)
+        self.policy.relayed.bound(allocation.session, peer)
         self._events.append(BindChannel(allocation.session, number, peer))
         self._table.set_timer(allocation)
         self._answer(request, allocation, who, [])
@@ -326,6 +318,7 @@ class TurnServer:
     def _end(self, allocation: Allocation, cause: SessionEnd, now: Instant) -> None:
         self._table.remove(allocation)
         self._allocator.release(allocation)
+        self.policy.relayed.closed(allocation.session, allocation.port)
         ended = SessionEnded(
             session=allocation.session,
             five_tuple=allocation.five_tuple,

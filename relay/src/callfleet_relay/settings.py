@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from callfleet_relay.message import Address
-from callfleet_relay.peers import PUBLIC, RelayedRange
+from callfleet_relay.peers import PUBLIC
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<four>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 
@@ -181,11 +181,9 @@ class Settings(BaseModel):
         return (PUBLIC,)
 
     @property
-    def relayed_range(self) -> RelayedRange | None:
-        """Relayed addresses that are no peers; None where hairpin is allowed."""
-        if self.allow_hairpin:
-            return None
-        return RelayedRange(frozenset(self._hosts), *self.relay_port_range)
+    def relayed_hosts(self) -> frozenset[str]:
+        """Hosts of relayed addresses that are no peers: none where hairpin is allowed."""
+        return frozenset() if self.allow_hairpin else frozenset(self._hosts)
 
     @property
     def _hosts(self) -> set[str]:
