@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Self, TypeVar
 
 from aioice.stun import Class, Method
@@ -170,7 +171,7 @@ def make_world(
         reply_rate=reply_rate,
         allocation_rate=allocation_rate,
         dont_fragment=dont_fragment,
-        ports=RelayPorts(*ports),
+        ports=RelayPorts(*ports, Random(1)),  # noqa: S311 - so that a test can be repeated
         quota=AllocationQuota(total=capacity, per_user=per_user),
         gate=AdmissionGate(),
         credential_grace=grace,

@@ -175,6 +175,7 @@ def of_users(text: str = "alice:password\n", *secrets: bytes) -> Authenticator:
         nonce_secret=b"n" * 32,
         max_lifetime=600,
         users=read_users(text, REALM),
+        anonymity=not secrets,
     )
 
 

@@ -74,15 +74,16 @@ class Authenticator:
         nonce_secret: bytes,
         max_lifetime: float,
         users: LongTermUsers | None = None,
+        anonymity: bool = False,
     ) -> None:
         """`max_lifetime`: seconds a REST credential may be valid for at most.
 
-        Clients are asked to hide their names only where there are `users` and no `secrets`: a
-        REST username cannot be found by its hash, as nobody wrote it down.
+        `anonymity`: ask clients to send USERHASH. Only where there are no secrets and never will
+        be: a REST username cannot be found by its hash, as nobody wrote it down.
         """
         self.realm = realm
         features = SecurityFeature.PASSWORD_ALGORITHMS
-        if users is not None and not secrets:
+        if anonymity:
             features |= SecurityFeature.USERNAME_ANONYMITY
         self._nonces = Nonces(nonce_secret, features)
         self._max_lifetime = max_lifetime

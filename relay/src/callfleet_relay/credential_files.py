@@ -33,6 +33,7 @@ class CredentialFiles:
             realm=realm,
             secrets=secrets.read() or (),
             users=users.read(),
+            anonymity=settings.secret_file is None,
             nonce_secret=nonce_secret,
             max_lifetime=settings.max_credential_lifetime,
         )

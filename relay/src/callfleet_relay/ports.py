@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from random import SystemRandom
+from random import Random, SystemRandom
 
 MAX_PAIRS_TRIED = 256
 """Even ports looked at for one whose odd neighbour is free too."""
@@ -17,11 +17,11 @@ class RelayPorts:
     possible, so that an old peer's datagrams do not reach a new client.
     """
 
-    def __init__(self, first: int, last: int) -> None:
-        """Both ends belong to the range."""
+    def __init__(self, first: int, last: int, random: Random | None = None) -> None:
+        """Both ends belong to the range. `random` is for tests that are to be repeated."""
         self._free = (OrderedDict[int, None](), OrderedDict[int, None]())
         ports = list(range(first, last + 1))
-        SystemRandom().shuffle(ports)
+        (random or SystemRandom()).shuffle(ports)
         for port in ports:
             self.give_back(port)
 

@@ -79,6 +79,7 @@ class Relay(Collector):
             settings.listen_addresses,
             relay_host=str(settings.relay_address),
             bits_per_second=settings.max_bits_per_second,
+            bits_per_second_per_user=settings.max_bits_per_second_per_user,
             receiver=self._receive,
         )
         own = settings.own_addresses([*self.plane.listening, *http_addresses])
