@@ -31,7 +31,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from callfleet_relay.auth import rest_password
+from callfleet_relay.credentials import rest_password
 from tests.callfleet_relay.support import REALM, Credential, UdpClient, error_of
 
 SECRET = "benchmark-secret-of-32-characters"

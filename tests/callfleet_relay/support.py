@@ -6,25 +6,46 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from random import Random
+from typing import Self, TypeVar
 
 from aioice.stun import Class, Method
 
-from callfleet_relay.auth import (
-    Authenticator,
-    Instant,
+from callfleet_relay.allocation import RelayedHost, family_of
+from callfleet_relay.auth import Authenticator, Instant
+from callfleet_relay.credentials import (
+    PasswordAlgorithm,
     consumer_key,
     key_id,
     long_term_key,
+    read_users,
     rest_password,
+    userhash,
 )
 from callfleet_relay.drain import AdmissionGate
-from callfleet_relay.events import Event, FiveTuple, OpenRelay, Reply
-from callfleet_relay.message import Address, Attribute, Message, encode, pack_address, parse
+from callfleet_relay.events import (
+    AllocateAnswered,
+    Event,
+    FiveTuple,
+    OpenRelay,
+    Outcome,
+    Reply,
+)
+from callfleet_relay.message import (
+    Address,
+    Attribute,
+    IntegrityKey,
+    Message,
+    encode,
+    pack_address,
+    parse,
+    unpack_address,
+)
 from callfleet_relay.peers import PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
-from callfleet_relay.server import RelayedHost, TurnServer
+from callfleet_relay.rates import PrefixRate
+from callfleet_relay.server import TurnServer
 
 SECRET = b"a-secret-of-more-than-32-characters"
 REALM = "test"
@@ -34,6 +55,13 @@ UNIX = 1_800_000_000.0
 START = Instant(1000.0, UNIX)
 UDP = (int(Attribute.REQUESTED_TRANSPORT), bytes([17, 0, 0, 0]))
 PUBLIC_PEER = ("8.8.4.4", 5000)
+V6_RELAY = "2620:0:ccc::2"
+V6_PEER = ("2620:fe::fe", 5000)
+
+T = TypeVar("T")
+
+PASSWORD_ALGORITHMS = bytes([0, 2, 0, 0, 0, 1, 0, 0])
+"""SHA-256 and MD5, as the server offers them."""
 
 Attributes = Iterable[tuple[int, bytes]]
 
@@ -57,7 +85,10 @@ class Credential:
 
     @property
     def key(self) -> bytes:
-        return long_term_key(self.username, REALM, self.password)
+        return self.key_of(PasswordAlgorithm.MD5)
+
+    def key_of(self, algorithm: PasswordAlgorithm) -> bytes:
+        return long_term_key(self.username, REALM, self.password, algorithm)
 
 
 def plain_credential(
@@ -112,20 +143,35 @@ def make_world(
     *,
     allowed: Iterable[str] = ("public",),
     own: Iterable[Address] = (),
+    relayed_hosts: Iterable[str] = (),
     ports: tuple[int, int] = (50000, 50099),
     capacity: int = 50,
     per_user: int = 10,
     max_lifetime: float = 86_400,
     grace: float = 60.0,
     relay_host: str = "192.0.2.1",
+    second_host: str | None = None,
+    users: str | None = None,
+    secrets: tuple[bytes, ...] = (SECRET,),
+    reply_rate: PrefixRate | None = None,
+    allocation_rate: PrefixRate | None = None,
+    dont_fragment: bool = True,
 ) -> World:
     server = TurnServer(
-        relayed=RelayedHost(relay_host, 6 if ":" in relay_host else 4),
+        relayed=RelayedHost(relay_host, family_of(relay_host)),
+        second=None if second_host is None else RelayedHost(second_host, family_of(second_host)),
         authenticator=Authenticator(
-            realm=REALM, secrets=(SECRET,), nonce_secret=b"n" * 32, max_lifetime=max_lifetime
+            realm=REALM,
+            secrets=secrets,
+            nonce_secret=b"n" * 32,
+            max_lifetime=max_lifetime,
+            users=None if users is None else read_users(users, REALM),
         ),
-        policy=PeerPolicy(allowed, own),
-        ports=RelayPorts(*ports),
+        policy=PeerPolicy(allowed, own, relayed_hosts),
+        reply_rate=reply_rate,
+        allocation_rate=allocation_rate,
+        dont_fragment=dont_fragment,
+        ports=RelayPorts(*ports, Random(1)),  # noqa: S311 - so that a test can be repeated
         quota=AllocationQuota(total=capacity, per_user=per_user),
         gate=AdmissionGate(),
         credential_grace=grace,
@@ -141,6 +187,10 @@ class Client:
     address: Address = ("198.51.100.7", 40000)
     credential: Credential = field(default_factory=plain_credential)
     nonce: bytes | None = None
+    algorithm: PasswordAlgorithm | None = None
+    """Named in its requests, which carry MESSAGE-INTEGRITY-SHA256 then."""
+    anonymous: bool = False
+    """It sends USERHASH in place of USERNAME."""
     events: list[Event] = field(default_factory=list)
     """What the last datagram made happen."""
     _transactions: int = 0
@@ -165,17 +215,39 @@ class Client:
         body = list(attributes)
         if self.nonce is not None:
             body += [
-                attribute(Attribute.USERNAME, self.credential.username.encode()),
+                self._name(),
                 attribute(Attribute.REALM, REALM.encode()),
                 attribute(Attribute.NONCE, self.nonce),
+                *self._algorithms(),
             ]
         return encode(
             method,
             Class.REQUEST,
             transaction_id or self.transaction_id(),
             body,
-            key=self.credential.key if self.nonce is not None else None,
+            key=self.key if self.nonce is not None else None,
             fingerprint=fingerprint,
+        )
+
+    @property
+    def key(self) -> IntegrityKey:
+        """What it signs with, and its answers are signed with."""
+        value = self.credential.key_of(self.algorithm or PasswordAlgorithm.MD5)
+        return IntegrityKey(value, sha256=self.algorithm is not None)
+
+    def _name(self) -> tuple[int, bytes]:
+        username = self.credential.username
+        if self.anonymous:
+            return attribute(Attribute.USERHASH, userhash(username, REALM))
+        return attribute(Attribute.USERNAME, username.encode())
+
+    def _algorithms(self) -> Attributes:
+        if self.algorithm is None:
+            return ()
+        chosen = self.algorithm.to_bytes(2, "big") + bytes(2)
+        return (
+            attribute(Attribute.PASSWORD_ALGORITHMS, PASSWORD_ALGORITHMS),
+            attribute(Attribute.PASSWORD_ALGORITHM, chosen),
         )
 
     def send(self, data: bytes) -> list[Message]:
@@ -271,3 +343,19 @@ def seconds_of(message: Message) -> int:
     value = message.first(Attribute.LIFETIME)
     assert value is not None
     return int.from_bytes(value, "big")
+
+
+def relayed_of(message: Message) -> list[Address]:
+    """Relayed addresses of an Allocate's reply."""
+    values = message.every(Attribute.XOR_RELAYED_ADDRESS)
+    return [unpack_address(value, message.transaction_id) for value in values]
+
+
+def only(events: Iterable[object], kind: type[T]) -> list[T]:
+    """Those of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def outcomes(client: Client) -> list[Outcome]:
+    """How the last Allocate was counted."""
+    return [event.outcome for event in only(client.events, AllocateAnswered)]

@@ -113,6 +113,14 @@ async def test_another_pods_uid_is_refused(admin: Http) -> None:
         ("PUT", "/admin/v1/peers", {}, "body"),
         ("PUT", "/admin/v1/peers", [{"address": "engine"}], "0.address"),
         ("PUT", "/admin/v1/peers", [{"address": "10.0.0.1", "port": 0}], "0.port"),
+        ("PUT", "/admin/v1/alternatives", [{"address": "10.0.0.1"}], "0.port"),
+        ("PUT", "/admin/v1/alternatives", [{"address": "turn.example", "port": 1}], "0.address"),
+        (
+            "PUT",
+            "/admin/v1/alternatives",
+            [{"address": "10.0.0.1", "port": 1}] * 65,
+            "At most 64 alternatives",
+        ),
     ],
 )
 async def test_a_bad_request_names_the_field(
@@ -206,3 +214,15 @@ async def test_figures_follow_what_happens(relay: Relay, metrics: Http) -> None:
     assert "callfleet_relay_allocations 1.0" in text
     assert 'callfleet_relay_allocate_requests_total{outcome="ok"} 1.0' in text
     assert 'callfleet_relay_dropped_packets_total{cause="malformed"} 1.0' in text
+
+
+async def test_alternatives_are_replaced(admin: Http, relay: Relay) -> None:
+    others = [{"address": "10.0.0.8", "port": 3478}, {"address": "fd00::8", "port": 3478}]
+    assert await ask(admin, "PUT", "/admin/v1/alternatives", others) == (204, None)
+    relay.drain("d")
+
+    reply = Client(World(relay.server)).allocate()
+
+    assert error_of(reply) == 300
+    assert (await ask(admin, "PUT", "/admin/v1/alternatives", []))[0] == 204
+    assert error_of(Client(World(relay.server)).allocate()) == 508

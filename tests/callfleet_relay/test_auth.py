@@ -1,27 +1,26 @@
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-
 import pytest
 from aioice.stun import Class, Method
-from hypothesis import given
-from hypothesis import strategies as st
 
 from callfleet_relay.auth import (
     CLOCK_SKEW,
-    NONCE_LIFETIME,
+    Authenticated,
     AuthenticationError,
     Authenticator,
     Instant,
-    InvalidSecretsError,
-    Nonces,
-    Principal,
     Refusal,
-    read_secrets,
 )
-from callfleet_relay.message import Attribute, encode, parse
+from callfleet_relay.credentials import (
+    NEVER,
+    PasswordAlgorithm,
+    Principal,
+    long_term_key,
+    read_users,
+    userhash,
+)
+from callfleet_relay.message import Attribute, IntegrityKey, encode, parse
+from callfleet_relay.nonces import NONCE_LIFETIME
 
 from .support import (
     REALM,
@@ -35,6 +34,9 @@ from .support import (
 CLIENT = ("198.51.100.7", 40000)
 NOW = Instant(1000.0, UNIX)
 OTHER = b"another-secret-of-32-characters-or-so"
+ALGORITHMS = bytes([0, 2, 0, 0, 0, 1, 0, 0])
+OFFERED = (Attribute.PASSWORD_ALGORITHMS, ALGORITHMS)
+SHA256, MD5 = PasswordAlgorithm.SHA256, PasswordAlgorithm.MD5
 
 
 def authenticator(*secrets: bytes, max_lifetime: float = 86_400) -> Authenticator:
@@ -53,7 +55,7 @@ def authenticate(
 ) -> Principal:
     attributes = [
         (Attribute.USERNAME, credential.username.encode()),
-        *auth.challenge(CLIENT, NOW),
+        *auth.challenge(CLIENT, NOW)[:2],
     ]
     request = encode(
         Method.ALLOCATE,
@@ -62,7 +64,7 @@ def authenticate(
         [pair for pair in attributes if pair[0] != without],
         key=credential.key,
     )
-    return auth.authenticate(parse(request), CLIENT, now, known)
+    return auth.authenticate(parse(request), CLIENT, now, known).principal
 
 
 def refusal(auth: Authenticator, credential: Credential, **more: object) -> Refusal:
@@ -76,15 +78,6 @@ def test_takes_both_forms_of_usernames() -> None:
 
     assert authenticate(auth, plain_credential("alice")).user == "alice"
     assert authenticate(auth, consumer_credential("p1")).user == "calls/main:p1"
-
-
-def test_the_password_is_what_the_contract_says() -> None:
-    derived = hmac.new(SECRET, b"callfleet-turn:calls/main", hashlib.sha256).digest()
-    key_name = hmac.new(SECRET, b"callfleet-keyid", hashlib.sha256).hexdigest()[:8]
-    username = f"1800003600:{key_name}:calls/main:p1"
-    signature = hmac.new(base64.b64encode(derived), username.encode(), hashlib.sha1).digest()
-
-    assert consumer_credential("p1") == Credential(username, base64.b64encode(signature).decode())
 
 
 @pytest.mark.parametrize(
@@ -165,38 +158,154 @@ def test_an_allocation_outlives_the_secret_it_was_made_with() -> None:
     assert authenticate(auth, credential, known=known) == known
 
 
+def with_algorithms(
+    auth: Authenticator, *attributes: tuple[int, bytes], key: IntegrityKey, name: bytes = b"alice"
+) -> Authenticated:
+    realm, nonce, _ = auth.challenge(CLIENT, NOW)
+    named = (Attribute.USERHASH if len(name) == 32 else Attribute.USERNAME, name)
+    body = [named, realm, nonce, *attributes]
+    request = parse(encode(Method.ALLOCATE, Class.REQUEST, b"transaction!", body, key=key))
+    return auth.authenticate(request, CLIENT, NOW)
+
+
+def of_users(text: str = "alice:password\n", *secrets: bytes) -> Authenticator:
+    return Authenticator(
+        realm=REALM,
+        secrets=secrets,
+        nonce_secret=b"n" * 32,
+        max_lifetime=600,
+        users=read_users(text, REALM),
+        anonymity=not secrets,
+    )
+
+
+def chosen(algorithm: PasswordAlgorithm) -> tuple[int, bytes]:
+    return Attribute.PASSWORD_ALGORITHM, algorithm.to_bytes(2, "big") + bytes(2)
+
+
+def key_of(algorithm: PasswordAlgorithm) -> bytes:
+    return long_term_key("alice", REALM, "password", algorithm)
+
+
+@pytest.mark.parametrize("algorithm", list(PasswordAlgorithm))
+def test_a_named_algorithm_makes_the_key_and_the_answer_strong(
+    algorithm: PasswordAlgorithm,
+) -> None:
+    key = IntegrityKey(key_of(algorithm), sha256=True)
+
+    who = with_algorithms(of_users(), OFFERED, chosen(algorithm), key=key)
+
+    assert who.principal.user == "alice"
+    assert who.key == key
+
+
+def test_without_an_algorithm_it_is_md5_and_the_answer_as_weak() -> None:
+    for sha256 in (False, True):
+        key = IntegrityKey(key_of(MD5), sha256)
+
+        assert with_algorithms(of_users(), key=key).key == IntegrityKey(key_of(MD5))
+
+
 @pytest.mark.parametrize(
-    ("client", "later"),
-    [(("198.51.100.8", 40000), 0.0), (("198.51.100.7", 40001), 0.0), (CLIENT, -2.0)],
-)
-def test_a_nonce_is_bound_to_address_and_time(client: tuple[str, int], later: float) -> None:
-    nonces = Nonces(b"n" * 32)
-    nonce = nonces.issue(CLIENT, NOW)
-
-    assert nonces.is_fresh(nonce, CLIENT, NOW)
-    assert not nonces.is_fresh(nonce, client, Instant(NOW.monotonic + later, NOW.unix))
-    assert not Nonces(b"m" * 32).is_fresh(nonce, CLIENT, NOW)
-
-
-@given(st.binary(max_size=60))
-def test_nobody_guesses_a_nonce(nonce: bytes) -> None:
-    assert not Nonces(b"n" * 32).is_fresh(nonce, CLIENT, NOW)
-
-
-def test_reads_secrets_newest_first_as_they_stand() -> None:
-    text = f"{'a' * 31} \n\n{'b' * 40}\r\n"
-
-    assert read_secrets(text) == (b"a" * 31 + b" ", b"b" * 40)
-
-
-@pytest.mark.parametrize(
-    ("text", "remedy"),
+    "attributes",
     [
-        ("", "write one a line"),
-        (f"{'a' * 40}\n{'b' * 31}", "secret 2 has 31 characters"),
-        ("\n".join(["c" * 32] * 65), "keep at most 64"),
+        [chosen(SHA256)],
+        [OFFERED],
+        [chosen(SHA256), (Attribute.PASSWORD_ALGORITHMS, ALGORITHMS[4:])],
+        [chosen(MD5), (Attribute.PASSWORD_ALGORITHMS, ALGORITHMS[4:])],
+        [chosen(MD5), (Attribute.PASSWORD_ALGORITHMS, ALGORITHMS[4:] + ALGORITHMS[:4])],
+        [OFFERED, (Attribute.PASSWORD_ALGORITHM, b"\0\3\0\0")],
+        [OFFERED, (Attribute.PASSWORD_ALGORITHM, b"")],
     ],
 )
-def test_unusable_secret_files_are_explained(text: str, remedy: str) -> None:
-    with pytest.raises(InvalidSecretsError, match=remedy):
-        read_secrets(text)
+def test_a_list_of_algorithms_that_was_tampered_with_is_a_bad_request(
+    attributes: list[tuple[int, bytes]],
+) -> None:
+    for algorithm in PasswordAlgorithm:
+        key = IntegrityKey(key_of(algorithm), sha256=True)
+        with pytest.raises(AuthenticationError) as caught:
+            with_algorithms(of_users(), *attributes, key=key)
+        assert caught.value.refusal is Refusal.INCOMPLETE
+
+
+def test_an_algorithm_without_its_key_is_of_no_use() -> None:
+    auth = of_users(f"alice:{REALM}:{key_of(MD5).hex()}\n")
+
+    assert with_algorithms(auth, key=IntegrityKey(key_of(MD5))).principal.user == "alice"
+    key = IntegrityKey(key_of(SHA256), sha256=True)
+    with pytest.raises(AuthenticationError) as caught:
+        with_algorithms(auth, OFFERED, chosen(SHA256), key=key)
+    assert caught.value.refusal is Refusal.UNAUTHORIZED
+
+
+def test_a_hashed_name_is_found_among_the_users() -> None:
+    name = userhash("alice", REALM)
+
+    who = with_algorithms(of_users(), key=IntegrityKey(key_of(MD5)), name=name)
+
+    assert who.principal.username == "alice"
+    for wrong in (userhash("bob", REALM), userhash("alice", "elsewhere")):
+        with pytest.raises(AuthenticationError) as caught:
+            with_algorithms(of_users(), key=IntegrityKey(key_of(MD5)), name=wrong)
+        assert caught.value.refusal is Refusal.UNAUTHORIZED
+
+
+def test_a_name_and_its_hash_together_are_a_bad_request() -> None:
+    both = (Attribute.USERHASH, userhash("alice", REALM))
+
+    with pytest.raises(AuthenticationError) as caught:
+        with_algorithms(of_users(), both, key=IntegrityKey(key_of(MD5)))
+
+    assert caught.value.refusal is Refusal.INCOMPLETE
+
+
+def test_names_are_to_be_hidden_where_all_of_them_are_known() -> None:
+    def nonce(auth: Authenticator) -> bytes:
+        return auth.challenge(CLIENT, NOW)[1][1]
+
+    assert nonce(of_users()).startswith(b"obMatJos2wAAA")
+    assert nonce(of_users("alice:password\n", SECRET)).startswith(b"obMatJos2gAAA")
+    assert nonce(authenticator(SECRET)).startswith(b"obMatJos2gAAA")
+
+
+def test_users_and_rest_credentials_go_together() -> None:
+    auth = of_users("alice:password\n", SECRET)
+
+    assert authenticate(auth, plain_credential("bob", expires=UNIX + 60)).user == "bob"
+    assert authenticate(auth, Credential("alice", "password")).user == "alice"
+
+
+def test_a_user_without_secrets_never_expires() -> None:
+    later = Instant(NOW.monotonic, UNIX * 2)
+
+    who = authenticate(of_users(), Credential("alice", "password"), now=later)
+
+    assert who.expires == NEVER
+
+
+def test_a_changed_password_counts_for_allocations_too() -> None:
+    auth = of_users()
+    alice = Credential("alice", "password")
+    known = authenticate(auth, alice)
+
+    auth.replace_users(read_users("alice:another\n", REALM))
+
+    assert refusal(auth, alice, known=known) is Refusal.UNAUTHORIZED
+    assert authenticate(auth, Credential("alice", "another"), known=known).user == "alice"
+    auth.replace_users(read_users("bob:another\n", REALM))
+    assert refusal(auth, Credential("alice", "another"), known=known) is Refusal.UNAUTHORIZED
+
+
+def test_a_rest_credential_that_holds_the_allocation_may_be_hashed() -> None:
+    auth = authenticator(SECRET)
+    credential = plain_credential()
+    known = authenticate(auth, credential)
+    realm, nonce, _ = auth.challenge(CLIENT, NOW)
+    hashed = (Attribute.USERHASH, userhash(credential.username, REALM))
+    request = parse(
+        encode(4, Class.REQUEST, b"transaction!", [hashed, realm, nonce], key=credential.key)
+    )
+
+    assert auth.authenticate(request, CLIENT, NOW, known).principal == known
+    with pytest.raises(AuthenticationError):
+        auth.authenticate(request, CLIENT, NOW)

@@ -248,6 +248,30 @@ async def test_a_port_that_is_taken_is_refused(rig: Rig) -> None:
     assert not rig.plane.open_relay(OpenRelay(2, rig.five_tuple, rig.relay_port))
 
 
+async def test_sessions_of_one_user_share_its_rate(host: str) -> None:
+    plane = PythonDataPlane(
+        asyncio.get_running_loop(),
+        [(host, 0)],
+        relay_host=host,
+        bits_per_second=0,
+        bits_per_second_per_user=8000,
+        receiver=lambda *_: None,
+    )
+    try:
+        for session, user in ((1, "alice"), (2, "alice"), (3, "bob")):
+            assert plane.open_relay(OpenRelay(session, FiveTuple(0, (host, session)), 0, user=user))
+            plane.send_to_peer(SendToPeer(session, (host, 9), bytes(900), dont_fragment=False))
+
+        assert plane.figures().drops[Drop.RATE] == 1
+        plane.close_session(1)
+        plane.close_session(2)
+        assert plane.open_relay(OpenRelay(4, FiveTuple(0, (host, 1)), 0, user="alice"))
+        plane.send_to_peer(SendToPeer(4, (host, 9), bytes(900), dont_fragment=False))
+        assert plane.figures().drops[Drop.RATE] == 1
+    finally:
+        plane.close()
+
+
 @pytest.mark.parametrize("bits_per_second", [8000])
 async def test_what_exceeds_the_rate_is_dropped_in_each_direction(rig: Rig) -> None:
     rig.permit_and_bind()

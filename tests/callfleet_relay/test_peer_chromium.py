@@ -50,7 +50,7 @@ async def open_tab(browser: Browser, ice_server: dict[str, str]) -> Page:
 
 
 async def test_two_tabs_see_and_hear_each_other(start_relay: StartRelay, browser: Browser) -> None:
-    relay = start_relay("--allow-peer", "127.0.0.0/8")
+    relay = start_relay("--allow-peer", "127.0.0.0/8", "--allow-hairpin")
     credential = consumer_credential(expires=time.time() + 600)
     ice_server = {
         "urls": f"turn:127.0.0.1:{relay.address[1]}?transport=udp",

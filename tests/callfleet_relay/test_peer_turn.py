@@ -31,21 +31,22 @@ def program(name: str) -> str:
 
 
 @contextmanager
-def echo_peer() -> Iterator[int]:
+def echo_peer(host: str = "127.0.0.1") -> Iterator[int]:
     """coturn's echo peer on loopback; its port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
         port = int(probe.getsockname()[1])
-    command = [program("turnutils_peer"), "-L", "127.0.0.1", "-p", str(port)]
+    command = [program("turnutils_peer"), "-L", host, "-p", str(port)]
     with (
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ping,
+        socket.socket(family, socket.SOCK_DGRAM) as ping,
     ):
         ping.settimeout(0.05)
         end = time.monotonic() + START_SECONDS
         try:
             while True:
-                ping.sendto(b"ready?", ("127.0.0.1", port))
+                ping.sendto(b"ready?", (host, port))
                 try:
                     ping.recv(100)
                     break
@@ -88,7 +89,9 @@ def test_coturns_client_loses_nothing(
 
 
 def test_coturns_clients_call_each_other(start_relay: StartRelay) -> None:
-    relay = start_relay("--allow-peer", "127.0.0.0/8", "--max-allocations-per-user", "100")
+    relay = start_relay(
+        "--allow-peer", "127.0.0.0/8", "--allow-hairpin", "--max-allocations-per-user", "100"
+    )
 
     assert run_uclient(relay.address, "-y", "-c", "-m", "4") == (160, 160)
 

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callfleet_relay.peers import (
-    PUBLIC,
-    SPECIAL_IPV4,
-    SPECIAL_IPV6,
-    IPNetwork,
-    PeerEntry,
-    PeerPolicy,
-    is_public,
-)
+from callfleet_relay.peers import PUBLIC, IPNetwork, PeerEntry, PeerPolicy, is_public
+from callfleet_relay.special import SPECIAL_IPV4, SPECIAL_IPV6
 
 DENIED: frozenset[int] = frozenset()
 SPECIAL: list[IPNetwork] = [*SPECIAL_IPV4, *SPECIAL_IPV6]
@@ -27,6 +20,10 @@ SPECIAL: list[IPNetwork] = [*SPECIAL_IPV4, *SPECIAL_IPV6]
         *(str(network.broadcast_address) for network in SPECIAL),
         "169.254.169.254",  # metadata of most clouds
         "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
         "::",
         "::1",
         "::10.0.0.1",  # IPv4-compatible
@@ -119,3 +116,70 @@ def test_own_listeners_are_open_only_by_address_and_port() -> None:
     policy = PeerPolicy([], own=[("10.0.0.9", 3478)])
     policy.replace_pushed([PeerEntry(ip_address("10.0.0.9"), 3478)])
     assert policy.allows(("10.0.0.9", 3478))
+
+
+ENCODINGS_OF_10_0_0_1 = [
+    "::10.0.0.1",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b:1::10.0.0.1",
+    "2002:a00:1::1",
+    "2001:0:a00:1::f5ff:fffe",
+    "2001:0:808:808::f5ff:fffe",
+    "2001:0:a00:1::f7f7:f7f7",
+    "2620:fe::5efe:10.0.0.1",
+    "2620:fe::200:5efe:10.0.0.1",
+]
+
+
+@pytest.mark.parametrize("address", ENCODINGS_OF_10_0_0_1)
+def test_an_encoding_opens_nothing_that_its_ipv4_address_would_not(address: str) -> None:
+    peer = (str(ip_address(address)), 5000)
+
+    assert not PeerPolicy(["::/0"]).allows(peer)
+    assert not PeerPolicy(["::/0", PUBLIC]).allows(peer)
+    with_ipv4 = PeerPolicy(["::/0", "10.0.0.0/8", "8.8.8.8/32"])
+    assert with_ipv4.allows(peer) == ("64:ff9b:1:" not in address)
+
+
+def test_a_named_encoding_of_an_open_address_is_open() -> None:
+    policy = PeerPolicy([PUBLIC, "64:ff9b::/96"])
+
+    assert policy.allows(("64:ff9b::808:808", 5000))
+    assert not policy.allows(("64:ff9b::a00:1", 5000))
+    assert not policy.allows(("64:ff9b::a9fe:a9fe", 5000))
+
+
+def test_local_nat64_is_open_only_where_it_is_named() -> None:
+    address = ("64:ff9b:1:2::808:808", 5000)
+
+    assert not PeerPolicy(["64::/16", PUBLIC]).allows(address)
+    assert PeerPolicy(["64:ff9b:1:2::/96"]).allows(address)
+
+
+@pytest.mark.parametrize("address", [*ENCODINGS_OF_10_0_0_1, "::1"])
+def test_an_entry_of_one_address_opens_that_address(address: str) -> None:
+    peer = (str(ip_address(address)), 5000)
+
+    assert PeerPolicy([f"{address}/128"]).allows(peer)
+    policy = PeerPolicy([])
+    policy.replace_pushed([PeerEntry(ip_address(address))])
+    assert policy.allows(peer)
+
+
+def test_an_ipv4_mapped_address_is_never_a_peer() -> None:
+    policy = PeerPolicy(["::/0", "0.0.0.0/0", "::ffff:8.8.8.8/128"])
+    policy.replace_pushed([PeerEntry(ip_address("::ffff:8.8.8.8"))])
+
+    assert not policy.allows(("::ffff:8.8.8.8", 5000))
+
+
+def test_port_0_is_no_peer() -> None:
+    assert not PeerPolicy([PUBLIC]).allows(("8.8.8.8", 0))
+
+
+@pytest.mark.parametrize("network", SPECIAL, ids=str)
+def test_every_entry_of_the_registries_is_written_as_a_network(network: IPNetwork) -> None:
+    addresses = (network.network_address, network.broadcast_address)
+
+    assert not any(is_public(address) for address in addresses)

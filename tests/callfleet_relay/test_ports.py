@@ -37,3 +37,17 @@ def test_the_order_is_not_that_of_the_numbers() -> None:
     order = [ports.take(even=True) for _ in range(100)]
 
     assert order != sorted(port for port in order if port)
+
+
+def test_a_pair_is_an_even_port_and_the_next_one() -> None:
+    ports = RelayPorts(50000, 50004)
+
+    pairs = {ports.take_pair(), ports.take_pair()}
+
+    assert pairs == {50000, 50002}
+    assert ports.take_pair() is None
+    assert len(ports) == 1
+    ports.give_back(50001)
+    assert ports.take_pair() is None
+    ports.give_back(50000)
+    assert ports.take_pair() == 50000

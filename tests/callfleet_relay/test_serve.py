@@ -21,7 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from callfleet_relay.__main__ import main
 
 from .conftest import START_SECONDS, RelayProcess, StartRelay
-from .support import PUBLIC_PEER, SECRET, UdpClient, error_of, plain_credential
+from .support import (
+    PUBLIC_PEER,
+    SECRET,
+    Credential,
+    UdpClient,
+    error_of,
+    plain_credential,
+)
 from .test_tokens import UID, jwk_set, token
 
 OTHER_SECRET = b"a-newer-secret-of-more-than-32-characters"
@@ -225,3 +232,32 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
             *flags, "--metrics", metrics
         )
         assert "--listen: Address already in use" in refuse(*flags, *http, "--listen", listen)
+
+
+def test_users_are_followed_as_their_file_changes(start_relay: StartRelay, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("alice:first\n")
+    relay = start_relay("--user-file", str(users))
+    with UdpClient(relay.address, Credential("alice", "first")) as client:
+        assert error_of(client.allocate()) is None
+        users.write_text("alice:second\nbob:third\n")
+        wait_until(lambda: bool(log_of(relay, "users read")))
+        assert error_of(client.refresh()) == 401
+
+        client.credential = Credential("alice", "second")
+        assert error_of(client.refresh()) is None
+        users.write_text("alice\n")
+        wait_until(lambda: "file not usable" in relay.log.read_text())
+        assert "line 1: write USER:PASSWORD or USER:REALM:KEY" in relay.log.read_text()
+        assert error_of(client.refresh()) is None
+
+
+def test_a_user_file_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("alice\n")
+    flags = ["--relay-address", "127.0.0.1", "--user-file", str(users), "--listen"]
+
+    result = CliRunner().invoke(main, [*flags, "udp://127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+
+    assert result.exit_code == 1
+    assert f"--user-file {users}: line 1: write USER:PASSWORD" in result.output

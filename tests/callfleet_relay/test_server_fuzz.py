@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from aioice.stun import Class, Method
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfleet_relay.events import Dropped, Reply
 from callfleet_relay.message import Attribute, encode
+from callfleet_relay.nonces import NONCE_LENGTH
 
+from .fuzzing import EXAMPLES
 from .support import PUBLIC_PEER, REALM, UDP, Client, make_world
 
-CHALLENGE_LIMIT = 20 + 20 + 4 + len(REALM) + 4 + 24 + 8
-"""Header, ERROR-CODE, REALM, NONCE and FINGERPRINT: the longest answer to a stranger."""
+CHALLENGE_LIMIT = 20 + 8 + 4 + len(REALM) + 4 + NONCE_LENGTH + 12 + 8
+"""A challenge: header, ERROR-CODE, REALM, NONCE, PASSWORD-ALGORITHMS and FINGERPRINT."""
 
 methods = st.sampled_from([*Method, 0x00B, 0x7FF])
 attributes = st.lists(
@@ -24,6 +26,7 @@ attributes = st.lists(
 )
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_dropped_or_answered_shortly(data: bytes) -> None:
     events = Client(make_world()).world.receive(data, Client(make_world()).five_tuple)
@@ -35,6 +38,7 @@ def test_random_bytes_are_dropped_or_answered_shortly(data: bytes) -> None:
     )
 
 
+@settings(max_examples=EXAMPLES)
 @given(methods, st.sampled_from(list(Class)), attributes, st.booleans())
 def test_a_stranger_gets_one_short_answer_at_most(
     method: int, message_class: Class, body: list[tuple[int, bytes]], fingerprint: bool
@@ -51,6 +55,7 @@ def test_a_stranger_gets_one_short_answer_at_most(
     assert world.server.next_timer() is None
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.integers(0, 400), st.integers(1, 255), st.integers(0, 400))
 def test_a_changed_bit_or_a_cut_never_passes_as_signed(
     position: int, flip: int, length: int
@@ -67,12 +72,15 @@ def test_a_changed_bit_or_a_cut_never_passes_as_signed(
     assert client.world.server.allocations == 1
 
 
+@settings(max_examples=EXAMPLES)
 @given(methods, attributes)
 def test_signed_nonsense_is_answered_and_signed(method: int, body: list[tuple[int, bytes]]) -> None:
     client = Client(make_world())
     client.allocate()
     kinds = {Attribute.MESSAGE_INTEGRITY, Attribute.FINGERPRINT}
-    kinds |= {Attribute.USERNAME, Attribute.REALM, Attribute.NONCE}
+    kinds |= {Attribute.USERNAME, Attribute.REALM, Attribute.NONCE, Attribute.USERHASH}
+    kinds |= {Attribute.MESSAGE_INTEGRITY_SHA256}
+    kinds |= {Attribute.PASSWORD_ALGORITHM, Attribute.PASSWORD_ALGORITHMS}
     plain = [(kind, value) for kind, value in body if kind not in kinds]
 
     replies = client.send(

@@ -1,35 +1,76 @@
-"""Any order of what clients do, time and the operator: the rules hold and all is given back."""
+"""Any order of what clients, peers, the network, time and the operator do.
+
+Requests are dropped, repeated and delayed; sockets open late or not at all; both clocks jump. The
+rules hold at every moment, and in the end all is given back.
+"""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
+from aioice.stun import Method
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from callfleet_relay.allocation import family_of
+from callfleet_relay.credentials import PasswordAlgorithm
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Event,
     Forbid,
     OpenRelay,
     Permit,
     Reply,
     SendToPeer,
+    SessionEnd,
     SessionEnded,
     UnbindChannel,
 )
-from callfleet_relay.message import Address
+from callfleet_relay.message import Address, Attribute, IcmpError, parse
 from callfleet_relay.peers import PeerEntry
 
-from .support import UDP, UNIX, Client, World, lifetime, make_world, plain_credential
+from .fuzzing import EXAMPLES
+from .support import (
+    SECRET,
+    UDP,
+    UNIX,
+    V6_RELAY,
+    Client,
+    World,
+    attribute,
+    lifetime,
+    make_world,
+    plain_credential,
+)
 
-CAPACITY, PER_USER, PORTS = 4, 2, (50000, 50005)
-HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+CAPACITY, PER_USER, PORTS = 4, 3, (50000, 50005)
+HOSTS = ("10.0.0.1", "10.0.0.2", "fd00::1")
+MAX_REPLY = 500
+GRACE = 10
 
 clients = st.integers(0, 5)
 hosts = st.sampled_from(HOSTS)
 peers = st.tuples(hosts, st.integers(5000, 5001))
+wishes = st.sampled_from(
+    [
+        [],
+        [],
+        [attribute(Attribute.EVEN_PORT, b"\0")],
+        [attribute(Attribute.EVEN_PORT, b"\x80")],
+        [attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0")],
+        [attribute(Attribute.ADDITIONAL_ADDRESS_FAMILY, b"\2\0\0\0")],
+        [attribute(Attribute.DONT_FRAGMENT, b"")],
+    ]
+)
+families = st.sampled_from(
+    [
+        [],
+        [attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\1\0\0\0")],
+        [attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0")],
+    ]
+)
 
 
 class TurnMachine(RuleBasedStateMachine):
@@ -38,20 +79,34 @@ class TurnMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world: World = make_world(
-            allowed=(), ports=PORTS, capacity=CAPACITY, per_user=PER_USER, grace=10
+            allowed=(),
+            ports=PORTS,
+            capacity=CAPACITY,
+            per_user=PER_USER,
+            grace=GRACE,
+            second_host=V6_RELAY,
         )
+        self.server = self.world.server
         self.clients = [
             Client(
                 self.world,
                 ("198.51.100.7", 40000 + number),
                 plain_credential(f"user{number % 3}", expires=UNIX + 900 + number),
+                algorithm=PasswordAlgorithm.SHA256 if number % 2 else None,
             )
             for number in range(6)
         ]
-        self.opened: dict[int, int] = {}
+        self.opening: dict[int, OpenRelay] = {}
+        self.live: dict[int, tuple[int, set[int]]] = {}
+        """Port and families of each session that has its socket."""
         self.permitted: dict[int, set[str]] = {}
         self.channels: dict[int, dict[int, Address]] = {}
+        self.expires: dict[int, float] = {}
+        """When each session ends at the latest, by what its client was told."""
+        self.session_of: dict[Address, int] = {}
         self.pushed: set[str] = set()
+        self.delayed: list[tuple[int, bytes]] = []
+        self.tokens: list[bytes] = []
 
     @initialize()
     def open_peers(self) -> None:
@@ -60,10 +115,14 @@ class TurnMachine(RuleBasedStateMachine):
     def follow(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case OpenRelay(session, _, port):
-                    self.opened[session] = port
-                    self.permitted[session], self.channels[session] = set(), {}
+                case OpenRelay(session):
+                    self.opening[session] = event
+                case SessionEnded() | CloseRelay():
+                    self.follow_end(event)
+                case Reply(five_tuple, data):
+                    self.read_reply(five_tuple.client, data)
                 case Permit(session, host, _):
+                    assert family_of(host) in self.live[session][1]
                     self.permitted[session].add(host)
                 case Forbid(session, host):
                     self.permitted[session].discard(host)
@@ -73,34 +132,99 @@ class TurnMachine(RuleBasedStateMachine):
                 case UnbindChannel(session, number, _):
                     self.channels[session].pop(number, None)
                 case SendToPeer(session, peer, _, _):
-                    assert peer[0] in self.permitted[session]
-                    assert peer[0] in self.pushed
-                case SessionEnded(session, _, _, _, port, _):
-                    assert self.opened.pop(session) == port
-                    del self.permitted[session], self.channels[session]
-                case Reply(_, data):
-                    assert len(data) < 500
+                    assert peer[0] in self.permitted[session] & self.pushed
 
-    def send(self, number: int, data: bytes, copies: int = 1) -> None:
-        for _ in range(copies):
-            self.clients[number].send(data)
-            self.follow(self.clients[number].events)
+    def follow_end(self, event: SessionEnded | CloseRelay) -> None:
+        session = event.session
+        if isinstance(event, CloseRelay):
+            self.live[session][1].remove(event.family)
+            assert self.live[session][1]
+        else:
+            assert self.live.pop(session)[0] == event.port
+            del self.permitted[session], self.channels[session], self.expires[session]
+            del self.session_of[event.five_tuple.client]
+
+    def read_reply(self, client: Address, data: bytes) -> None:
+        assert len(data) < MAX_REPLY
+        message = parse(data)
+        granted = message.first(Attribute.LIFETIME)
+        token = message.first(Attribute.RESERVATION_TOKEN)
+        if token is not None:
+            self.tokens.append(token)
+        session = self.session_of.get(client)
+        if granted is not None and session is not None:
+            ends = self.world.now.monotonic + int.from_bytes(granted, "big")
+            # The answer to a repeated Allocate is the old one, and extends nothing.
+            if message.method == Method.REFRESH or session not in self.expires:
+                self.expires[session] = max(ends, self.expires.get(session, 0.0))
+
+    def deliver(self, number: int, data: bytes) -> None:
+        self.follow(self.server.receive(data, self.clients[number].five_tuple, self.world.now))
+
+    def send(self, number: int, data: bytes, copies: int) -> None:
+        """No copy: lost. Sockets open at once but for the last copy of three, which comes late."""
+        for copy in range(copies):
+            if copy == 2:
+                self.delayed.append((number, data))
+            else:
+                self.deliver(number, data)
+                self.open_sockets()
+
+    def open_sockets(self) -> None:
+        while self.opening:
+            session, event = self.opening.popitem()
+            if event.port in self.world.refused_ports:
+                self.follow(self.server.relay_refused(session))
+                continue
+            assert event.port not in {port for port, _ in self.live.values()}
+            self.live[session] = (event.port, set(event.families))
+            self.permitted[session], self.channels[session] = set(), {}
+            self.session_of[event.five_tuple.client] = session
+            self.follow(self.server.relay_opened(session, self.world.now))
 
     def with_nonce(self, number: int) -> Client:
         client = self.clients[number]
-        challenge = self.world.server.authenticator.challenge(client.address, self.world.now)
+        challenge = self.server.authenticator.challenge(client.address, self.world.now)
         client.nonce = challenge[1][1]
         return client
 
-    @rule(number=clients, seconds=st.integers(0, 4000), copies=st.integers(1, 2))
-    def allocate(self, number: int, seconds: int, copies: int) -> None:
-        client = self.with_nonce(number)
-        self.send(number, client.build(3, [UDP, lifetime(seconds)]), copies)  # type: ignore[arg-type] # Allocate
+    @rule(number=clients, seconds=st.integers(0, 4000), wish=wishes, copies=st.integers(0, 3))
+    def allocate(
+        self, number: int, seconds: int, wish: list[tuple[int, bytes]], copies: int
+    ) -> None:
+        body = [UDP, lifetime(seconds), *wish]
+        self.send(number, self.with_nonce(number).build(Method.ALLOCATE, body), copies)
 
-    @rule(number=clients, seconds=st.sampled_from([0, 0, 600, 3600]), copies=st.integers(1, 2))
-    def refresh(self, number: int, seconds: int, copies: int) -> None:
-        client = self.with_nonce(number)
-        self.send(number, client.build(4, [lifetime(seconds)]), copies)  # type: ignore[arg-type] # Refresh
+    @rule(first=clients, second=clients)
+    def allocate_while_a_socket_opens(self, first: int, second: int) -> None:
+        for number in (first, second, first):
+            self.deliver(number, self.with_nonce(number).build(Method.ALLOCATE, [UDP]))
+        self.open_sockets()
+
+    @precondition(lambda self: self.tokens)
+    @rule(number=clients, copies=st.integers(1, 3))
+    def claim(self, number: int, copies: int) -> None:
+        token = attribute(Attribute.RESERVATION_TOKEN, self.tokens[-1])
+        self.send(number, self.with_nonce(number).build(Method.ALLOCATE, [UDP, token]), copies)
+
+    @rule(
+        number=clients,
+        seconds=st.sampled_from([0, 0, 600, 3600]),
+        family=families,
+        copies=st.integers(0, 3),
+    )
+    def refresh(
+        self, number: int, seconds: int, family: list[tuple[int, bytes]], copies: int
+    ) -> None:
+        body = [lifetime(seconds), *family]
+        self.send(number, self.with_nonce(number).build(Method.REFRESH, body), copies)
+
+    @precondition(lambda self: self.delayed)
+    @rule(data=st.data())
+    def arrive_late(self, data: st.DataObject) -> None:
+        number, late = self.delayed.pop(data.draw(st.integers(0, len(self.delayed) - 1)))
+        self.deliver(number, late)
+        self.open_sockets()
 
     @rule(number=clients, peer=peers)
     def permit(self, number: int, peer: Address) -> None:
@@ -118,7 +242,13 @@ class TurnMachine(RuleBasedStateMachine):
     def send_data(self, number: int, peer: Address) -> None:
         self.follow(self.clients[number].send_indication(peer, b"data"))
 
-    @rule(seconds=st.sampled_from([0.5, 59, 299, 301, 601, 3601]))
+    @rule(session=st.integers(0, 8), peer=peers)
+    def refuse_at_a_peer(self, session: int, peer: Address) -> None:
+        error = IcmpError(peer, 3, 3, 0)
+        events = self.server.icmp_received(session, error, self.world.now)
+        assert not events or peer[0] in self.permitted[session]
+
+    @rule(seconds=st.sampled_from([0.5, 29, 59, 299, 301, 601, 3601]))
     def pass_time(self, seconds: float) -> None:
         self.follow(self.world.sleep(seconds))
 
@@ -130,46 +260,62 @@ class TurnMachine(RuleBasedStateMachine):
     @rule(allowed=st.sets(hosts))
     def push(self, allowed: set[str]) -> None:
         self.pushed = allowed
-        self.follow(
-            self.world.server.replace_peers([PeerEntry(ip_address(host)) for host in allowed])
-        )
+        self.follow(self.server.replace_peers([PeerEntry(ip_address(host)) for host in allowed]))
 
     @rule()
-    def drain_and_open(self) -> None:
-        gate = self.world.server.gate
-        if gate.is_open:
-            gate.drain("d")
+    def rotate_the_secret(self) -> None:
+        self.server.authenticator.replace_secrets((SECRET, b"x" * 32))
+
+    @rule(known=st.booleans())
+    def drain_and_open(self, known: bool) -> None:
+        self.server.replace_alternatives([("192.0.2.9", 3478)] if known else [])
+        if self.server.gate.is_open:
+            self.server.gate.drain("d")
         else:
-            gate.undrain("d")
+            self.server.gate.undrain("d")
 
     @rule(busy=st.sets(st.integers(*PORTS)))
     def others_hold_ports(self, busy: set[int]) -> None:
         self.world.refused_ports = busy
 
+    @rule()
+    def end_all(self) -> None:
+        self.follow(self.server.end_all(SessionEnd.POD_TERMINATED, self.world.now))
+        assert not self.live
+
     @invariant()
-    def limits_hold(self) -> None:
-        self.opened = {s: p for s, p in self.opened.items() if s in self.live_sessions()}
-        assert self.world.server.allocations == len(self.opened) <= CAPACITY
-        assert len(set(self.opened.values())) == len(self.opened)
+    def quotas_balance(self) -> None:
+        allocator = self.server._allocator
+        reserved = len(allocator.reservations)
+        assert self.server.allocations == len(self.live)
+        assert self.server.quota.total == len(self.live) + reserved <= CAPACITY
+        free = PORTS[1] - PORTS[0] + 1 - len(self.live) - reserved
+        assert len(allocator.ports) == free
 
     @invariant()
     def only_what_is_pushed_is_permitted(self) -> None:
-        for session in self.opened:
+        for session, (_, present) in self.live.items():
             assert self.permitted[session] <= self.pushed
             assert {peer[0] for peer in self.channels[session].values()} <= self.permitted[session]
+            assert {family_of(host) for host in self.permitted[session]} <= present
 
-    def live_sessions(self) -> set[int]:
-        """Sessions of refused ports were opened in vain; the server knows them no more."""
-        return {allocation.session for allocation in self.world.server._table}
+    @invariant()
+    def nothing_outlives_its_lifetime(self) -> None:
+        for session in self.live:
+            assert self.world.now.monotonic < self.expires[session]
 
     def teardown(self) -> None:
-        self.world.now = self.world.now._replace(unix=UNIX)
-        for _ in range(3):
+        self.delayed.clear()
+        for _ in range(2):
             self.follow(self.world.sleep(4000))
-        assert self.world.server.allocations == 0
-        assert self.world.server.next_timer() is None
-        assert len(self.world.server._ports) == PORTS[1] - PORTS[0] + 1
+        assert self.server.allocations == self.server.quota.total == 0
+        assert not self.live
+        assert self.server.next_timer() is None
+        assert len(self.server._allocator.ports) == PORTS[1] - PORTS[0] + 1
+        assert not self.server.quota._users
 
 
 TestTurnMachine = TurnMachine.TestCase
-TestTurnMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestTurnMachine.settings = settings(
+    max_examples=EXAMPLES // 5, stateful_step_count=40, deadline=None
+)

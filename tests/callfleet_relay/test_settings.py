@@ -33,7 +33,9 @@ def settings(**more: object) -> Settings:
         ({"max_credential_lifetime": 1}, "--max-credential-lifetime: "),
         ({"metrics": "9090"}, "--metrics: '9090' is no address"),
         ({"realm": ""}, "--realm: "),
-        ({"secret_file": None}, "--secret-file: "),
+        ({"secret_file": None}, "--secret-file: without it and without --user-file nobody has"),
+        ({"reply_rate": -1}, "--reply-rate: "),
+        ({"allocation_rate": -1}, "--allocation-rate: "),
     ],
 )
 def test_bad_settings_name_the_flag_and_the_remedy(given: dict[str, object], message: str) -> None:
@@ -81,3 +83,14 @@ def test_an_admin_interface_with_keys_may_listen_anywhere() -> None:
     open_to_all = settings(admin="0.0.0.0:9091", admin_keys_file=Path("keys.json"))
 
     assert open_to_all.admin == "0.0.0.0:9091"
+
+
+def test_users_alone_are_enough() -> None:
+    assert settings(secret_file=None, user_file="users").user_file == Path("users")
+
+
+def test_relayed_addresses_are_peers_only_with_hairpin() -> None:
+    more = {"external_address": "192.0.2.1", "pod_address": "10.0.0.2"}
+
+    assert settings(**more).relayed_hosts == {"10.0.0.1", "10.0.0.2", "192.0.2.1"}
+    assert settings(**more, allow_hairpin=True).relayed_hosts == frozenset()

@@ -36,7 +36,12 @@ CONTEXT = {
 @click.option(
     "--secret-file",
     help="Secrets of the TURN REST credentials, one a line, newest first. Followed as it changes.",
-    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--user-file",
+    help="Users with long-term credentials: USER:PASSWORD or USER:REALM:KEY a line, KEY in hex. "
+    "Followed as it changes. This or --secret-file, or both.",
     type=click.Path(path_type=Path),
 )
 @click.option(
@@ -50,6 +55,11 @@ CONTEXT = {
     help="Open nothing but --allow-peer and what the admin interface pushes.",
     is_flag=True,
 )
+@click.option(
+    "--allow-hairpin",
+    help="Let clients reach one another's relayed addresses of this relay.",
+    is_flag=True,
+)
 @click.option("--max-allocations", help="Allocations at a time.", type=int)
 @click.option("--max-allocations-per-user", help="Allocations of one user at a time.", type=int)
 @click.option(
@@ -58,6 +68,22 @@ CONTEXT = {
 @click.option("--credential-grace", help="Seconds an allocation outlives its credential.", type=int)
 @click.option(
     "--max-bits-per-second", help="Of one allocation in each direction; 0: no limit.", type=int
+)
+@click.option(
+    "--max-bits-per-second-per-user",
+    help="Of all allocations of one user together, in each direction; 0: no limit.",
+    type=int,
+)
+@click.option(
+    "--allocation-rate",
+    help="Allocates a second of one client address (IPv6: of its /64); 0: no limit.",
+    type=int,
+)
+@click.option(
+    "--reply-rate",
+    help="Answers a second to clients of one network (IPv4 /24, IPv6 /56) that have not proved "
+    "who they are; 0: no limit.",
+    type=int,
 )
 @click.option(
     "--sustainable-packet-rate",

@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from callfleet_relay.allocator import MAX_ALTERNATIVES
 from callfleet_relay.drain import Admission, AdmissionConflictError
 from callfleet_relay.metrics import registry
 from callfleet_relay.peers import PeerEntry
@@ -36,7 +37,13 @@ class _PeerBody(_Body):
     port: int | None = Field(default=None, ge=1, le=65535)
 
 
+class _AlternativeBody(_Body):
+    address: IPv4Address | IPv6Address
+    port: int = Field(ge=1, le=65535)
+
+
 _PEERS = TypeAdapter(list[_PeerBody])
+_ALTERNATIVES = TypeAdapter(list[_AlternativeBody])
 
 
 def admin_app(relay: Relay, verifier: TokenVerifier | None) -> web.Application:
@@ -48,6 +55,7 @@ def admin_app(relay: Relay, verifier: TokenVerifier | None) -> web.Application:
     app.router.add_delete("/admin/v1/drain", admin.undrain)
     app.router.add_post("/admin/v1/seal", admin.seal)
     app.router.add_put("/admin/v1/peers", admin.peers)
+    app.router.add_put("/admin/v1/alternatives", admin.alternatives)
     return app
 
 
@@ -99,6 +107,14 @@ class _Admin:
         if len(entries) > MAX_PEERS:
             return _error(400, "bad_request", f"At most {MAX_PEERS} peers, not {len(entries)}.")
         self._relay.replace_peers([PeerEntry(entry.address, entry.port) for entry in entries])
+        return web.Response(status=204)
+
+    async def alternatives(self, request: web.Request) -> web.Response:
+        entries = _ALTERNATIVES.validate_json(await request.read())
+        if len(entries) > MAX_ALTERNATIVES:
+            text = f"At most {MAX_ALTERNATIVES} alternatives, not {len(entries)}."
+            return _error(400, "bad_request", text)
+        self._relay.replace_alternatives([(str(each.address), each.port) for each in entries])
         return web.Response(status=204)
 
     async def _drain_id(self, request: web.Request) -> str:

@@ -6,17 +6,22 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from secrets import token_bytes
 
-from callfleet_relay.auth import Instant, Principal
+from callfleet_relay.auth import Instant
+from callfleet_relay.credentials import Principal
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Event,
     FiveTuple,
     Forbid,
     Permit,
+    Reply,
     SessionEnd,
     UnbindChannel,
 )
+from callfleet_relay.message import Address, IcmpError, icmp_indication
 from callfleet_relay.peers import Ports
 from callfleet_relay.permissions import Permissions
 
@@ -24,9 +29,27 @@ DEFAULT_LIFETIME = 600
 MAX_LIFETIME = 3600
 
 
+@dataclass(frozen=True, slots=True)
+class RelayedHost:
+    """The host part of relayed transport addresses."""
+
+    host: str
+    """As clients and their peers see it."""
+    family: int
+    """4 or 6."""
+
+
+def family_of(host: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in host else 4
+
+
 @dataclass(slots=True)
 class Allocation:
-    """A client's relayed transport address. Times are monotonic seconds."""
+    """A client's relayed transport addresses: one, or one of each family on the same port.
+
+    Times are monotonic seconds.
+    """
 
     session: int
     five_tuple: FiveTuple
@@ -37,24 +60,60 @@ class Allocation:
     reply: bytes
     """What that Allocate was answered, to be sent again."""
     started: float
-    expires: float
+    expires: dict[int, float]
+    """When each family's address ends."""
     credential_ends: float
     """When its credential, with the grace, no longer bears it."""
     timer: float = math.inf
     """When it is looked at next."""
     permissions: Permissions = field(default_factory=Permissions)
 
+    @property
+    def families(self) -> frozenset[int]:
+        """Families of the addresses that it has."""
+        return frozenset(self.expires)
+
     def next_deadline(self) -> float:
         """When something of it ends next."""
-        return min(self.expires, self.credential_ends, self.permissions.next_expiry())
+        first = min(self.expires.values())
+        return min(first, self.credential_ends, self.permissions.next_expiry())
 
     def end_at(self, now: float) -> SessionEnd | None:
         """Why it is over by `now`, if it is."""
         if self.credential_ends <= now:
             return SessionEnd.CREDENTIAL_EXPIRED
-        if self.expires <= now:
+        if max(self.expires.values()) <= now:
             return SessionEnd.EXPIRED
         return None
+
+    def expire(self, now: float) -> list[Event]:
+        """End what is over of an allocation that goes on: an address, permissions, channels."""
+        events: list[Event] = []
+        for family in [each for each, expires in self.expires.items() if expires <= now]:
+            events += self.close(family)
+        return events + self.end_permissions(*self.permissions.expired(now))
+
+    def unbind(self, peer: Address) -> list[Event]:
+        """End the channel to a peer, if there is one."""
+        number = self.permissions.numbers.get(peer)
+        return [] if number is None else self.end_permissions([], [number])
+
+    def tell(self, error: IcmpError, now: float) -> list[Event]:
+        """Tell the client of an ICMP message, if its peer is permitted (section 11.5)."""
+        if not error.is_relayed or not self.permissions.permits(error.peer[0], now):
+            return []
+        return [Reply(self.five_tuple, icmp_indication(error, token_bytes(12)))]
+
+    def close(self, family: int) -> list[Event]:
+        """Give up one address of two, with its permissions and channels (section 8.1)."""
+        del self.expires[family]
+        hosts = [host for host in self.permissions.hosts if family_of(host) == family]
+        channels = [
+            number
+            for number, channel in self.permissions.channels.items()
+            if family_of(channel.peer[0]) == family
+        ]
+        return [*self.end_permissions(hosts, channels), CloseRelay(self.session, family)]
 
     def permit(self, host: str, ports: Ports, now: float) -> list[Event]:
         """Install or renew a permission; channels that waited for it carry data again."""
@@ -93,9 +152,16 @@ class AllocationTable:
     def __iter__(self) -> Iterator[Allocation]:
         return iter(list(self._by_session.values()))
 
+    def __len__(self) -> int:
+        return len(self._by_session)
+
     def get(self, five_tuple: FiveTuple) -> Allocation | None:
         """The allocation of a client's transport connection."""
         return self._by_five_tuple.get(five_tuple)
+
+    def of_session(self, session: int) -> Allocation | None:
+        """The allocation of a session."""
+        return self._by_session.get(session)
 
     def add(self, allocation: Allocation) -> None:
         """Keep an allocation."""
@@ -137,4 +203,4 @@ def credential_end(principal: Principal, grace: float, now: Instant) -> float:
 def granted_lifetime(requested: int | None, credential_ends: float, now: Instant) -> int:
     """Seconds: at least 10 minutes, at most an hour, never longer than the credential bears."""
     wanted = min(max(requested or 0, DEFAULT_LIFETIME), MAX_LIFETIME)
-    return max(1, min(wanted, int(credential_ends - now.monotonic)))
+    return max(1, int(min(wanted, credential_ends - now.monotonic)))

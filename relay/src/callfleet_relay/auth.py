@@ -1,34 +1,30 @@
-"""Long-term credentials in TURN REST form, and nonces without state (RFC 8489 section 9.2).
-
-The forms of usernames and how keys are derived: "TURN credentials" in the contracts.
-"""
+"""Proves who sent a request: the long-term credential mechanism of RFC 8489 section 9.2."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from callfleet_relay.message import Address, Attribute, Message
+from callfleet_relay.credentials import (
+    MAX_USERNAME_LENGTH,
+    NEVER,
+    LongTermUsers,
+    PasswordAlgorithm,
+    Principal,
+    RestSecrets,
+    userhash,
+)
+from callfleet_relay.message import Address, Attribute, IntegrityKey, Message
+from callfleet_relay.nonces import Nonces, SecurityFeature
 
-NONCE_LIFETIME = 3600.0
-"""Seconds; RFC 8656 section 5 asks for a new one at least every hour."""
-MIN_SECRET_LENGTH = 32
-MAX_SECRETS = 64
 CLOCK_SKEW = 60.0
 """Seconds by which the issuer's clock may be ahead when the longest lifetime is checked."""
-MAX_USERNAME_LENGTH = 508
-"""Bytes (RFC 8489 section 14.3)."""
 
-_CONSUMER_FORM = re.compile(r"([0-9]{1,12}):([0-9a-f]{8}):([^:/]+/[^:/]+):(.+)", re.DOTALL)
-_PLAIN_FORM = re.compile(r"([0-9]{1,12}):(.+)", re.DOTALL)
-_NONCE_MAC_LENGTH = 14
+_PASSWORD_ALGORITHMS = b"".join(each.to_bytes(2, "big") + bytes(2) for each in PasswordAlgorithm)
+"""Both algorithms without parameters, the preferred one first (RFC 8489 section 14.11)."""
+_NOBODY = {each: bytes(16) for each in PasswordAlgorithm}
 
 
 class Instant(NamedTuple):
@@ -60,175 +56,130 @@ class AuthenticationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
-    """Who sent a request, proved by MESSAGE-INTEGRITY."""
+class Authenticated:
+    """Who sent a request, proved by its integrity, and what signs the answer."""
 
-    username: str
-    user: str
-    """The username without its expiry and key: quotas and figures go by it."""
-    key: bytes
-    """MD5 of username, realm and password; signs replies (RFC 8489 section 9.2.2)."""
-    expires: float
-    """Unix seconds."""
-
-
-class InvalidSecretsError(ValueError):
-    """The secret file cannot be used; the message says what to do."""
-
-
-def read_secrets(text: str) -> tuple[bytes, ...]:
-    """Secrets of a file, one a line, newest first. Raises `InvalidSecretsError`."""
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    found = tuple(line.encode() for line in lines if line)
-    if not found:
-        raise InvalidSecretsError("it holds no secret: write one a line, newest first")
-    if len(found) > MAX_SECRETS:
-        raise InvalidSecretsError(f"it holds {len(found)} secrets: keep at most {MAX_SECRETS}")
-    for number, secret in enumerate(found, start=1):
-        if len(secret) < MIN_SECRET_LENGTH:
-            raise InvalidSecretsError(
-                f"secret {number} has {len(secret)} characters: use at least {MIN_SECRET_LENGTH}, "
-                "such as the output of `openssl rand -hex 32`"
-            )
-    return found
-
-
-def rest_password(key: bytes, username: str) -> str:
-    """Password of a TURN REST username."""
-    return _base64_hmac(key, username.encode(), "sha1").decode()
-
-
-def consumer_key(master: bytes, consumer: str) -> bytes:
-    """Signing key of one consumer, `NAMESPACE/NAME`."""
-    return _base64_hmac(master, f"callfleet-turn:{consumer}".encode(), "sha256")
-
-
-def key_id(master: bytes) -> str:
-    """Names the master that a username's key comes from."""
-    return hmac.digest(master, b"callfleet-keyid", "sha256").hex()[:8]
-
-
-def long_term_key(username: str, realm: str, password: str) -> bytes:
-    """Key of MESSAGE-INTEGRITY (RFC 8489 section 9.2.2)."""
-    text = f"{username}:{realm}:{password}".encode()
-    return hashlib.md5(text, usedforsecurity=False).digest()
-
-
-def _base64_hmac(key: bytes, text: bytes, digest: str) -> bytes:
-    return base64.b64encode(hmac.digest(key, text, digest))
-
-
-class Nonces:
-    """Makes and checks nonces bound to a client's address and to time, holding none of them."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def issue(self, client: Address, now: Instant) -> bytes:
-        """A nonce for `client`: 24 characters."""
-        issued = int(now.monotonic).to_bytes(4, "big")
-        return base64.b64encode(issued + self._mac(issued, client))
-
-    def is_fresh(self, nonce: bytes, client: Address, now: Instant) -> bool:
-        """Whether `nonce` was issued to `client` within the last hour."""
-        try:
-            decoded = base64.b64decode(nonce, validate=True)
-        except binascii.Error:
-            return False
-        issued, mac = decoded[:4], decoded[4:]
-        if not hmac.compare_digest(mac, self._mac(issued, client)):
-            return False
-        age = int(now.monotonic) - int.from_bytes(issued, "big")
-        return 0 <= age <= NONCE_LIFETIME
-
-    def _mac(self, issued: bytes, client: Address) -> bytes:
-        text = issued + f"{client[1]}|{client[0]}".encode()
-        return hmac.digest(self._secret, text, "sha256")[:_NONCE_MAC_LENGTH]
+    principal: Principal
+    key: IntegrityKey
 
 
 class Authenticator:
-    """Proves who sent a request."""
+    """Knows all credentials, and challenges who shows none."""
 
     def __init__(
-        self, *, realm: str, secrets: tuple[bytes, ...], nonce_secret: bytes, max_lifetime: float
+        self,
+        *,
+        realm: str,
+        secrets: tuple[bytes, ...],
+        nonce_secret: bytes,
+        max_lifetime: float,
+        users: LongTermUsers | None = None,
+        anonymity: bool = False,
     ) -> None:
-        """`max_lifetime`: seconds a credential may be valid for at most."""
+        """`max_lifetime`: seconds a REST credential may be valid for at most.
+
+        `anonymity`: ask clients to send USERHASH. Only where there are no secrets and never will
+        be: a REST username cannot be found by its hash, as nobody wrote it down.
+        """
         self.realm = realm
-        self._nonces = Nonces(nonce_secret)
+        features = SecurityFeature.PASSWORD_ALGORITHMS
+        if anonymity:
+            features |= SecurityFeature.USERNAME_ANONYMITY
+        self._nonces = Nonces(nonce_secret, features)
         self._max_lifetime = max_lifetime
-        self._secrets: tuple[bytes, ...] = ()
-        self._by_key_id: dict[str, list[bytes]] = {}
-        self.replace_secrets(secrets)
+        self._rest = RestSecrets(secrets, realm)
+        self._users = users or LongTermUsers({}, realm)
 
     def replace_secrets(self, secrets: tuple[bytes, ...]) -> None:
         """Verify new credentials with these. Allocations that exist keep the key they have."""
-        self._secrets = secrets
-        self._by_key_id = {}
-        for secret in secrets:
-            self._by_key_id.setdefault(key_id(secret), []).append(secret)
+        self._rest = RestSecrets(secrets, self.realm)
+
+    def replace_users(self, users: LongTermUsers) -> None:
+        """Know these and no others; who is gone can refresh nothing any more."""
+        self._users = users
 
     def challenge(self, client: Address, now: Instant) -> tuple[tuple[int, bytes], ...]:
-        """REALM and NONCE that a client needs to ask again."""
+        """REALM, NONCE and PASSWORD-ALGORITHMS that a client needs to ask again."""
         return (
             (Attribute.REALM, self.realm.encode()),
-            (Attribute.NONCE, self._nonces.issue(client, now)),
+            (Attribute.NONCE, self._nonces.issue(client, now.monotonic)),
+            (Attribute.PASSWORD_ALGORITHMS, _PASSWORD_ALGORITHMS),
         )
 
     def authenticate(
         self, request: Message, client: Address, now: Instant, known: Principal | None = None
-    ) -> Principal:
-        """Check a request in the order of RFC 8489 section 9.2.4.
+    ) -> Authenticated:
+        """Check a request as RFC 8489 section 9.2.4 does, but for its nonce, which comes first.
 
-        `known` holds the 5-tuple's allocation: its key goes on verifying until it expires, so that
-        a change of secrets ends no session. Raises `AuthenticationError`.
+        So only who can receive at its address makes this relay look for a user. `known` holds the
+        5-tuple's allocation: the key of a REST credential goes on verifying until it expires, so
+        that a change of secrets ends no session. Raises `AuthenticationError`.
         """
-        if request.first(Attribute.MESSAGE_INTEGRITY) is None:
+        if not request.is_signed:
             raise AuthenticationError(Refusal.CHALLENGED)
-        username = request.first(Attribute.USERNAME)
         nonce = request.first(Attribute.NONCE)
-        if username is None or nonce is None or request.first(Attribute.REALM) is None:
+        named = [request.first(kind) for kind in (Attribute.USERNAME, Attribute.USERHASH)]
+        if nonce is None or request.first(Attribute.REALM) is None or named.count(None) != 1:
             raise AuthenticationError(Refusal.INCOMPLETE)
-        if not self._nonces.is_fresh(nonce, client, now):
+        algorithm = _algorithm(request)
+        if not self._nonces.is_fresh(nonce, client, now.monotonic):
             raise AuthenticationError(Refusal.STALE_NONCE)
-        principal = self._verify(request, username, known)
+        principal = self._verify(request, algorithm or PasswordAlgorithm.MD5, known)
+        if principal.expires != NEVER:
+            self._check_expiry(principal, now)
+        key = principal.keys[algorithm or PasswordAlgorithm.MD5]
+        return Authenticated(principal, IntegrityKey(key, sha256=algorithm is not None))
+
+    def _check_expiry(self, principal: Principal, now: Instant) -> None:
         if principal.expires > now.unix + self._max_lifetime + CLOCK_SKEW:
             raise AuthenticationError(Refusal.UNAUTHORIZED)
         if principal.expires <= now.unix:
             raise AuthenticationError(Refusal.EXPIRED)
-        return principal
 
-    def _verify(self, request: Message, raw: bytes, known: Principal | None) -> Principal:
-        username = _text(raw)
-        if known is not None and known.username == username:
-            candidates: Iterable[Principal] = (known,)
-        else:
-            candidates = self._candidates(username)
-        for candidate in candidates:
-            if request.has_integrity(candidate.key):
-                return candidate
+    def _verify(
+        self, request: Message, algorithm: PasswordAlgorithm, known: Principal | None
+    ) -> Principal:
+        tried = False
+        for candidate in self._candidates(request, known):
+            key = candidate.keys.get(algorithm)
+            if key is not None:
+                tried = True
+                if request.has_integrity(key):
+                    return candidate
+        if not tried:
+            # Whoever asks for nobody waits as long as who has the wrong password.
+            request.has_integrity(_NOBODY[algorithm])
         raise AuthenticationError(Refusal.UNAUTHORIZED)
 
-    def _candidates(self, username: str) -> Iterable[Principal]:
-        consumer = _CONSUMER_FORM.fullmatch(username)
-        if consumer:
-            expires, name, namespaced, participant = consumer.groups()
-            for master in self._by_key_id.get(name, ()):
-                key = consumer_key(master, namespaced)
-                yield self._principal(username, f"{namespaced}:{participant}", key, expires)
-        plain = _PLAIN_FORM.fullmatch(username)
-        if plain:
-            expires, user = plain.groups()
-            for master in self._secrets:
-                yield self._principal(username, user, master, expires)
+    def _candidates(self, request: Message, known: Principal | None) -> Iterable[Principal]:
+        is_rest = known is not None and known.expires != NEVER
+        hashed = request.first(Attribute.USERHASH)
+        if hashed is not None:
+            if known is not None and is_rest and userhash(known.username, self.realm) == hashed:
+                return (known,)
+            user = self._users.hashed(hashed)
+            return () if user is None else (user,)
+        username = _text(request.first(Attribute.USERNAME) or b"")
+        if known is not None and is_rest and known.username == username:
+            return (known,)
+        user = self._users.named(username)
+        return self._rest.candidates(username) if user is None else (user,)
 
-    def _principal(self, username: str, user: str, key: bytes, expires: str) -> Principal:
-        password = rest_password(key, username)
-        return Principal(
-            username=username,
-            user=user,
-            key=long_term_key(username, self.realm, password),
-            expires=float(expires),
-        )
+
+def _algorithm(request: Message) -> PasswordAlgorithm | None:
+    """The algorithm that a request names; None where it knows of none, which means MD5.
+
+    Both attributes or neither, and the list as this server sent it: who has struck the better
+    algorithm out of the challenge is found out here (RFC 8489 section 9.2.4).
+    """
+    chosen = request.first(Attribute.PASSWORD_ALGORITHM)
+    offered = request.first(Attribute.PASSWORD_ALGORITHMS)
+    if chosen is None and offered is None:
+        return None
+    for algorithm in PasswordAlgorithm:
+        if chosen == algorithm.to_bytes(2, "big") + bytes(2) and offered == _PASSWORD_ALGORITHMS:
+            return algorithm
+    raise AuthenticationError(Refusal.INCOMPLETE)
 
 
 def _text(raw: bytes) -> str:

@@ -32,6 +32,7 @@ class Outcome(StrEnum):
     MISMATCH = "mismatch"
     BAD_REQUEST = "bad_request"
     DRAINING = "draining"
+    RATE_LIMITED = "rate_limited"
 
 
 class SessionEnd(StrEnum):
@@ -53,6 +54,7 @@ class Drop(StrEnum):
     MALFORMED = "malformed"
     TOO_LONG = "too_long"
     RATE = "rate"
+    REPLY_RATE = "reply_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class OpenRelay:
-    """Bind a relay socket on `port`; answer with `relay_opened` or `relay_refused`."""
+    """Bind a relay socket on `port`; answer with `relay_opened` or `relay_refused`.
+
+    With two families it takes a socket of each, both on `port`, or none.
+    """
 
     session: int
     five_tuple: FiveTuple
     port: int
+    families: tuple[int, ...] = (4,)
+    user: str = ""
+    """Sessions of one user share its bit rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,17 @@ class SendToPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseRelay:
+    """Close the relay socket of one family; the session goes on with the other one.
+
+    Follows on an `OpenRelay` of two families only.
+    """
+
+    session: int
+    family: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """Close the session's relay socket; its port is free again."""
 
@@ -161,6 +180,7 @@ Event = (
     | BindChannel
     | UnbindChannel
     | SendToPeer
+    | CloseRelay
     | SessionEnded
     | AllocateAnswered
     | PeerDenied

@@ -1,8 +1,7 @@
 """Which peers clients may exchange datagrams with.
 
 An allow list decides: what no entry names is denied. By default its one entry is the public
-Internet, which is all unicast addresses outside the IANA special-purpose address registries
-(https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry).
+Internet, which is all unicast addresses outside the ranges of `special`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from callfleet_relay.hairpin import RelayedPeers
 from callfleet_relay.message import Address
+from callfleet_relay.special import (
+    GLOBAL_UNICAST_IPV6,
+    LOCAL_NAT64,
+    SPECIAL_IPV4,
+    SPECIAL_IPV6,
+    embedded_ipv4,
+    is_isatap,
+)
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -22,51 +30,12 @@ Ports = frozenset[int] | None
 PUBLIC = "public"
 """Word for the public Internet in place of a CIDR."""
 
-SPECIAL_IPV4 = tuple(
-    IPv4Network(text)
-    for text in (
-        "0.0.0.0/8",  # this network
-        "10.0.0.0/8",  # private use
-        "100.64.0.0/10",  # shared address space
-        "127.0.0.0/8",  # loopback
-        "169.254.0.0/16",  # link local, cloud metadata
-        "172.16.0.0/12",  # private use
-        "192.0.0.0/24",  # IETF protocol assignments
-        "192.0.2.0/24",  # documentation
-        "192.31.196.0/24",  # AS112
-        "192.52.193.0/24",  # AMT
-        "192.88.99.0/24",  # 6to4 relay anycast, deprecated
-        "192.168.0.0/16",  # private use
-        "192.175.48.0/24",  # direct delegation AS112
-        "198.18.0.0/15",  # benchmarking
-        "198.51.100.0/24",  # documentation
-        "203.0.113.0/24",  # documentation
-        "224.0.0.0/4",  # multicast
-        "240.0.0.0/4",  # reserved, limited broadcast
-    )
-)
-GLOBAL_UNICAST_IPV6 = IPv6Network("2000::/3")
-"""All else is loopback, unspecified, IPv4-mapped, IPv4-compatible, NAT64, discard-only, segment
-routing, unique local, link local, site local, multicast or unassigned."""
-SPECIAL_IPV6 = tuple(
-    IPv6Network(text)
-    for text in (
-        "2001::/23",  # IETF protocol assignments: Teredo, benchmarking, ORCHID and more
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4
-        "2620:4f:8000::/48",  # direct delegation AS112
-        "3fff::/20",  # documentation
-    )
-)
-_ISATAP = (0x00005EFE, 0x02005EFE)
-"""Upper half of an interface identifier that holds an IPv4 address (RFC 5214 section 6.1)."""
-
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is unicast and in no special-purpose range, in whatever encoding."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL_IPV4)
-    if address not in GLOBAL_UNICAST_IPV6 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+    if address not in GLOBAL_UNICAST_IPV6 or is_isatap(address):
         return False
     return not any(address in network for network in SPECIAL_IPV6)
 
@@ -91,13 +60,23 @@ class PeerEntry:
 class PeerPolicy:
     """The allow list, from the command line and from the admin interface.
 
-    An entry opens what it names, special-purpose or not. The relay's own listeners are never
-    opened by a range or a bare address, only by an entry that names address and port: traffic
-    would circle.
+    An entry opens what it names, special-purpose or not. Three things it does not open by a range:
+    the relay's own listeners, as traffic would circle, and its relayed addresses unless hairpin is
+    allowed, both opened only by an entry that names address and port; and an IPv6 address that
+    stands for an IPv4 one which is not open itself.
     """
 
-    def __init__(self, allowed: Iterable[str], own: Iterable[Address] = ()) -> None:
-        """`allowed`: CIDRs, or `PUBLIC`. `own`: where this relay listens."""
+    def __init__(
+        self,
+        allowed: Iterable[str],
+        own: Iterable[Address] = (),
+        relayed_hosts: Iterable[str] = (),
+    ) -> None:
+        """`allowed`: CIDRs, or `PUBLIC`. `own`: where this relay listens.
+
+        `relayed_hosts`: of its relayed addresses, which are denied; none where hairpin is allowed.
+        """
+        self.relayed = RelayedPeers(relayed_hosts)
         words = list(allowed)
         self._public = PUBLIC in words
         self._networks = [ip_network(word) for word in words if word != PUBLIC]
@@ -127,18 +106,32 @@ class PeerPolicy:
         return self._open(host)
 
     def allows(self, peer: Address) -> bool:
-        """Whether a datagram may go to this address and port."""
+        """Whether a datagram may go, or a connection be made, to this address and port."""
         ports = self._open(peer[0])
         if ports is not None:
             return peer[1] in ports
+        if peer[1] == 0 or peer in self.relayed:
+            return False
         return (ip_address(peer[0]), peer[1]) not in self._own
 
     def _is_open(self, host: str) -> Ports:
         address = ip_address(host)
         if not _is_unicast(address):
             return frozenset()
-        if self._public and is_public(address):
-            return None
-        if any(address in network for network in self._networks):
+        if self._is_named(address):
             return None
         return self._pushed.get(address, frozenset())
+
+    def _is_named(self, address: IPAddress) -> bool:
+        if self._public and is_public(address):
+            return True
+        return any(
+            address in network and self._opens(network, address) for network in self._networks
+        )
+
+    def _opens(self, network: IPNetwork, address: IPAddress) -> bool:
+        if isinstance(address, IPv4Address) or network.prefixlen == address.max_prefixlen:
+            return True
+        if isinstance(network, IPv6Network) and address in LOCAL_NAT64:
+            return network.subnet_of(LOCAL_NAT64)
+        return all(self._is_open(str(each)) is None for each in embedded_ipv4(address))

@@ -15,7 +15,9 @@ from importlib.metadata import version
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from callfleet_relay.auth import Authenticator, Instant, InvalidSecretsError, read_secrets
+from callfleet_relay.allocation import RelayedHost
+from callfleet_relay.auth import Instant
+from callfleet_relay.credential_files import CredentialFiles
 from callfleet_relay.drain import Admission, AdmissionGate
 from callfleet_relay.events import (
     AllocateAnswered,
@@ -40,7 +42,8 @@ from callfleet_relay.metrics import Counters, Snapshot, families
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
-from callfleet_relay.server import RelayedHost, TurnServer
+from callfleet_relay.rates import allocation_rate, reply_rate
+from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
 from callfleet_relay.stress import (
     LAG_SAMPLE_SECONDS,
@@ -51,7 +54,6 @@ from callfleet_relay.stress import (
 from callfleet_relay.transport.dataplane import DataPlane
 from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.users import result_of
-from callfleet_relay.watched import WatchedFile
 
 logger = logging.getLogger(__name__)
 
@@ -65,37 +67,34 @@ class Relay(Collector):
     """Everything but HTTP and signals. Works on the loop it was started on, without a lock."""
 
     def __init__(self, settings: Settings, http_addresses: Sequence[Address] = ()) -> None:
-        """Bind the listeners. Raises OSError, ValueError where the secret file is unusable."""
+        """Bind the listeners. Raises OSError, and `CredentialFileError`."""
         self.settings = settings
         self.release = version("callfleet")
         self.started_at = datetime.now(UTC)
         self.empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._secret_file = WatchedFile(settings.secret_file)
-        authenticator = Authenticator(
-            realm=settings.realm,
-            secrets=read_secrets(self._secret_file.read()),
-            nonce_secret=secrets.token_bytes(32),
-            max_lifetime=settings.max_credential_lifetime,
-        )
+        self._credentials = CredentialFiles(settings, nonce_secret=secrets.token_bytes(32))
         self.plane: DataPlane = PythonDataPlane(
             self._loop,
             settings.listen_addresses,
             relay_host=str(settings.relay_address),
             bits_per_second=settings.max_bits_per_second,
+            bits_per_second_per_user=settings.max_bits_per_second_per_user,
             receiver=self._receive,
         )
         own = settings.own_addresses([*self.plane.listening, *http_addresses])
         self.server = TurnServer(
             relayed=RelayedHost(settings.advertised[0], settings.relay_address.version),
-            authenticator=authenticator,
-            policy=PeerPolicy(settings.allowed_peers, own),
+            authenticator=self._credentials.authenticator,
+            policy=PeerPolicy(settings.allowed_peers, own, settings.relayed_hosts),
             ports=RelayPorts(*settings.relay_port_range),
             quota=AllocationQuota(
                 total=settings.max_allocations, per_user=settings.max_allocations_per_user
             ),
             gate=AdmissionGate(),
             credential_grace=settings.credential_grace,
+            reply_rate=reply_rate(settings.reply_rate),
+            allocation_rate=allocation_rate(settings.allocation_rate),
         )
         self.stress_meter = StressMeter(
             sustainable_packet_rate=settings.sustainable_packet_rate,
@@ -148,19 +147,14 @@ class Relay(Collector):
         self._run(self.server.replace_peers(entries))
         logger.info("peers replaced", extra={"peers": self.server.policy.pushed_count})
 
+    def replace_alternatives(self, addresses: list[Address]) -> None:
+        """Take a new list of servers to name while draining."""
+        self.server.replace_alternatives(addresses)
+        logger.info("alternatives replaced", extra={"alternatives": len(addresses)})
+
     def reload_secrets(self) -> None:
-        """Read the secret file again; what cannot be used changes nothing."""
-        try:
-            found = read_secrets(self._secret_file.read())
-        except (OSError, InvalidSecretsError, ValueError) as error:
-            logger.error(  # noqa: TRY400 - a mistake in a file, not a bug: no trace
-                "secret file not usable, the secrets read before stay: %s",
-                error,
-                extra={"file": str(self._secret_file.path)},
-            )
-            return
-        self.server.authenticator.replace_secrets(found)
-        logger.info("secrets read", extra={"count": len(found)})
+        """Read the files of credentials again; what cannot be used changes nothing."""
+        self._credentials.reload()
 
     def close(self) -> None:
         """End what is left and free every socket and timer."""
@@ -282,8 +276,7 @@ class Relay(Collector):
         packets = self.plane.packets_relayed()
         self.stress_meter.sample(time.monotonic(), packets, time.process_time())
         self._counters.users.advance(time.time())
-        if self._secret_file.has_changed():
-            self.reload_secrets()
+        self._credentials.reload_changed()
 
     def _schedule_lag(self) -> None:
         due = time.monotonic() + LAG_SAMPLE_SECONDS

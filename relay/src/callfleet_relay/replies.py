@@ -8,24 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aioice.stun import IPV6_PROTOCOL, Class, pack_error_code
+from aioice.stun import IPV4_PROTOCOL, IPV6_PROTOCOL, Class, pack_error_code
 
-from callfleet_relay.message import Address, Attribute, Message, encode, error_code, pack_address
+from callfleet_relay.message import (
+    Address,
+    Attribute,
+    IntegrityKey,
+    Message,
+    encode,
+    error_code,
+    pack_address,
+)
 from callfleet_relay.requests import RequestError
 
 _SOFTWARE = (int(Attribute.SOFTWARE), b"Callfleet")
 
 
 def success(
-    request: Message, attributes: Iterable[tuple[int, bytes]], key: bytes | None = None
+    request: Message, attributes: Iterable[tuple[int, bytes]], key: IntegrityKey | None = None
 ) -> bytes:
     """A success response, signed where `key` is given."""
     return _reply(request, Class.RESPONSE, attributes, key)
 
 
-def failure(request: Message, error: RequestError, key: bytes | None = None) -> bytes:
-    """An error response, signed where `key` is given."""
-    attributes = [error_code(error.code, error.reason), *error.attributes]
+def failure(request: Message, error: RequestError, key: IntegrityKey | None = None) -> bytes:
+    """An error response, signed where `key` is given; without, it spares the reason's text."""
+    attributes = [error_code(error.code, error.reason if key else ""), *error.attributes]
     return _reply(request, Class.ERROR, attributes, key)
 
 
@@ -38,21 +46,30 @@ def bound(request: Message, client: Address) -> bytes:
 def allocated(
     request: Message,
     *,
-    relayed: Address,
+    relayed: Iterable[Address],
     client: Address,
     lifetime: int,
-    without_second_family: bool,
-    key: bytes,
+    token: bytes | None,
+    declined: int | None,
+    key: IntegrityKey,
 ) -> bytes:
-    """The success response to an Allocate; `lifetime` in seconds (RFC 8656 section 7.3)."""
+    """The success response to an Allocate (RFC 8656 section 7.2).
+
+    `lifetime` in seconds; `token` of the port that was reserved; `declined`: the second family
+    that was asked for and is not there.
+    """
+    transaction_id = request.transaction_id
     attributes = [
-        (Attribute.XOR_RELAYED_ADDRESS, pack_address(relayed, request.transaction_id)),
+        *((Attribute.XOR_RELAYED_ADDRESS, pack_address(each, transaction_id)) for each in relayed),
         lifetime_attribute(lifetime),
-        (Attribute.XOR_MAPPED_ADDRESS, pack_address(client, request.transaction_id)),
+        (Attribute.XOR_MAPPED_ADDRESS, pack_address(client, transaction_id)),
     ]
-    if without_second_family:
+    if token is not None:
+        attributes.append((Attribute.RESERVATION_TOKEN, token))
+    if declined is not None:
+        family = IPV6_PROTOCOL if declined == 6 else IPV4_PROTOCOL
         code = pack_error_code((440, ""))[2:]
-        attributes.append((Attribute.ADDRESS_ERROR_CODE, bytes([IPV6_PROTOCOL, 0]) + code))
+        attributes.append((Attribute.ADDRESS_ERROR_CODE, bytes([family, 0]) + code))
     return success(request, attributes, key)
 
 
@@ -65,7 +82,7 @@ def _reply(
     request: Message,
     message_class: Class,
     attributes: Iterable[tuple[int, bytes]],
-    key: bytes | None,
+    key: IntegrityKey | None,
 ) -> bytes:
     software = [_SOFTWARE] if key is not None else []
     return encode(

@@ -14,8 +14,10 @@ from callfleet_relay.message import (
     Address,
     Attribute,
     Message,
+    alternate_server,
     unpack_address,
 )
+from callfleet_relay.reservations import TOKEN_LENGTH
 
 _UDP = 17
 _RESERVE_NEXT = 0x80
@@ -45,6 +47,11 @@ def bad_request() -> RequestError:
     return RequestError(400, "Bad Request")
 
 
+def quota_reached(outcome: Outcome) -> RequestError:
+    """The client, or its user, has or asks for too much."""
+    return RequestError(486, "Allocation Quota Reached", outcome)
+
+
 def no_capacity(outcome: Outcome) -> RequestError:
     """The relay can not take this allocation now."""
     return RequestError(508, "Insufficient Capacity", outcome)
@@ -53,6 +60,12 @@ def no_capacity(outcome: Outcome) -> RequestError:
 def peer_family_mismatch() -> RequestError:
     """The peer is not of the relayed address's family."""
     return RequestError(443, "Peer Address Family Mismatch")
+
+
+def try_alternate(alternative: Address) -> RequestError:
+    """Another server would take this allocation (RFC 8489 section 10)."""
+    attributes = (alternate_server(alternative),)
+    return RequestError(300, "Try Alternate", Outcome.DRAINING, attributes)
 
 
 def unauthenticated(refusal: Refusal, challenge: tuple[tuple[int, bytes], ...]) -> RequestError:
@@ -67,56 +80,68 @@ def unauthenticated(refusal: Refusal, challenge: tuple[tuple[int, bytes], ...]) 
 
 @dataclass(frozen=True, slots=True)
 class AllocateRequest:
-    """What a client asks for (RFC 8656 section 7.2)."""
+    """What a client asks for, and what of it this relay has (RFC 8656 section 7.2)."""
 
-    lifetime: int | None
-    even_port: bool
-    second_family: bool
-    """It wants an IPv6 address besides, which it is told it does not get."""
+    families: tuple[int, ...]
+    """Of the relayed addresses; those of the reservation where there is a `token`."""
+    declined: int | None = None
+    """Second family that it does not get, which the answer tells it."""
+    lifetime: int | None = None
+    even_port: bool = False
+    reserve_next: bool = False
+    token: bytes | None = None
 
 
-def check_known(message: Message) -> None:
+def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> None:
     """Refuse what must be understood and is not (RFC 8489 section 6.3). Raises `RequestError`."""
-    unknown = message.unknown_required()
+    unknown = message.unknown_required(unsupported)
     if unknown:
         kinds = b"".join(kind.to_bytes(2, "big") for kind in unknown)
         attributes = ((int(Attribute.UNKNOWN_ATTRIBUTES), kinds),)
         raise RequestError(420, "Unknown Attribute", attributes=attributes)
 
 
-def read_allocate(request: Message, family: int) -> AllocateRequest:
-    """Check an Allocate; `family` is 4 or 6, that of the relay address. Raises `RequestError`."""
+def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest:
+    """Check an Allocate; `families` are those that the relay has. Raises `RequestError`."""
     if _byte(request, Attribute.REQUESTED_TRANSPORT, required=True) != _UDP:
         raise RequestError(442, "Unsupported Transport Protocol", Outcome.UNSUPPORTED)
     requested = _byte(request, Attribute.REQUESTED_ADDRESS_FAMILY)
     additional = _byte(request, Attribute.ADDITIONAL_ADDRESS_FAMILY)
     even = request.first(Attribute.EVEN_PORT)
-    _check_token(request, others=(requested, additional, even))
-    if additional is not None and (requested is not None or additional != IPV6_PROTOCOL):
+    token = request.first(Attribute.RESERVATION_TOKEN)
+    lifetime = read_lifetime(request)
+    if token is not None:
+        if len(token) != TOKEN_LENGTH or (requested, additional, even) != (None, None, None):
+            raise bad_request()
+        return AllocateRequest((), lifetime=lifetime, token=token)
+    if requested is not None and additional is not None:
         raise bad_request()
-    if _FAMILIES.get(IPV4_PROTOCOL if requested is None else requested) != family:
-        raise RequestError(440, "Address Family not Supported", Outcome.UNSUPPORTED)
     if even is not None and len(even) != 1:
         raise bad_request()
-    if even is not None and even[0] & _RESERVE_NEXT:
-        if additional is not None:
-            raise bad_request()
-        # This server reserves no second port; section 7.2 has it say so with 508.
-        raise no_capacity(Outcome.UNSUPPORTED)
+    reserve_next = even is not None and bool(even[0] & _RESERVE_NEXT)
+    if additional is not None and (reserve_next or additional != IPV6_PROTOCOL):
+        raise bad_request()
+    granted, declined = _families(requested, additional is not None, families)
     return AllocateRequest(
-        lifetime=read_lifetime(request),
+        families=granted,
+        declined=declined,
+        lifetime=lifetime,
         even_port=even is not None,
-        second_family=additional is not None,
+        reserve_next=reserve_next,
     )
 
 
-def _check_token(request: Message, others: tuple[int | bytes | None, ...]) -> None:
-    token = request.first(Attribute.RESERVATION_TOKEN)
-    if token is None:
-        return
-    if len(token) != 8 or any(other is not None for other in others):
-        raise bad_request()
-    raise no_capacity(Outcome.UNSUPPORTED)
+def _families(
+    requested: int | None, both: bool, supported: frozenset[int]
+) -> tuple[tuple[int, ...], int | None]:
+    """What is granted, and what is not though it was asked for. Raises `RequestError`."""
+    if both:
+        missing = sorted({4, 6} - supported)
+        return tuple(sorted(supported)), missing[0] if missing else None
+    family = _FAMILIES.get(IPV4_PROTOCOL if requested is None else requested)
+    if family not in supported:
+        raise RequestError(440, "Address Family not Supported", Outcome.UNSUPPORTED)
+    return (family,), None
 
 
 def read_lifetime(request: Message) -> int | None:
@@ -129,22 +154,32 @@ def read_lifetime(request: Message) -> int | None:
     return int.from_bytes(value, "big")
 
 
-def check_refresh_family(request: Message, family: int) -> None:
-    """A Refresh may name the family it means (RFC 8656 section 8.2). Raises `RequestError`."""
+def read_refresh_families(request: Message, families: frozenset[int]) -> frozenset[int]:
+    """Which of an allocation's families a Refresh means: all, or the one that it names.
+
+    RFC 8656 section 8.2. Raises `RequestError`.
+    """
     requested = _byte(request, Attribute.REQUESTED_ADDRESS_FAMILY)
-    if requested is not None and _FAMILIES.get(requested) != family:
+    if requested is None:
+        return families
+    family = _FAMILIES.get(requested)
+    if family not in families:
         raise peer_family_mismatch()
+    return frozenset({family})
 
 
-def read_peers(request: Message, family: int) -> list[Address]:
-    """Peers that a request names, at least one. Raises `RequestError`."""
+def read_peers(request: Message, families: frozenset[int]) -> list[Address]:
+    """Peers that a request names, at least one, of an allocation's families.
+
+    Raises `RequestError`.
+    """
     values = request.every(Attribute.XOR_PEER_ADDRESS)
     if not values:
         raise bad_request()
-    return [_peer(value, request.transaction_id, family) for value in values]
+    return [_peer(value, request.transaction_id, families) for value in values]
 
 
-def read_channel(request: Message, family: int) -> tuple[int, Address]:
+def read_channel(request: Message, families: frozenset[int]) -> tuple[int, Address]:
     """Channel number and peer of a ChannelBind. Raises `RequestError`."""
     value = request.first(Attribute.CHANNEL_NUMBER)
     if value is None or len(value) != 4:
@@ -152,25 +187,35 @@ def read_channel(request: Message, family: int) -> tuple[int, Address]:
     number = int.from_bytes(value[:2], "big")
     if not FIRST_CHANNEL <= number <= LAST_CHANNEL:
         raise bad_request()
-    return number, read_peers(request, family)[0]
+    return number, _one_peer(request, families)
 
 
-def read_send(indication: Message, family: int) -> tuple[Address, bytes, bool]:
+def read_send(
+    indication: Message, families: frozenset[int], unsupported: frozenset[int]
+) -> tuple[Address, bytes, bool]:
     """Peer, data, and whether not to fragment, of a Send indication. Raises `RequestError`."""
-    check_known(indication)
+    check_known(indication, unsupported)
     data = indication.first(Attribute.DATA)
     if data is None:
         raise bad_request()
     dont_fragment = indication.first(Attribute.DONT_FRAGMENT) is not None
-    return read_peers(indication, family)[0], data, dont_fragment
+    return _one_peer(indication, families), data, dont_fragment
 
 
-def _peer(value: bytes, transaction_id: bytes, family: int) -> Address:
+def _one_peer(message: Message, families: frozenset[int]) -> Address:
+    """The first one: of what may stand once only, more are ignored (RFC 8489 section 14)."""
+    value = message.first(Attribute.XOR_PEER_ADDRESS)
+    if value is None:
+        raise bad_request()
+    return _peer(value, message.transaction_id, families)
+
+
+def _peer(value: bytes, transaction_id: bytes, families: frozenset[int]) -> Address:
     try:
         peer = unpack_address(value, transaction_id)
     except ValueError as error:
         raise bad_request() from error
-    if (6 if ":" in peer[0] else 4) != family:
+    if (6 if ":" in peer[0] else 4) not in families:
         raise peer_family_mismatch()
     return peer
 

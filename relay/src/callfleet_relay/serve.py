@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from callfleet_relay.admin import admin_app, metrics_app
+from callfleet_relay.credential_files import CredentialFileError
 from callfleet_relay.drain import Admission
 from callfleet_relay.message import Address
 from callfleet_relay.relay import Relay
@@ -124,10 +125,9 @@ def _start(settings: Settings, http: list[Address]) -> Relay:
     try:
         return Relay(settings, http)
     except OSError as error:
-        what = f"--secret-file {error.filename}" if error.filename else "--listen"
-        raise StartError(f"{what}: {error.strerror}") from error
-    except ValueError as error:
-        raise StartError(f"--secret-file {settings.secret_file}: {error}") from error
+        raise StartError(f"--listen: {error.strerror}") from error
+    except CredentialFileError as error:
+        raise StartError(str(error)) from error
 
 
 def _bind_http(flag: str, text: str, stack: AsyncExitStack) -> socket.socket:

@@ -9,18 +9,13 @@ peers send do not pass through here: a data plane relays them by the tables that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from aioice.stun import Class, Method
 
 from callfleet_relay import replies
-from callfleet_relay.allocation import (
-    Allocation,
-    AllocationTable,
-    credential_end,
-    granted_lifetime,
-)
-from callfleet_relay.auth import AuthenticationError, Authenticator, Instant, Principal
+from callfleet_relay.allocation import Allocation, AllocationTable, RelayedHost, granted_lifetime
+from callfleet_relay.allocator import Allocator
+from callfleet_relay.auth import Authenticated, AuthenticationError, Authenticator, Instant
 from callfleet_relay.drain import AdmissionGate
 from callfleet_relay.events import (
     AllocateAnswered,
@@ -29,7 +24,6 @@ from callfleet_relay.events import (
     Dropped,
     Event,
     FiveTuple,
-    OpenRelay,
     Outcome,
     PeerDenied,
     Permit,
@@ -38,50 +32,33 @@ from callfleet_relay.events import (
     SessionEnd,
     SessionEnded,
 )
-from callfleet_relay.message import MalformedMessageError, Message, parse
+from callfleet_relay.message import (
+    Address,
+    Attribute,
+    IcmpError,
+    MalformedMessageError,
+    Message,
+    parse,
+)
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
+from callfleet_relay.rates import PrefixRate
 from callfleet_relay.recent import RecentKeys
 from callfleet_relay.requests import (
-    AllocateRequest,
     RequestError,
     bad_request,
     check_known,
-    check_refresh_family,
     no_capacity,
-    read_allocate,
     read_channel,
     read_lifetime,
     read_peers,
+    read_refresh_families,
     read_send,
     unauthenticated,
 )
 
-MAX_PORT_ATTEMPTS = 16
-"""Ports tried for one Allocate where other programs hold some of the range."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayedHost:
-    """The host part of relayed transport addresses."""
-
-    host: str
-    """As clients and their peers see it."""
-    family: int
-    """4 or 6."""
-
-
-@dataclass(slots=True)
-class _Opening:
-    """An Allocate that waits for its relay socket."""
-
-    request: Message
-    five_tuple: FiveTuple
-    principal: Principal
-    wanted: AllocateRequest
-    port: int
-    attempts: int = 1
+Handler = Callable[[Message, Allocation, Authenticated, Instant], None]
 
 
 class TurnServer:
@@ -97,21 +74,35 @@ class TurnServer:
         quota: AllocationQuota,
         gate: AdmissionGate,
         credential_grace: float,
+        second: RelayedHost | None = None,
+        reply_rate: PrefixRate | None = None,
+        allocation_rate: PrefixRate | None = None,
+        dont_fragment: bool = True,
     ) -> None:
-        """`credential_grace`: seconds an allocation outlives its credential."""
+        """`credential_grace`: seconds an allocation outlives its credential.
+
+        `second`: the relayed host of the other family, where the data plane can bind both.
+        `reply_rate`: of answers to strangers; `allocation_rate`: of Allocates of one client
+        address. `dont_fragment`: whether the data plane can send with the DF bit.
+        """
         self.authenticator = authenticator
         self.policy = policy
         self.quota = quota
         self.gate = gate
-        self._relayed = relayed
-        self._ports = ports
-        self._grace = credential_grace
+        self._allocator = Allocator(
+            relayed=[relayed] if second is None else [relayed, second],
+            ports=ports,
+            quota=quota,
+            gate=gate,
+            rate=allocation_rate,
+            credential_grace=credential_grace,
+        )
+        self._reply_rate = reply_rate
+        self._unsupported = frozenset[int](() if dont_fragment else (Attribute.DONT_FRAGMENT,))
         self._table = AllocationTable()
-        self._opening: dict[int, _Opening] = {}
-        self._last_session = 0
         self._answered = RecentKeys()
         self._events: list[Event] = []
-        self._handlers: dict[int, Callable[[Message, Allocation, Instant], None]] = {
+        self._handlers: dict[int, Handler] = {
             Method.REFRESH: self._refresh,
             Method.CREATE_PERMISSION: self._create_permission,
             Method.CHANNEL_BIND: self._channel_bind,
@@ -120,7 +111,7 @@ class TurnServer:
     @property
     def allocations(self) -> int:
         """Allocations that exist or are being made."""
-        return self.quota.total
+        return len(self._table) + len(self._allocator.openings)
 
     def receive(self, data: bytes, five_tuple: FiveTuple, now: Instant) -> list[Event]:
         """Handle one STUN datagram of a client."""
@@ -136,41 +127,51 @@ class TurnServer:
 
     def relay_opened(self, session: int, now: Instant) -> list[Event]:
         """The socket of an `OpenRelay` is bound: the allocation exists from here."""
-        self._allocate_opened(session, self._opening.pop(session), now)
+        opening = self._allocator.openings[session]
+        allocation = self._allocator.opened(session, now)
+        self._table.add(allocation)
+        for other, peer in self.policy.relayed.opened(allocation.port):
+            owner = self._table.of_session(other)
+            self._events += owner.unbind(peer) if owner else []
+        self._events.append(Reply(allocation.five_tuple, allocation.reply))
+        self._count(opening.request, opening.five_tuple, Outcome.OK, opening.who)
         return self._take_events()
 
     def relay_refused(self, session: int) -> list[Event]:
         """The port of an `OpenRelay` is taken by somebody else: another one, or 508."""
-        opening = self._opening[session]
-        port = None
-        if opening.attempts < MAX_PORT_ATTEMPTS:
-            port = self._ports.take(even=opening.wanted.even_port)
-        self._ports.give_back(opening.port)
-        if port is not None:
-            opening.port = port
-            opening.attempts += 1
-            return [OpenRelay(session, opening.five_tuple, port)]
-        del self._opening[session]
-        self.quota.give_back(opening.principal.user)
+        again = self._allocator.try_another(session)
+        if again is not None:
+            return [again]
+        opening = self._allocator.give_up(session)
         error = no_capacity(Outcome.PORT_EXHAUSTED)
-        self._refuse(opening.request, opening.five_tuple, error, opening.principal)
+        self._refuse(opening.request, opening.five_tuple, error, opening.who)
         return self._take_events()
+
+    def icmp_received(self, session: int, error: IcmpError, now: Instant) -> list[Event]:
+        """What was sent to a peer came back as an ICMP error: the client may be told."""
+        allocation = self._table.of_session(session)
+        return [] if allocation is None else allocation.tell(error, now.monotonic)
 
     def next_timer(self) -> float | None:
         """Monotonic time at which `handle_timer` is due, or None."""
-        return self._table.next_timer()
+        timers = (self._table.next_timer(), self._allocator.reservations.next_expiry())
+        return min((each for each in timers if each is not None), default=None)
 
     def handle_timer(self, now: Instant) -> list[Event]:
-        """End what is over: allocations, permissions, channels."""
+        """End what is over: allocations, permissions, channels, reserved ports."""
+        self._allocator.expire(now.monotonic)
         for allocation in self._table.take_due(now.monotonic):
             cause = allocation.end_at(now.monotonic)
             if cause is not None:
                 self._end(allocation, cause, now)
                 continue
-            expired = allocation.permissions.expired(now.monotonic)
-            self._events += allocation.end_permissions(*expired)
+            self._events += allocation.expire(now.monotonic)
             self._table.set_timer(allocation)
         return self._take_events()
+
+    def replace_alternatives(self, addresses: Iterable[Address]) -> None:
+        """Servers that clients are sent to while this one takes no allocations (300)."""
+        self._allocator.replace_alternatives(addresses)
 
     def replace_peers(self, entries: Iterable[PeerEntry]) -> list[Event]:
         """Take a new pushed list; what it no longer opens ends at once."""
@@ -197,7 +198,7 @@ class TurnServer:
 
     def _request(self, request: Message, five_tuple: FiveTuple, now: Instant) -> None:
         if request.method == Method.BINDING:
-            self._binding(request, five_tuple)
+            self._binding(request, five_tuple, now)
             return
         if request.method != Method.ALLOCATE and request.method not in self._handlers:
             self._events.append(Dropped(Drop.MALFORMED))
@@ -205,98 +206,66 @@ class TurnServer:
         allocation = self._table.get(five_tuple)
         known = allocation.principal if allocation else None
         try:
-            principal = self.authenticator.authenticate(request, five_tuple.client, now, known)
+            who = self.authenticator.authenticate(request, five_tuple.client, now, known)
         except AuthenticationError as error:
             challenge = self.authenticator.challenge(five_tuple.client, now)
             answer = unauthenticated(error.refusal, challenge)
-            self._refuse(request, five_tuple, answer, None)
+            self._refuse_stranger(request, five_tuple, answer, now)
             return
         try:
-            check_known(request)
+            check_known(request, self._unsupported)
             if request.method == Method.ALLOCATE:
-                self._allocate(request, five_tuple, principal, allocation)
+                self._allocate(request, five_tuple, who, allocation, now)
             else:
-                owned = _owned_by(allocation, principal)
-                self._handlers[request.method](request, owned, now)
+                owned = _owned_by(allocation, who)
+                self._handlers[request.method](request, owned, who, now)
         except RequestError as error:
-            self._refuse(request, five_tuple, error, principal)
+            self._refuse(request, five_tuple, error, who)
 
-    def _binding(self, request: Message, five_tuple: FiveTuple) -> None:
+    def _binding(self, request: Message, five_tuple: FiveTuple, now: Instant) -> None:
         try:
             check_known(request)
         except RequestError as error:
-            self._refuse(request, five_tuple, error, None)
+            self._refuse_stranger(request, five_tuple, error, now)
         else:
-            self._events.append(Reply(five_tuple, replies.bound(request, five_tuple.client)))
+            self._answer_stranger(five_tuple, replies.bound(request, five_tuple.client), now)
 
     def _allocate(
         self,
         request: Message,
         five_tuple: FiveTuple,
-        principal: Principal,
+        who: Authenticated,
         existing: Allocation | None,
+        now: Instant,
     ) -> None:
         if existing is not None:
             if existing.transaction_id != request.transaction_id:
                 raise RequestError(437, "Allocation Mismatch", Outcome.MISMATCH)
             self._events.append(Reply(five_tuple, existing.reply))
-            return
-        wanted = read_allocate(request, self._relayed.family)
-        if not self.gate.is_open:
-            raise no_capacity(Outcome.DRAINING)
-        if not self.quota.has_room_for(principal.user):
-            raise RequestError(486, "Allocation Quota Reached", Outcome.QUOTA)
-        if self.quota.is_full:
-            raise no_capacity(Outcome.CAPACITY)
-        port = self._ports.take(even=wanted.even_port)
-        if port is None:
-            raise no_capacity(Outcome.PORT_EXHAUSTED)
-        self.quota.take(principal.user)
-        self._last_session += 1
-        self._opening[self._last_session] = _Opening(request, five_tuple, principal, wanted, port)
-        self._events.append(OpenRelay(self._last_session, five_tuple, port))
+        elif not self._allocator.is_opening(five_tuple):
+            self._events.append(self._allocator.begin(request, five_tuple, who, now))
 
-    def _allocate_opened(self, session: int, opening: _Opening, now: Instant) -> None:
-        request, five_tuple, principal = opening.request, opening.five_tuple, opening.principal
-        credential_ends = credential_end(principal, self._grace, now)
-        lifetime = granted_lifetime(opening.wanted.lifetime, credential_ends, now)
-        reply = replies.allocated(
-            request,
-            relayed=(self._relayed.host, opening.port),
-            client=five_tuple.client,
-            lifetime=lifetime,
-            without_second_family=opening.wanted.second_family,
-            key=principal.key,
-        )
-        allocation = Allocation(
-            session=session,
-            five_tuple=five_tuple,
-            principal=principal,
-            port=opening.port,
-            transaction_id=request.transaction_id,
-            reply=reply,
-            started=now.monotonic,
-            expires=now.monotonic + lifetime,
-            credential_ends=credential_ends,
-        )
-        self._table.add(allocation)
-        self._events.append(Reply(five_tuple, reply))
-        self._count(request, five_tuple, Outcome.OK, principal)
-
-    def _refresh(self, request: Message, allocation: Allocation, now: Instant) -> None:
-        check_refresh_family(request, self._relayed.family)
+    def _refresh(
+        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
+    ) -> None:
+        families = read_refresh_families(request, allocation.families)
         requested = read_lifetime(request)
-        if requested == 0:
-            lifetime = 0
+        lifetime = 0
+        if requested != 0:
+            lifetime = granted_lifetime(requested, allocation.credential_ends, now)
+            allocation.expires.update(dict.fromkeys(families, now.monotonic + lifetime))
+            self._table.set_timer(allocation)
+        elif families == allocation.families:
             self._end(allocation, SessionEnd.DELETED, now)
         else:
-            lifetime = granted_lifetime(requested, allocation.credential_ends, now)
-            allocation.expires = now.monotonic + lifetime
-            self._table.set_timer(allocation)
-        self._answer(request, allocation, [replies.lifetime_attribute(lifetime)])
+            for family in families:
+                self._events += allocation.close(family)
+        self._answer(request, allocation, who, [replies.lifetime_attribute(lifetime)])
 
-    def _create_permission(self, request: Message, allocation: Allocation, now: Instant) -> None:
-        hosts = {peer[0] for peer in read_peers(request, self._relayed.family)}
+    def _create_permission(
+        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
+    ) -> None:
+        hosts = {peer[0] for peer in read_peers(request, allocation.families)}
         for host in hosts:
             if self.policy.ports(host) == frozenset():
                 raise self._forbidden(allocation, host)
@@ -305,10 +274,12 @@ class TurnServer:
         for host in hosts:
             self._events += allocation.permit(host, self.policy.ports(host), now.monotonic)
         self._table.set_timer(allocation)
-        self._answer(request, allocation, [])
+        self._answer(request, allocation, who, [])
 
-    def _channel_bind(self, request: Message, allocation: Allocation, now: Instant) -> None:
-        number, peer = read_channel(request, self._relayed.family)
+    def _channel_bind(
+        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
+    ) -> None:
+        number, peer = read_channel(request, allocation.families)
         permissions = allocation.permissions
         if not permissions.can_bind(number, peer):
             raise bad_request()
@@ -318,9 +289,10 @@ class TurnServer:
             raise no_capacity(Outcome.CAPACITY)
         self._events += allocation.permit(peer[0], self.policy.ports(peer[0]), now.monotonic)
         permissions.bind(number, peer, now.monotonic)
+        self.policy.relayed.bound(allocation.session, peer)
         self._events.append(BindChannel(allocation.session, number, peer))
         self._table.set_timer(allocation)
-        self._answer(request, allocation, [])
+        self._answer(request, allocation, who, [])
 
     def _forbidden(self, allocation: Allocation, host: str) -> RequestError:
         self._events.append(PeerDenied(allocation.session, host))
@@ -330,7 +302,8 @@ class TurnServer:
         """RFC 8656 section 11.2: nobody is told of what is wrong with an indication."""
         allocation = self._table.get(five_tuple)
         try:
-            peer, data, dont_fragment = read_send(message, self._relayed.family)
+            families = allocation.families if allocation else self._allocator.families
+            peer, data, dont_fragment = read_send(message, families, self._unsupported)
         except RequestError:
             self._events.append(Dropped(Drop.MALFORMED))
             return
@@ -344,8 +317,8 @@ class TurnServer:
 
     def _end(self, allocation: Allocation, cause: SessionEnd, now: Instant) -> None:
         self._table.remove(allocation)
-        self._ports.give_back(allocation.port)
-        self.quota.give_back(allocation.principal.user)
+        self._allocator.release(allocation)
+        self.policy.relayed.closed(allocation.session, allocation.port)
         ended = SessionEnded(
             session=allocation.session,
             five_tuple=allocation.five_tuple,
@@ -357,33 +330,52 @@ class TurnServer:
         self._events.append(ended)
 
     def _answer(
-        self, request: Message, allocation: Allocation, attributes: list[tuple[int, bytes]]
+        self,
+        request: Message,
+        allocation: Allocation,
+        who: Authenticated,
+        attributes: list[tuple[int, bytes]],
     ) -> None:
-        data = replies.success(request, attributes, allocation.principal.key)
+        data = replies.success(request, attributes, who.key)
         self._events.append(Reply(allocation.five_tuple, data))
 
     def _refuse(
-        self, request: Message, five_tuple: FiveTuple, error: RequestError, who: Principal | None
+        self, request: Message, five_tuple: FiveTuple, error: RequestError, who: Authenticated
     ) -> None:
-        data = replies.failure(request, error, who.key if who else None)
-        self._events.append(Reply(five_tuple, data))
+        self._events.append(Reply(five_tuple, replies.failure(request, error, who.key)))
         if request.method == Method.ALLOCATE:
             self._count(request, five_tuple, error.outcome, who)
 
+    def _refuse_stranger(
+        self, request: Message, five_tuple: FiveTuple, error: RequestError, now: Instant
+    ) -> None:
+        answered = self._answer_stranger(five_tuple, replies.failure(request, error), now)
+        if answered and request.method == Method.ALLOCATE:
+            self._count(request, five_tuple, error.outcome, None)
+
+    def _answer_stranger(self, five_tuple: FiveTuple, data: bytes, now: Instant) -> bool:
+        """Answer who has proved nothing, not even the address: no more often than is harmless."""
+        rate = self._reply_rate
+        if rate is not None and not rate.admits(five_tuple.client[0], now.monotonic):
+            self._events.append(Dropped(Drop.REPLY_RATE))
+            return False
+        self._events.append(Reply(five_tuple, data))
+        return True
+
     def _count(
-        self, request: Message, five_tuple: FiveTuple, outcome: Outcome, who: Principal | None
+        self, request: Message, five_tuple: FiveTuple, outcome: Outcome, who: Authenticated | None
     ) -> None:
         if self._answered.add((five_tuple, request.transaction_id, outcome)):
-            self._events.append(AllocateAnswered(outcome, who.user if who else None))
+            self._events.append(AllocateAnswered(outcome, who.principal.user if who else None))
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
         return events
 
 
-def _owned_by(allocation: Allocation | None, principal: Principal) -> Allocation:
+def _owned_by(allocation: Allocation | None, who: Authenticated) -> Allocation:
     if allocation is None:
         raise RequestError(437, "Allocation Mismatch")
-    if principal.username != allocation.principal.username:
+    if who.principal.username != allocation.principal.username:
         raise RequestError(441, "Wrong Credentials")
     return allocation

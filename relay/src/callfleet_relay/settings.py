@@ -83,16 +83,21 @@ class Settings(BaseModel):
     external_address: IPv4Address | IPv6Address | None = None
     relay_ports: str = "49152-65535"
     realm: str = Field(default="callfleet", min_length=1, max_length=127)
-    secret_file: Path
+    secret_file: Path | None = None
+    user_file: Path | None = None
     allow_peer: tuple[Annotated[str, AfterValidator(_peer_range)], ...] = Field(
         default=(), max_length=1024
     )
     peers_from_admin: bool = False
+    allow_hairpin: bool = False
     max_allocations: int = Field(default=2000, ge=1, le=60_000)
     max_allocations_per_user: int = Field(default=10, ge=1, le=60_000)
     max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
     credential_grace: int = Field(default=60, ge=0, le=3600)
     max_bits_per_second: int = Field(default=0, ge=0)
+    max_bits_per_second_per_user: int = Field(default=0, ge=0)
+    allocation_rate: int = Field(default=500, ge=0, le=1_000_000)
+    reply_rate: int = Field(default=1000, ge=0, le=1_000_000)
     sustainable_packet_rate: int = Field(default=30_000, ge=1)
     termination_grace: int = Field(default=3600, ge=0, le=7 * 86_400)
     metrics: Annotated[str, AfterValidator(_http_address)] = "127.0.0.1:9090"
@@ -118,6 +123,15 @@ class Settings(BaseModel):
         if value.is_unspecified or value.is_multicast:
             raise ValueError(f"{value} is not the address of one host: name the one peers see")
         return value
+
+    @model_validator(mode="after")
+    def _knows_somebody(self) -> Self:
+        if self.secret_file is None and self.user_file is None:
+            raise ValueError(
+                "--secret-file: without it and without --user-file nobody has credentials: give "
+                "the secrets of TURN REST credentials, or a file of users"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -166,11 +180,21 @@ class Settings(BaseModel):
             return self.allow_peer
         return (PUBLIC,)
 
-    def own_addresses(self, bound: list[Address]) -> list[Address]:
-        """Every address that reaches one of this process's sockets, as far as is known here."""
-        mine = {str(self.relay_address), self.advertised[0], "127.0.0.1", "::1"}
+    @property
+    def relayed_hosts(self) -> frozenset[str]:
+        """Hosts of relayed addresses that are no peers: none where hairpin is allowed."""
+        return frozenset() if self.allow_hairpin else frozenset(self._hosts)
+
+    @property
+    def _hosts(self) -> set[str]:
+        mine = {str(self.relay_address), self.advertised[0]}
         if self.pod_address is not None:
             mine.add(str(self.pod_address))
+        return mine
+
+    def own_addresses(self, bound: list[Address]) -> list[Address]:
+        """Every address that reaches one of this process's sockets, as far as is known here."""
+        mine = self._hosts | {"127.0.0.1", "::1"}
         own: list[Address] = []
         for host, port in bound:
             hosts = mine if ip_address(host).is_unspecified else {host}

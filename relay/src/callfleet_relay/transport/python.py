@@ -31,7 +31,7 @@ from callfleet_relay.events import (
 )
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address, data_indication
 from callfleet_relay.peers import Ports
-from callfleet_relay.quota import TokenBucket
+from callfleet_relay.quota import BitRates, RateLimit
 from callfleet_relay.transport.dataplane import Figures, Receiver, Traffic
 from callfleet_relay.transport.udp import (
     LISTENER_BUFFER,
@@ -79,6 +79,7 @@ class _Flow:
         "relay",
         "traffic",
         "upstream",
+        "user",
     )
 
     def __init__(self, listener: _Listener, client: _SocketAddress, relay: socket.socket) -> None:
@@ -89,8 +90,9 @@ class _Flow:
         self.numbers: dict[_SocketAddress, int] = {}
         self.hosts: dict[str, Ports] = {}
         self.traffic = Traffic()
-        self.upstream: TokenBucket | None = None
-        self.downstream: TokenBucket | None = None
+        self.upstream: RateLimit = None
+        self.downstream: RateLimit = None
+        self.user = ""
         self.drops_seen = 0
 
 
@@ -106,12 +108,16 @@ class PythonDataPlane:
         *,
         relay_host: str,
         bits_per_second: int,
+        bits_per_second_per_user: int = 0,
         receiver: Receiver,
     ) -> None:
-        """`bits_per_second`: limit of a session in each direction, 0 for none. Raises OSError."""
+        """Limits in each direction of a session, and of all of a user's: 0 for none.
+
+        Raises OSError.
+        """
         self._loop = loop
         self._relay_host = relay_host
-        self._bits_per_second = bits_per_second
+        self._rates = BitRates(per_allocation=bits_per_second, per_user=bits_per_second_per_user)
         self._receiver = receiver
         self._buffer = bytearray(CHANNEL_HEADER_LENGTH + _MAX_DATAGRAM)
         self._view = memoryview(self._buffer)
@@ -150,10 +156,8 @@ class PythonDataPlane:
         listener = self._listeners[event.five_tuple.listener]
         client = socket_address(listener.bound.family, event.five_tuple.client)
         flow = _Flow(listener, client, relay)
-        if self._bits_per_second:
-            now = time.monotonic()
-            flow.upstream = TokenBucket(self._bits_per_second, now)
-            flow.downstream = TokenBucket(self._bits_per_second, now)
+        flow.user = event.user
+        flow.upstream, flow.downstream = self._rates.open(event.user, time.monotonic())
         self._flows[event.session] = flow
         listener.flows[client] = flow
         self._loop.add_reader(relay, partial(self._from_peers, flow))
@@ -195,6 +199,7 @@ class PythonDataPlane:
 
     def close_session(self, session: int) -> Traffic:
         flow = self._flows.pop(session)
+        self._rates.close(flow.user)
         del flow.listener.flows[flow.client]
         self._count_kernel_drops(flow, flow.relay)
         self._loop.remove_reader(flow.relay)

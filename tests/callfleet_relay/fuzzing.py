@@ -1,0 +1,11 @@
+"""How long the fuzz tests run: shortly by default, as long as asked for by command.
+
+CALLFLEET_FUZZ_EXAMPLES=200000 pytest tests/callfleet_relay -k "fuzz or machine"
+"""
+
+from __future__ import annotations
+
+import os
+
+EXAMPLES = int(os.environ.get("CALLFLEET_FUZZ_EXAMPLES", "200"))
+"""Of each fuzz test; a state machine, whose examples are long, takes a fifth of it."""
