@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -77,11 +78,16 @@ def test_says_what_it_got_serves_there_and_ends_at_once_when_sealed(
 
 def test_sigterm_lets_sessions_go_on_until_the_last_has_ended(start_relay: StartRelay) -> None:
     relay = start_relay()
+    body = {"podUid": relay.listening["podUid"], "drainId": "d1"}
     with UdpClient(relay.address) as client, UdpClient(relay.address) as late:
         client.allocate()
+        call(relay, "POST", "/drain", body)
         relay.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: call(relay, "GET", "/status")["admission"] == "draining")
+        wait_until(lambda: bool(log_of(relay, "terminating")))
 
+        with pytest.raises(urllib.error.HTTPError, match="409") as refused:
+            call(relay, "DELETE", "/drain", body)
+        refused.value.close()
         assert error_of(late.allocate()) == 508
         assert error_of(client.permit(PUBLIC_PEER)) is None
         assert relay.process.poll() is None
@@ -224,4 +230,5 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
         assert f"--metrics {metrics}: Address already in use" in refuse(
             *flags, "--metrics", metrics
         )
-        assert "--listen: Address already in use" in refuse(*flags, *http, "--listen", listen)
+        refused = refuse(*flags, *http, "--listen", listen)
+        assert f"--listen 127.0.0.1 port {udp.getsockname()[1]}: Address already in use" in refused

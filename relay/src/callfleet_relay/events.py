@@ -41,6 +41,8 @@ class SessionEnd(StrEnum):
     DELETED = "deleted"
     CREDENTIAL_EXPIRED = "credential_expired"
     CLOSED = "closed"
+    SLOW_READER = "slow_reader"
+    MALFORMED = "malformed"
     POD_TERMINATED = "pod_terminated"
 
 
@@ -53,6 +55,7 @@ class Drop(StrEnum):
     MALFORMED = "malformed"
     TOO_LONG = "too_long"
     RATE = "rate"
+    SLOW_READER = "slow_reader"
 
 
 @dataclass(frozen=True, slots=True)

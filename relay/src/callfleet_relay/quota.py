@@ -9,7 +9,7 @@ class AllocationQuota:
     def __init__(self, *, total: int, per_user: int) -> None:
         self.capacity = total
         self.total = 0
-        self._per_user = per_user
+        self.per_user = per_user
         self._users: dict[str, int] = {}
 
     @property
@@ -19,7 +19,7 @@ class AllocationQuota:
 
     def has_room_for(self, user: str) -> bool:
         """Whether this user may have one more."""
-        return self._users.get(user, 0) < self._per_user
+        return self._users.get(user, 0) < self.per_user
 
     def take(self, user: str) -> None:
         """Count one more."""
