@@ -105,6 +105,18 @@ def start_relay(tmp_path: Path, secret_file: Path) -> Iterator[StartRelay]:
 
 
 @pytest.fixture
+def start_stream_relay(start_relay: StartRelay, pair: Pair) -> StartRelay:
+    """As `start_relay`, with the certificate that a TLS listener among the flags needs."""
+
+    def start(*flags: str) -> RelayProcess:
+        if any(flag.startswith("tls://") for flag in flags):
+            flags = ("--cert", str(pair.certificate), "--key", str(pair.key), *flags)
+        return start_relay(*flags)
+
+    return start
+
+
+@pytest.fixture
 def settings(secret_file: Path, pair: Pair) -> Settings:
     return Settings.model_validate(
         {

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 import pytest
 from aioice.turn import create_turn_endpoint
 
+from callfleet_relay.settings import format_address
+
+from .certificates import Pair
 from .conftest import START_SECONDS, StartRelay
 from .support import SECRET, consumer_credential
 
@@ -31,21 +34,22 @@ def program(name: str) -> str:
 
 
 @contextmanager
-def echo_peer() -> Iterator[int]:
+def echo_peer(host: str = "127.0.0.1") -> Iterator[int]:
     """coturn's echo peer on loopback; its port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
         port = int(probe.getsockname()[1])
-    command = [program("turnutils_peer"), "-L", "127.0.0.1", "-p", str(port)]
+    command = [program("turnutils_peer"), "-L", host, "-p", str(port)]
     with (
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ping,
+        socket.socket(family, socket.SOCK_DGRAM) as ping,
     ):
         ping.settimeout(0.05)
         end = time.monotonic() + START_SECONDS
         try:
             while True:
-                ping.sendto(b"ready?", ("127.0.0.1", port))
+                ping.sendto(b"ready?", (host, port))
                 try:
                     ping.recv(100)
                     break
@@ -87,6 +91,26 @@ def test_coturns_client_loses_nothing(
     assert counts == (messages, messages)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("listener", ["tcp", "tls"])
+@pytest.mark.parametrize("mode", [("-c",), ("-c", "-s")], ids=["channels", "indications"])
+def test_coturns_client_loses_nothing_over_a_stream(
+    start_stream_relay: StartRelay, host: str, listener: str, mode: tuple[str, ...]
+) -> None:
+    listen = f"{listener}://{format_address((host, 0))}"
+    relay = start_stream_relay(
+        *("--listen", listen, "--relay-address", host, "--max-allocations-per-user", "100"),
+        *("--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128"),
+    )
+    flags = [*mode, "-t", "-m", "8", "-n", "150"]
+    flags += ["-S"] if listener == "tls" else []
+    flags += ["-x"] if ":" in host else []
+    with echo_peer(host) as port:
+        counts = run_uclient(relay.address, *flags, "-e", host, "-r", str(port))
+
+    assert counts == (1200, 1200)
+
+
 def test_coturns_clients_call_each_other(start_relay: StartRelay) -> None:
     relay = start_relay("--allow-peer", "127.0.0.0/8", "--max-allocations-per-user", "100")
 
@@ -115,14 +139,23 @@ class Inbox(asyncio.DatagramProtocol):
         self.received.put_nowait((data, (str(addr[0]), addr[1])))
 
 
-async def test_aioices_client_relays_both_ways(start_relay: StartRelay) -> None:
-    relay = start_relay("--allow-peer", "127.0.0.0/8")
+@pytest.mark.parametrize("listener", ["udp", "tcp", "tls"])
+async def test_aioices_client_relays_both_ways(
+    start_stream_relay: StartRelay, pair: Pair, listener: str
+) -> None:
+    listen = f"{listener}://127.0.0.1:0"
+    relay = start_stream_relay("--allow-peer", "127.0.0.0/8", "--listen", listen)
     credential = consumer_credential(expires=time.time() + 600)
     async with asyncio.timeout(START_SECONDS):
         loop = asyncio.get_running_loop()
         peer, inbox = await loop.create_datagram_endpoint(Inbox, local_addr=("127.0.0.1", 0))
         transport, protocol = await create_turn_endpoint(
-            Inbox, relay.address, credential.username, credential.password
+            Inbox,
+            relay.address,
+            credential.username,
+            credential.password,
+            ssl=pair.client_context if listener == "tls" else None,
+            transport="udp" if listener == "udp" else "tcp",
         )
         relayed = transport.get_extra_info("sockname")
 

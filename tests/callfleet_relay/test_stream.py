@@ -20,7 +20,7 @@ from callfleet_relay.transport.connection import MAX_QUEUED, MAX_QUEUED_REPLIES
 from callfleet_relay.transport.connections import ConnectionEnd
 
 from .certificates import Pair
-from .streams import REPLY_SECONDS, StreamClient, connected, echo_peer
+from .streams import REPLY_SECONDS, connected, echo_peer
 from .support import UDP, error_of
 from .test_proxy_protocol import fixture
 

@@ -106,7 +106,23 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) 
     followed = Followed()
     followed.follow("--number-file", TextSource("number", path, take))
     followed.reload()
-    assert followed.usable == {"number": True}
     followed.check()
 
     assert followed.readings == {("number", "ok"): 2, ("number", "failed"): 0}
+
+
+def test_what_cannot_be_opened_is_said_once_and_read_once_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    path.write_text("1")
+    followed = Followed()
+    followed.follow("--number-file", TextSource("number", path, lambda text: {"is": int(text)}))
+    path.unlink()
+    path.mkdir()
+    for _ in range(3):
+        followed.check()
+    assert followed.readings["number", "failed"] == 1
+
+    path.rmdir()
+    path.write_text("2")
+    followed.check()
+    assert followed.usable == {"number": True}

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,8 @@ class WatchedFile:
 
     def read(self) -> str:
         """The file's text. Raises OSError, ValueError (too long, not UTF-8)."""
+        with suppress(OSError):
+            self._seen = _fingerprint(self.path.stat())  # also of what cannot be opened
         with self.path.open("rb") as file:
             self._seen = _fingerprint(os.fstat(file.fileno()))
             data = file.read(MAX_BYTES + 1)
@@ -122,10 +125,8 @@ class Followed:
 
     def _load(self, source: Source) -> bool:
         try:
-            said = source.load()
+            said = self._load_settled(source)
         except (OSError, ValueError) as error:
-            if source.has_changed():
-                return True  # replaced while it was read: the next look takes it
             logger.error(  # noqa: TRY400 - a mistake in a file, not a bug: no trace
                 "%s not usable, what was read before stays: %s",
                 source.name,
@@ -138,10 +139,20 @@ class Followed:
         self._note(source, usable=True)
         return True
 
+    @staticmethod
+    def _load_settled(source: Source) -> Mapping[str, object]:
+        """Load; once more where it was replaced while it was read."""
+        try:
+            return source.load()
+        except (OSError, ValueError):
+            if not source.has_changed():
+                raise
+        return source.load()
+
     def _note(self, source: Source, *, usable: bool) -> None:
         self.readings[source.name, "ok" if usable else "failed"] += 1
         self.usable[source.name] = usable
 
 
 def _fingerprint(stat: os.stat_result) -> tuple[int, int, int]:
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    return stat.st_ctime_ns, stat.st_ino, stat.st_size  # ctime: permissions count too

@@ -62,8 +62,10 @@ class Certificate:
         return {"expires": expires.isoformat()}
 
     def _load(self) -> tuple[ssl.SSLContext, datetime]:
-        text = self._read(self._certificate)
-        self._read(self._key)
+        try:
+            text = self._read(self._certificate)
+        finally:
+            self._read(self._key)  # in any case: whether it changes from now on is to be seen
         try:
             leaf = x509.load_pem_x509_certificates(text.encode())[0]
         except ValueError as error:
