@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from aioice.stun import Method
 
@@ -87,6 +88,21 @@ class StreamClient(Client):
         data = number.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload
         self.writer.write(data + bytes(-len(payload) % 4))
 
+    def stop_reading(self) -> None:
+        """Leave what comes in the kernel's buffers."""
+        self._socket_transport.pause_reading()
+
+    def read_again(self) -> None:
+        """Take what has come."""
+        self._socket_transport.resume_reading()
+
+    @property
+    def _socket_transport(self) -> asyncio.ReadTransport:
+        transport = self.writer.transport
+        # asyncio's TLS transport goes on reading into a buffer of its own while it is paused.
+        tls = getattr(transport, "_ssl_protocol", None)
+        return cast("asyncio.ReadTransport", tls._transport if tls else transport)
+
     async def ended(self) -> None:
         """Until the relay has closed the connection."""
         async with asyncio.timeout(REPLY_SECONDS):
@@ -135,8 +151,8 @@ class EchoPeer(asyncio.DatagramProtocol):
     _transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # In Python 3.11 the loop's own class is no subclass of it.
+        self._transport = cast("asyncio.DatagramTransport", transport)
         self.address = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:

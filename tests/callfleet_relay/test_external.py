@@ -19,7 +19,7 @@ from callfleet_relay.external import (
 )
 from callfleet_relay.message import Attribute, encode, pack_address
 from callfleet_relay.relay import Relay
-from callfleet_relay.settings import Settings, parse_address
+from callfleet_relay.settings import Settings, StunServer, parse_address
 
 ID = b"t" * 12
 LOCAL = IPv4Address("10.0.0.1")
@@ -135,9 +135,7 @@ async def test_a_lost_request_is_sent_again(
 ) -> None:
     monkeypatch.setattr(external, "RETRANSMIT_SECONDS", (0.01, 20.0))
     host, port = silent.getsockname()
-    asked = asyncio.ensure_future(
-        external.ask(external.StunServer(host, port), IPv4Address("127.0.0.1"))
-    )
+    asked = asyncio.ensure_future(external.ask(StunServer(host, port), IPv4Address("127.0.0.1")))
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(20):
         await loop.sock_recvfrom(silent, 100)

@@ -91,9 +91,16 @@ def test_coturns_client_loses_nothing(
     assert counts == (messages, messages)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-@pytest.mark.parametrize("listener", ["tcp", "tls"])
-@pytest.mark.parametrize("mode", [("-c",), ("-c", "-s")], ids=["channels", "indications"])
+@pytest.mark.parametrize(
+    ("listener", "host", "mode"),
+    [
+        ("tcp", "127.0.0.1", ("-c",)),
+        ("tcp", "::1", ("-c", "-s")),
+        ("tls", "127.0.0.1", ("-c", "-s")),
+        ("tls", "::1", ("-c",)),
+    ],
+    ids=["tcp-channels", "tcp-ipv6-indications", "tls-indications", "tls-ipv6-channels"],
+)
 def test_coturns_client_loses_nothing_over_a_stream(
     start_stream_relay: StartRelay, host: str, listener: str, mode: tuple[str, ...]
 ) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callfleet_relay.__main__ import main
 
+from .certificates import make_pair
 from .conftest import START_SECONDS, RelayProcess, StartRelay
 from .support import PUBLIC_PEER, SECRET, UdpClient, error_of, plain_credential
 from .test_tokens import UID, jwk_set, token
@@ -210,6 +211,15 @@ def test_a_bad_configuration_is_refused_with_the_flag_and_the_remedy(tmp_path: P
     missing = str(tmp_path / "missing")
     assert f"--secret-file {missing}: No such file" in refuse(*complete, "--secret-file", missing)
     assert "--admin-keys-file" in refuse(*complete, "--admin-keys-file", missing)
+    pair, other = make_pair(tmp_path / "pair"), make_pair(tmp_path / "other")
+    tls = [*complete, "--listen", "tls://127.0.0.1:0", "--cert", str(pair.certificate)]
+    assert "--key: tls://127.0.0.1:0 needs it" in refuse(*tls)
+    assert f"--cert, --key {missing}: No such file" in refuse(*tls, "--key", missing)
+    assert "are no pair of PEM certificate and key" in refuse(*tls, "--key", str(other.key))
+    limits = tmp_path / "limits.json"
+    limits.write_text('{"maxAllocations": -1}')
+    refused = refuse(*complete, "--limits-file", str(limits))
+    assert f"--limits-file {limits}: --max-allocations: Input should be greater" in refused
     secrets.write_text("short")
     assert "use at least 32" in refuse(*complete)
 

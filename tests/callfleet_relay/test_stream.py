@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
+import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -89,7 +90,7 @@ async def test_data_goes_both_ways(
         assert mapped is not None
         assert unpack_address(mapped, reply.transaction_id) == client.address
         assert error_of(await client.bind_channel(peer.address)) is None
-        for size in (0, 1, 2, 3, 4, 1200, 30_000):
+        for size in (1, 2, 3, 4, 5, 1200, 30_000):
             client.send_data(bytes(size))
             assert await client.frame() == b"\x40\0" + size.to_bytes(2, "big") + bytes(size)
         status = relay.status()
@@ -230,7 +231,7 @@ async def test_who_does_not_read_loses_data_and_then_the_connection(
     ):
         target = relayed(await client.open())
         await client.bind_channel(peer.address)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.stop_reading()
         figures = relay.plane.figures
         async with asyncio.timeout(REPLY_SECONDS):
             while not figures().drops[Drop.SLOW_READER]:
@@ -253,7 +254,7 @@ async def test_who_does_not_read_loses_data_and_then_the_connection(
 
 async def test_who_asks_and_does_not_read_is_ended(relay: Relay) -> None:
     async with connected(address_of(relay, "tcp"), receive_buffer=4096) as client:
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.stop_reading()
         async with asyncio.timeout(REPLY_SECONDS):
             while not closed(relay, ConnectionEnd.SLOW_READER):
                 client.writer.write(BINDING * 100)
@@ -269,12 +270,12 @@ async def test_a_reader_that_comes_back_gets_what_waited(relay: Relay) -> None:
     ):
         target = relayed(await client.open())
         await client.bind_channel(peer.address)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.stop_reading()
         while not relay.plane.figures().drops[Drop.SLOW_READER]:
             for _ in range(50):
                 peer.send(bytes(1200), target)
             await asyncio.sleep(0)
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_again()
         assert relay.streams is not None
         (connection,) = relay.streams.reception.by_five_tuple.values()
 
@@ -336,26 +337,7 @@ async def test_clients_behind_a_load_balancer_are_counted_by_their_own_address(
     assert closed(proxied, ConnectionEnd.SOURCE_LIMIT) == 1
 
 
-class _Exhausted:
-    """A listening socket while the process has no descriptor left, then as it is."""
-
-    def __init__(self, bound: socket.socket, errors: list[int]) -> None:
-        self._bound = bound
-        self._errors = errors
-
-    def accept(self) -> tuple[socket.socket, Address]:
-        if self._errors:
-            raise OSError(self._errors.pop(), "no room")
-        return self._bound.accept()
-
-    def fileno(self) -> int:
-        return self._bound.fileno()
-
-    def close(self) -> None:
-        self._bound.close()
-
-
-async def test_accept_outlives_every_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accept_outlives_the_want_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "PAUSE_SECONDS", 0.01)
     accepted: asyncio.Queue[Address] = asyncio.Queue()
 
@@ -364,13 +346,19 @@ async def test_accept_outlives_every_error(monkeypatch: pytest.MonkeyPatch) -> N
         accepted.put_nowait(source)
 
     bound = tcp.bind_tcp("127.0.0.1", 0)
-    errors = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
-    exhausted = _Exhausted(bound, errors)
-    acceptor = tcp.Acceptor(asyncio.get_running_loop(), exhausted, take)  # type: ignore[arg-type] # it is what accept uses
-    with socket.create_connection(bound.getsockname()) as client:
+    acceptor = tcp.Acceptor(asyncio.get_running_loop(), bound, take)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        first_free = os.dup(client.fileno())
+        os.close(first_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+        try:
+            client.connect(bound.getsockname())
+            await until(lambda: acceptor.errors > 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         source = await asyncio.wait_for(accepted.get(), REPLY_SECONDS)
         assert source == client.getsockname()
-    assert acceptor.errors == 3
     acceptor.close()
 
 

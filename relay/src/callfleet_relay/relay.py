@@ -110,7 +110,7 @@ class Relay(Collector):
         self.certificate: Certificate | None = None
         if settings.cert is not None and settings.key is not None:
             self.certificate = Certificate(settings.cert, settings.key)
-            self.followed.follow("--cert", self.certificate)
+            self.followed.follow("--cert, --key", self.certificate)
         self._stream_limits = StreamLimits(
             total=settings.max_connections,
             per_source=settings.max_connections_per_address,

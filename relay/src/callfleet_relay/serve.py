@@ -102,7 +102,7 @@ def _follow_admin_keys(relay: Relay) -> TokenVerifier | None:
         return {"count": len(verifier.keys)}
 
     try:
-        relay.followed.follow("--admin-keys-file", TextSource("admin keys", path, take))
+        relay.followed.follow("--admin-keys-file", TextSource("admin_keys", path, take))
     except UnusableFileError as error:
         raise StartError(str(error)) from error
     return verifier

@@ -50,7 +50,7 @@ class Source(Protocol):
     """What settings are taken from while the process runs."""
 
     name: str
-    """For logs and figures."""
+    """For logs and figures, such as `admin_keys`."""
     path: Path
 
     def has_changed(self) -> bool:
@@ -99,7 +99,8 @@ class Followed:
         try:
             source.load()
         except OSError as error:
-            raise UnusableFileError(f"{flag} {error.filename}: {error.strerror}") from error
+            path = error.filename or source.path
+            raise UnusableFileError(f"{flag} {path}: {error.strerror}") from error
         except ValueError as error:
             raise UnusableFileError(f"{flag} {source.path}: {error}") from error
         self._sources.append(source)
@@ -129,13 +130,13 @@ class Followed:
         except (OSError, ValueError) as error:
             logger.error(  # noqa: TRY400 - a mistake in a file, not a bug: no trace
                 "%s not usable, what was read before stays: %s",
-                source.name,
+                source.name.replace("_", " "),
                 error,
                 extra={"file": str(source.path)},
             )
             self._note(source, usable=False)
             return False
-        logger.info("%s read", source.name, extra=said)
+        logger.info("%s read", source.name.replace("_", " "), extra=said)
         self._note(source, usable=True)
         return True
 

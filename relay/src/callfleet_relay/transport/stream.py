@@ -33,8 +33,9 @@ from callfleet_relay.transport.tls import Certificate, TlsLayer
 
 SLOW_READER_SECONDS = 10.0
 """How long nothing may leave for a client that something waits for."""
-TLS_READ_BYTES = 32 << 10
-"""Of records taken at once: OpenSSL's buffers grow as far as this and never shrink."""
+READ_BYTES = 32 << 10
+"""Read from one connection before others get their turn. OpenSSL's buffer of what came grows as
+far as this and never shrinks."""
 
 Gone = Callable[[FiveTuple, SessionEnd], None]
 
@@ -98,7 +99,10 @@ class StreamDataPlane(PythonDataPlane):
         connection = self.reception.by_five_tuple.get(event.five_tuple)
         if connection is None:
             return  # nobody is there to hear it
-        connection.queue_reply(event.data)
+        try:
+            connection.queue_reply(event.data)
+        except OSError as error:
+            self._count_failed_send(error)
         if not connection.is_queued:
             self.write_soon(connection)
 
@@ -144,12 +148,12 @@ class StreamDataPlane(PythonDataPlane):
             self._read_tls(connection, connection.tls)
             return
         start = self._bring_partial(connection)
-        size = self._receive_into(connection, self._input_view[start:])
+        size = self._receive_into(connection, self._input_view[start : start + READ_BYTES])
         if size:
             self._take(connection, start + size)
 
     def _read_tls(self, connection: Connection, tls: TlsLayer) -> None:
-        size = self._receive_into(connection, self._input_view[:TLS_READ_BYTES])
+        size = self._receive_into(connection, self._input_view[:READ_BYTES])
         if not size:
             return
         tls.incoming.write(self._input_view[:size])
