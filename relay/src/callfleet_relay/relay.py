@@ -124,7 +124,7 @@ class Relay(Collector):
         self.streams: StreamDataPlane | None = None
         self.plane: DataPlane = PythonDataPlane(
             self._loop,
-            [each.address for each in self._listeners if each.transport == "udp"],
+            settings.listen_addresses,
             relay_host=str(settings.relay_address),
             bits_per_second=settings.max_bits_per_second,
             receiver=self._receive,

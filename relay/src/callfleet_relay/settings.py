@@ -254,6 +254,11 @@ class Settings(BaseModel):
         return tuple(_listener(text) for text in self.listen)
 
     @property
+    def listen_addresses(self) -> tuple[Address, ...]:
+        """Where the UDP listeners are."""
+        return tuple(each.address for each in self.listeners if each.transport == "udp")
+
+    @property
     def has_streams(self) -> bool:
         """Whether there are TCP or TLS listeners."""
         return any(listener.transport != "udp" for listener in self.listeners)
