@@ -17,6 +17,7 @@ import pytest
 from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings, parse_address
 
+from .certificates import Pair, make_pair
 from .support import SECRET
 
 START_SECONDS = 20.0
@@ -33,7 +34,12 @@ class RelayProcess:
 
     @property
     def address(self) -> tuple[str, int]:
-        return parse_address(self.listening["listen"][0].removeprefix("udp://"))
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Of its listeners, in the order asked for."""
+        return [parse_address(text.partition("://")[2]) for text in self.listening["listen"]]
 
     @property
     def metrics_url(self) -> str:
@@ -67,6 +73,11 @@ def secret_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return make_pair(tmp_path / "certificate")
+
+
+@pytest.fixture
 def start_relay(tmp_path: Path, secret_file: Path) -> Iterator[StartRelay]:
     """Starts `callfleet-relay` on free ports of loopback with more flags."""
     with ExitStack() as stack:
@@ -74,7 +85,10 @@ def start_relay(tmp_path: Path, secret_file: Path) -> Iterator[StartRelay]:
         def start(*flags: str) -> RelayProcess:
             log = tmp_path / "relay.log"
             command = [sys.executable, "-m", "callfleet_relay"]
-            command += ["--listen", "udp://127.0.0.1:0", "--relay-address", "127.0.0.1"]
+            if "--listen" not in flags:
+                command += ["--listen", "udp://127.0.0.1:0"]
+            if "--relay-address" not in flags:
+                command += ["--relay-address", "127.0.0.1"]
             command += ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
             command += ["--secret-file", str(secret_file), "--realm", "test", *flags]
             stderr = stack.enter_context(log.open("w"))
@@ -91,10 +105,24 @@ def start_relay(tmp_path: Path, secret_file: Path) -> Iterator[StartRelay]:
 
 
 @pytest.fixture
-def settings(secret_file: Path) -> Settings:
+def start_stream_relay(start_relay: StartRelay, pair: Pair) -> StartRelay:
+    """As `start_relay`, with the certificate that a TLS listener among the flags needs."""
+
+    def start(*flags: str) -> RelayProcess:
+        if any(flag.startswith("tls://") for flag in flags):
+            flags = ("--cert", str(pair.certificate), "--key", str(pair.key), *flags)
+        return start_relay(*flags)
+
+    return start
+
+
+@pytest.fixture
+def settings(secret_file: Path, pair: Pair) -> Settings:
     return Settings.model_validate(
         {
-            "listen": ("udp://127.0.0.1:0",),
+            "listen": ("tls://127.0.0.1:0", "udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+            "cert": pair.certificate,
+            "key": pair.key,
             "relay_address": "127.0.0.1",
             "relay_ports": "20000-29999",
             "secret_file": secret_file,

@@ -55,6 +55,8 @@ async def test_status_has_the_shape_of_the_contract(admin: Http) -> None:
     assert started.endswith("Z")
     release = body.pop("release")
     assert release
+    transports = [listener.partition("://127.0.0.1:")[0] for listener in body.pop("listen")]
+    assert transports == ["tls", "udp", "tcp"]
     assert body == {
         "version": 1,
         "component": "relay",
@@ -68,6 +70,14 @@ async def test_status_has_the_shape_of_the_contract(admin: Http) -> None:
         "peers": 0,
         "dataplane": "python",
         "addresses": [{"address": "127.0.0.1", "source": "--relay-address"}],
+        "connections": {"tcp": 0, "tls": 0},
+        "traffic": {
+            "packetsFromClient": 0,
+            "bytesFromClient": 0,
+            "packetsToClient": 0,
+            "bytesToClient": 0,
+        },
+        "files": {"secrets": True, "certificate": True},
     }
 
 
@@ -165,8 +175,10 @@ async def test_unknown_paths_are_answered_in_the_same_form(admin: Http) -> None:
 
 OUTCOMES = """ok challenged unauthorized expired stale_nonce quota capacity port_exhausted
     unsupported mismatch bad_request draining"""
-DROPS = "no_permission no_channel kernel malformed too_long rate"
-ENDS = "expired deleted credential_expired closed pod_terminated"
+DROPS = "no_permission no_channel kernel malformed too_long rate slow_reader"
+ENDS = "expired deleted credential_expired closed slow_reader malformed pod_terminated"
+CLOSED = """closed reset idle slow_reader malformed proxy_header tls total_limit source_limit
+    replaced terminated"""
 CONTRACT = {
     "allocations": [],
     "allocation_capacity": [],
@@ -179,6 +191,16 @@ CONTRACT = {
     "dropped_packets_total": [f'cause="{cause}"' for cause in DROPS.split()],
     "peer_denied_total": [],
     "sessions_ended_total": [f'cause="{cause}"' for cause in ENDS.split()],
+    "connections": ['transport="tcp"', 'transport="tls"'],
+    "connections_closed_total": [f'cause="{cause}"' for cause in CLOSED.split()],
+    "accept_errors_total": [],
+    "file_readings_total": [
+        'file="secrets",result="ok"',
+        'file="secrets",result="failed"',
+        'file="certificate",result="ok"',
+    ],
+    "file_usable": ['file="secrets"', 'file="certificate"'],
+    "certificate_expiry_timestamp_seconds": [],
     "info": ['dataplane="python"'],
 }
 

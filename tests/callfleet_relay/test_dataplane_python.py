@@ -20,6 +20,7 @@ from callfleet_relay.events import (
     UnbindChannel,
 )
 from callfleet_relay.message import Address
+from callfleet_relay.quota import BitRates
 from callfleet_relay.transport.python import PythonDataPlane
 
 TIMEOUT = 5.0
@@ -121,7 +122,7 @@ async def rig(
         asyncio.get_running_loop(),
         [(host, 0)],
         relay_host=host,
-        bits_per_second=bits_per_second,
+        rates=BitRates(per_allocation=bits_per_second),
         receiver=lambda data, five_tuple: received.put_nowait((data, five_tuple)),
     )
     made = Rig(plane, host, client, peer, free_port(host), received)
@@ -253,8 +254,7 @@ async def test_sessions_of_one_user_share_its_rate(host: str) -> None:
         asyncio.get_running_loop(),
         [(host, 0)],
         relay_host=host,
-        bits_per_second=0,
-        bits_per_second_per_user=8000,
+        rates=BitRates(per_user=8000),
         receiver=lambda *_: None,
     )
     try:
@@ -290,6 +290,6 @@ async def test_a_listener_that_cannot_be_bound_leaves_nothing_open(rig: Rig, hos
             asyncio.get_running_loop(),
             [(host, 0), rig.plane.listening[0]],
             relay_host=host,
-            bits_per_second=0,
+            rates=BitRates(),
             receiver=lambda *_: None,
         )

@@ -48,3 +48,18 @@ def test_seals_only_what_drains_and_is_empty() -> None:
 
     assert (caught.value.code, caught.value.details) == ("not_empty", {"allocations": 3})
     assert gate.state is Admission.DRAINING
+
+
+def test_a_relay_that_was_told_to_end_never_opens_again() -> None:
+    gate = AdmissionGate()
+    gate.drain("d1")
+    gate.terminate()
+    assert conflict(gate.undrain, "d1") == "terminating"
+
+    idle = AdmissionGate()
+    idle.terminate()
+    assert (idle.state, idle.is_open) == (Admission.DRAINING, False)
+    assert conflict(idle.undrain, "terminating") == "terminating"
+    idle.drain("d2")
+    idle.seal("d2", 0)
+    assert idle.state is Admission.SEALED

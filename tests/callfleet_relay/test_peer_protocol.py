@@ -52,7 +52,7 @@ def test_no_message_is_lost_over_ipv4(
 @pytest.mark.parametrize("flags", [("-c",), ("-s",)], ids=["channels", "pairs-indications"])
 def test_no_message_is_lost_over_ipv6(start_relay: StartRelay, flags: tuple[str, ...]) -> None:
     relay = start_relay(*LOOPBACK_IPV6, "--max-allocations-per-user", "100")
-    server = parse_address(relay.listening["listen"][1].removeprefix("udp://"))
+    server = parse_address(relay.listening["listen"][-1].removeprefix("udp://"))
     with echo_peer("::1") as port:
         sent, received = run_uclient(server, "-x", "-m", "4", *flags, "-e", "::1", "-r", str(port))
 

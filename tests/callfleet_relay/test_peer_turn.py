@@ -15,6 +15,9 @@ from contextlib import contextmanager
 import pytest
 from aioice.turn import create_turn_endpoint
 
+from callfleet_relay.settings import format_address
+
+from .certificates import Pair
 from .conftest import START_SECONDS, StartRelay
 from .support import SECRET, consumer_credential
 
@@ -88,6 +91,33 @@ def test_coturns_client_loses_nothing(
     assert counts == (messages, messages)
 
 
+@pytest.mark.parametrize(
+    ("listener", "host", "mode"),
+    [
+        ("tcp", "127.0.0.1", ("-c",)),
+        ("tcp", "::1", ("-c", "-s")),
+        ("tls", "127.0.0.1", ("-c", "-s")),
+        ("tls", "::1", ("-c",)),
+    ],
+    ids=["tcp-channels", "tcp-ipv6-indications", "tls-indications", "tls-ipv6-channels"],
+)
+def test_coturns_client_loses_nothing_over_a_stream(
+    start_stream_relay: StartRelay, host: str, listener: str, mode: tuple[str, ...]
+) -> None:
+    listen = f"{listener}://{format_address((host, 0))}"
+    relay = start_stream_relay(
+        *("--listen", listen, "--relay-address", host, "--max-allocations-per-user", "100"),
+        *("--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128"),
+    )
+    flags = [*mode, "-t", "-m", "8", "-n", "150"]
+    flags += ["-S"] if listener == "tls" else []
+    flags += ["-x"] if ":" in host else []
+    with echo_peer(host) as port:
+        counts = run_uclient(relay.address, *flags, "-e", host, "-r", str(port))
+
+    assert counts == (1200, 1200)
+
+
 def test_coturns_clients_call_each_other(start_relay: StartRelay) -> None:
     relay = start_relay(
         "--allow-peer", "127.0.0.0/8", "--allow-hairpin", "--max-allocations-per-user", "100"
@@ -118,14 +148,23 @@ class Inbox(asyncio.DatagramProtocol):
         self.received.put_nowait((data, (str(addr[0]), addr[1])))
 
 
-async def test_aioices_client_relays_both_ways(start_relay: StartRelay) -> None:
-    relay = start_relay("--allow-peer", "127.0.0.0/8")
+@pytest.mark.parametrize("listener", ["udp", "tcp", "tls"])
+async def test_aioices_client_relays_both_ways(
+    start_stream_relay: StartRelay, pair: Pair, listener: str
+) -> None:
+    listen = f"{listener}://127.0.0.1:0"
+    relay = start_stream_relay("--allow-peer", "127.0.0.0/8", "--listen", listen)
     credential = consumer_credential(expires=time.time() + 600)
     async with asyncio.timeout(START_SECONDS):
         loop = asyncio.get_running_loop()
         peer, inbox = await loop.create_datagram_endpoint(Inbox, local_addr=("127.0.0.1", 0))
         transport, protocol = await create_turn_endpoint(
-            Inbox, relay.address, credential.username, credential.password
+            Inbox,
+            relay.address,
+            credential.username,
+            credential.password,
+            ssl=pair.client_context if listener == "tls" else None,
+            transport="udp" if listener == "udp" else "tcp",
         )
         relayed = transport.get_extra_info("sockname")
 

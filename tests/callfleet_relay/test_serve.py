@@ -15,11 +15,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callfleet_relay.__main__ import main
 
+from .certificates import make_pair
 from .conftest import START_SECONDS, RelayProcess, StartRelay
 from .support import (
     PUBLIC_PEER,
@@ -84,11 +86,16 @@ def test_says_what_it_got_serves_there_and_ends_at_once_when_sealed(
 
 def test_sigterm_lets_sessions_go_on_until_the_last_has_ended(start_relay: StartRelay) -> None:
     relay = start_relay()
+    body = {"podUid": relay.listening["podUid"], "drainId": "d1"}
     with UdpClient(relay.address) as client, UdpClient(relay.address) as late:
         client.allocate()
+        call(relay, "POST", "/drain", body)
         relay.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: call(relay, "GET", "/status")["admission"] == "draining")
+        wait_until(lambda: bool(log_of(relay, "terminating")))
 
+        with pytest.raises(urllib.error.HTTPError, match="409") as refused:
+            call(relay, "DELETE", "/drain", body)
+        refused.value.close()
         assert error_of(late.allocate()) == 508
         assert error_of(client.permit(PUBLIC_PEER)) is None
         assert relay.process.poll() is None
@@ -211,6 +218,15 @@ def test_a_bad_configuration_is_refused_with_the_flag_and_the_remedy(tmp_path: P
     missing = str(tmp_path / "missing")
     assert f"--secret-file {missing}: No such file" in refuse(*complete, "--secret-file", missing)
     assert "--admin-keys-file" in refuse(*complete, "--admin-keys-file", missing)
+    pair, other = make_pair(tmp_path / "pair"), make_pair(tmp_path / "other")
+    tls = [*complete, "--listen", "tls://127.0.0.1:0", "--cert", str(pair.certificate)]
+    assert "--key: tls://127.0.0.1:0 needs it" in refuse(*tls)
+    assert f"--cert, --key {missing}: No such file" in refuse(*tls, "--key", missing)
+    assert "are no pair of PEM certificate and key" in refuse(*tls, "--key", str(other.key))
+    limits = tmp_path / "limits.json"
+    limits.write_text('{"maxAllocations": -1}')
+    refused = refuse(*complete, "--limits-file", str(limits))
+    assert f"--limits-file {limits}: --max-allocations: Input should be greater" in refused
     secrets.write_text("short")
     assert "use at least 32" in refuse(*complete)
 
@@ -231,7 +247,8 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
         assert f"--metrics {metrics}: Address already in use" in refuse(
             *flags, "--metrics", metrics
         )
-        assert "--listen: Address already in use" in refuse(*flags, *http, "--listen", listen)
+        refused = refuse(*flags, *http, "--listen", listen)
+        assert f"--listen 127.0.0.1 port {udp.getsockname()[1]}: Address already in use" in refused
 
 
 def test_users_are_followed_as_their_file_changes(start_relay: StartRelay, tmp_path: Path) -> None:
@@ -247,7 +264,7 @@ def test_users_are_followed_as_their_file_changes(start_relay: StartRelay, tmp_p
         client.credential = Credential("alice", "second")
         assert error_of(client.refresh()) is None
         users.write_text("alice\n")
-        wait_until(lambda: "file not usable" in relay.log.read_text())
+        wait_until(lambda: "users not usable" in relay.log.read_text())
         assert "line 1: write USER:PASSWORD or USER:REALM:KEY" in relay.log.read_text()
         assert error_of(client.refresh()) is None
 

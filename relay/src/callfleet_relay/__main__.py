@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from pathlib import Path
 
 import click
@@ -11,11 +10,9 @@ import uvloop
 from pydantic import ValidationError
 
 from callfleet_relay import logs
+from callfleet_relay.files import allow_files
 from callfleet_relay.serve import StartError, serve
 from callfleet_relay.settings import Settings, describe
-
-SPARE_FILES = 256
-"""Descriptors beside the relay sockets: listeners, HTTP connections, files."""
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
@@ -27,10 +24,46 @@ CONTEXT = {
 
 @click.command(context_settings=CONTEXT)
 @click.option(
-    "--listen", help="Where clients come: udp://IP:PORT. Repeatable; port 0: any.", multiple=True
+    "--listen",
+    help="Where clients come: udp://IP:PORT, tcp://IP:PORT or tls://IP:PORT. Repeatable; port 0: "
+    "any.",
+    multiple=True,
+)
+@click.option(
+    "--cert",
+    help="PEM file with the certificate of the TLS listeners and its chain. Followed as it "
+    "changes.",
+    type=click.Path(path_type=Path),
+)
+@click.option("--key", help="PEM file with the certificate's key.", type=click.Path(path_type=Path))
+@click.option(
+    "--proxy-protocol-from",
+    help="CIDR of load balancers whose TCP and TLS connections begin with a PROXY protocol "
+    "header, version 2. Repeatable.",
+    multiple=True,
+)
+@click.option("--max-connections", help="TCP and TLS connections at a time.", type=int)
+@click.option(
+    "--max-connections-per-address",
+    help="TCP and TLS connections of one IPv4 address, or one /64 of IPv6, at a time.",
+    type=int,
+)
+@click.option(
+    "--idle-limit",
+    help="Seconds a TCP or TLS connection may be without an allocation.",
+    type=int,
 )
 @click.option("--relay-address", help="This machine's address for relay sockets.", required=True)
-@click.option("--external-address", help="The address that reaches --relay-address from outside.")
+@click.option(
+    "--external-address",
+    help="The address that reaches --relay-address from outside: IP, 'host' for --host-address, or "
+    "stun:HOST:PORT to ask a STUN server. Default: --relay-address.",
+)
+@click.option(
+    "--host-address",
+    help="IP address of this pod's host, or both with a comma between, as status.hostIPs of the "
+    "downward API has them.",
+)
 @click.option("--relay-ports", help="Range of relay ports.")
 @click.option("--realm", help="Realm of the credentials.")
 @click.option(
@@ -42,6 +75,11 @@ CONTEXT = {
     "--user-file",
     help="Users with long-term credentials: USER:PASSWORD or USER:REALM:KEY a line, KEY in hex. "
     "Followed as it changes. This or --secret-file, or both.",
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--limits-file",
+    help="JSON file with limits that take the place of the flags' ones. Followed as it changes.",
     type=click.Path(path_type=Path),
 )
 @click.option(
@@ -115,7 +153,10 @@ def main(**given: object) -> None:
         settings = Settings.model_validate(flags)
     except ValidationError as error:
         raise click.UsageError(describe(error)) from error
-    _allow_files(settings.max_allocations + SPARE_FILES)
+    try:
+        allow_files(settings.files)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     logs.configure(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -131,18 +172,6 @@ for parameter in main.params:
         field = Settings.model_fields[parameter.name]
         if not field.is_required() and field.default_factory is None:
             parameter.default = field.default
-
-
-def _allow_files(needed: int) -> None:
-    """Each allocation takes a file descriptor: raise the soft limit as far as needed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise click.UsageError(
-            f"--max-allocations: needs {needed} open files and the hard limit is {hard}: lower "
-            f"it to {max(1, hard - SPARE_FILES)}, or raise the limit (ulimit -Hn)"
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class AdmissionGate:
     def __init__(self) -> None:
         self.state = Admission.OPEN
         self.drain_id: str | None = None
+        self._is_terminating = False
 
     @property
     def is_open(self) -> bool:
@@ -45,8 +46,15 @@ class AdmissionGate:
         self.drain_id = drain_id
 
     def undrain(self, drain_id: str) -> None:
-        """Take new allocations again. Raises `AdmissionConflictError` (sealed, not_draining)."""
+        """Take new allocations again.
+
+        Raises `AdmissionConflictError` (sealed, terminating, not_draining).
+        """
         self._refuse_if_sealed()
+        if self._is_terminating:
+            raise AdmissionConflictError(
+                "terminating", "This relay was told to end: it opens no more."
+            )
         if self.state is Admission.DRAINING and self.drain_id != drain_id:
             raise self._other_drain()
         self.state = Admission.OPEN
@@ -63,6 +71,12 @@ class AdmissionGate:
                 "not_empty", "Wait until the last allocation has ended.", allocations=allocations
             )
         self.state = Admission.SEALED
+
+    def terminate(self) -> None:
+        """The process was told to end: drain, for good. The drain in effect goes on."""
+        self._is_terminating = True
+        if self.is_open:
+            self.drain("terminating")
 
     def _refuse_if_sealed(self) -> None:
         if self.state is Admission.SEALED:

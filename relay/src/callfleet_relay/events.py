@@ -42,6 +42,8 @@ class SessionEnd(StrEnum):
     DELETED = "deleted"
     CREDENTIAL_EXPIRED = "credential_expired"
     CLOSED = "closed"
+    SLOW_READER = "slow_reader"
+    MALFORMED = "malformed"
     POD_TERMINATED = "pod_terminated"
 
 
@@ -55,6 +57,7 @@ class Drop(StrEnum):
     TOO_LONG = "too_long"
     RATE = "rate"
     REPLY_RATE = "reply_rate"
+    SLOW_READER = "slow_reader"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 from callfleet_relay.drain import Admission
 from callfleet_relay.events import Outcome, SessionEnd
 from callfleet_relay.stress import Stress
+from callfleet_relay.transport.connections import StreamFigures
 from callfleet_relay.transport.dataplane import Figures
 from callfleet_relay.users import UserMinutes, UserResult
 
@@ -47,6 +49,10 @@ class Snapshot:
     ended: Counter[SessionEnd]
     peer_denied: int
     figures: Figures
+    streams: StreamFigures
+    readings: Counter[tuple[str, str]]
+    usable: Mapping[str, bool]
+    certificate_expires: datetime | None
 
 
 def families(now: Snapshot) -> Iterator[Metric]:
@@ -72,9 +78,38 @@ def families(now: Snapshot) -> Iterator[Metric]:
     denied.add_metric([], now.peer_denied)
     yield denied
     yield _counters("sessions_ended", "Allocations that have ended.", "cause", now.ended)
+    yield from _connections(now.streams)
+    yield from _files(now)
     info = GaugeMetricFamily(f"{PREFIX}info", "What runs.", labels=["version", "dataplane"])
     info.add_metric([now.release, now.dataplane], 1)
     yield info
+
+
+def _connections(streams: StreamFigures) -> Iterator[Metric]:
+    yield _gauges("connections", "TCP and TLS connections.", "transport", streams.open)
+    yield _counters(
+        "connections_closed", "TCP and TLS connections that have ended.", "cause", streams.closed
+    )
+    errors = CounterMetricFamily(f"{PREFIX}accept_errors", "Connections that were not accepted.")
+    errors.add_metric([], streams.accept_errors)
+    yield errors
+
+
+def _files(now: Snapshot) -> Iterator[Metric]:
+    readings = CounterMetricFamily(
+        f"{PREFIX}file_readings", "Readings of followed files.", labels=["file", "result"]
+    )
+    for labels, count in now.readings.items():
+        readings.add_metric(labels, count)
+    yield readings
+    yield _gauges("file_usable", "1 where the last reading could be used.", "file", now.usable)
+    expires = now.certificate_expires
+    if expires is not None:
+        yield _gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use expires.",
+            expires.timestamp(),
+        )
 
 
 def registry(collector: Collector) -> CollectorRegistry:

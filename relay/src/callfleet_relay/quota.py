@@ -11,7 +11,7 @@ class AllocationQuota:
     def __init__(self, *, total: int, per_user: int) -> None:
         self.capacity = total
         self.total = 0
-        self._per_user = per_user
+        self.per_user = per_user
         self._users: dict[str, int] = {}
 
     def has_room(self, places: int) -> bool:
@@ -20,7 +20,7 @@ class AllocationQuota:
 
     def has_room_for(self, user: str, places: int = 1) -> bool:
         """Whether this user may have so many more."""
-        return self._users.get(user, 0) + places <= self._per_user
+        return self._users.get(user, 0) + places <= self.per_user
 
     def take(self, user: str) -> None:
         """Count one more."""

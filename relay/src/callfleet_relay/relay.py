@@ -8,16 +8,18 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from operator import itemgetter
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from callfleet_relay.allocation import RelayedHost
 from callfleet_relay.auth import Instant
-from callfleet_relay.credential_files import CredentialFiles
+from callfleet_relay.credential_files import follow_credentials
 from callfleet_relay.drain import Admission, AdmissionGate
 from callfleet_relay.events import (
     AllocateAnswered,
@@ -37,11 +39,14 @@ from callfleet_relay.events import (
     SessionEnded,
     UnbindChannel,
 )
+from callfleet_relay.external import Advertised, fixed_address
+from callfleet_relay.files import allow_files
+from callfleet_relay.limits import read_limits
 from callfleet_relay.message import Address
 from callfleet_relay.metrics import Counters, Snapshot, families
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
-from callfleet_relay.quota import AllocationQuota
+from callfleet_relay.quota import AllocationQuota, BitRates
 from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
@@ -51,9 +56,15 @@ from callfleet_relay.stress import (
     StressMeter,
     cores_for_one_thread,
 )
+from callfleet_relay.transport.connections import StreamFigures, StreamLimits, TrustedProxies
 from callfleet_relay.transport.dataplane import DataPlane
+from callfleet_relay.transport.planes import DataPlanes
 from callfleet_relay.transport.python import PythonDataPlane
+from callfleet_relay.transport.reception import StreamListener
+from callfleet_relay.transport.stream import StreamDataPlane
+from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
+from callfleet_relay.watched import Followed, TextSource, UnusableFileError
 
 logger = logging.getLogger(__name__)
 
@@ -66,27 +77,66 @@ def now() -> Instant:
 class Relay(Collector):
     """Everything but HTTP and signals. Works on the loop it was started on, without a lock."""
 
-    def __init__(self, settings: Settings, http_addresses: Sequence[Address] = ()) -> None:
-        """Bind the listeners. Raises OSError, and `CredentialFileError`."""
+    def __init__(
+        self,
+        settings: Settings,
+        http_addresses: Sequence[Address] = (),
+        advertised: Advertised | None = None,
+    ) -> None:
+        """Bind the listeners. Raises OSError, `UnusableFileError`.
+
+        `advertised`: the host part of relayed addresses, where the settings alone do not tell it.
+        """
+        advertised = advertised or fixed_address(settings)
+        assert advertised is not None  # noqa: S101 - it was asked for
+        self.advertised = advertised
         self.settings = settings
         self.release = version("callfleet")
         self.started_at = datetime.now(UTC)
         self.empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._credentials = CredentialFiles(settings, nonce_secret=secrets.token_bytes(32))
+        self.followed = Followed()
+        authenticator = follow_credentials(
+            self.followed, settings, nonce_secret=secrets.token_bytes(32)
+        )
+        self.certificate: Certificate | None = None
+        if settings.cert is not None and settings.key is not None:
+            self.certificate = Certificate(settings.cert, settings.key)
+            self.followed.follow("--cert, --key", self.certificate)
+        self._stream_limits = StreamLimits(
+            total=settings.max_connections,
+            per_source=settings.max_connections_per_address,
+            idle_seconds=settings.idle_limit,
+        )
+        # Datagrams first, as the planes number them.
+        self._order = sorted(
+            range(len(settings.listeners)), key=lambda at: settings.listeners[at].transport != "udp"
+        )
+        self._listeners = [settings.listeners[at] for at in self._order]
+        self.streams: StreamDataPlane | None = None
+        rates = BitRates(
+            per_allocation=settings.max_bits_per_second,
+            per_user=settings.max_bits_per_second_per_user,
+        )
         self.plane: DataPlane = PythonDataPlane(
             self._loop,
             settings.listen_addresses,
             relay_host=str(settings.relay_address),
-            bits_per_second=settings.max_bits_per_second,
-            bits_per_second_per_user=settings.max_bits_per_second_per_user,
+            rates=rates,
             receiver=self._receive,
         )
-        own = settings.own_addresses([*self.plane.listening, *http_addresses])
+        if settings.has_streams:
+            self.streams = self._open_streams(self.plane, rates)
+            self.plane = DataPlanes(self.plane, self.streams)
+        own = settings.own_addresses(
+            [*self.plane.listening, *http_addresses], self.advertised.address
+        )
         self.server = TurnServer(
-            relayed=RelayedHost(settings.advertised[0], settings.relay_address.version),
-            authenticator=self._credentials.authenticator,
-            policy=PeerPolicy(settings.allowed_peers, own, settings.relayed_hosts),
+            relayed=RelayedHost(self.advertised.address, settings.relay_address.version),
+            authenticator=authenticator,
+            policy=PeerPolicy(
+                settings.allowed_peers, own, settings.relayed_hosts(self.advertised.address)
+            ),
             ports=RelayPorts(*settings.relay_port_range),
             quota=AllocationQuota(
                 total=settings.max_allocations, per_user=settings.max_allocations_per_user
@@ -119,8 +169,24 @@ class Relay(Collector):
             PeerDenied: self._peer_denied,
             Dropped: self._dropped,
         }
+        try:
+            if settings.limits_file is not None:
+                limits_file = TextSource("limits", settings.limits_file, self._take_limits)
+                self.followed.follow("--limits-file", limits_file)
+        except UnusableFileError:
+            self.plane.close()
+            raise
         self._measure()
         self._schedule_lag()
+
+    @property
+    def listening(self) -> list[str]:
+        """Where clients come, in the order asked for."""
+        bound = zip(self._order, self._listeners, self.plane.listening, strict=True)
+        return [
+            str(replace(listener, address=address))
+            for _, listener, address in sorted(bound, key=itemgetter(0))
+        ]
 
     @property
     def gate(self) -> AdmissionGate:
@@ -152,9 +218,10 @@ class Relay(Collector):
         self.server.replace_alternatives(addresses)
         logger.info("alternatives replaced", extra={"alternatives": len(addresses)})
 
-    def reload_secrets(self) -> None:
-        """Read the files of credentials again; what cannot be used changes nothing."""
-        self._credentials.reload()
+    def terminate(self) -> None:
+        """The process was told to end: refuse new allocations for good."""
+        self.gate.terminate()
+        logger.info("terminating", extra={"allocations": self.server.allocations})
 
     def close(self) -> None:
         """End what is left and free every socket and timer."""
@@ -166,7 +233,7 @@ class Relay(Collector):
 
     def status(self) -> dict[str, object]:
         """What `GET /admin/v1/status` answers."""
-        address, source = self.settings.advertised
+        traffic = self.plane.figures().traffic
         return {
             "version": 1,
             "component": "relay",
@@ -181,7 +248,16 @@ class Relay(Collector):
             "stress": self.stress_meter.stress().as_dict(),
             "peers": self.server.policy.pushed_count,
             "dataplane": self.plane.name,
-            "addresses": [{"address": address, "source": source}],
+            "addresses": [self.advertised.as_dict()],
+            "listen": self.listening,
+            "connections": dict(self.streams.stream_figures().open) if self.streams else {},
+            "traffic": {
+                "packetsFromClient": traffic.packets_from_client,
+                "bytesFromClient": traffic.bytes_from_client,
+                "packetsToClient": traffic.packets_to_client,
+                "bytesToClient": traffic.bytes_to_client,
+            },
+            "files": self.followed.usable,
         }
 
     def collect(self) -> Iterable[Metric]:
@@ -202,8 +278,55 @@ class Relay(Collector):
             ended=self._counters.ended,
             peer_denied=self._counters.peer_denied,
             figures=figures,
+            streams=self.streams.stream_figures() if self.streams else StreamFigures(),
+            readings=self.followed.readings,
+            usable=self.followed.usable,
+            certificate_expires=self.certificate.expires if self.certificate else None,
         )
         return families(snapshot)
+
+    def _open_streams(self, datagrams: DataPlane, rates: BitRates) -> StreamDataPlane:
+        settings = self.settings
+        first = len(datagrams.listening)
+        listen = [
+            StreamListener(number, each.address, tls=each.transport == "tls")
+            for number, each in enumerate(self._listeners[first:], start=first)
+        ]
+        try:
+            return StreamDataPlane(
+                self._loop,
+                listen,
+                relay_host=str(settings.relay_address),
+                rates=rates,
+                receiver=self._receive,
+                gone=self._gone,
+                limits=self._stream_limits,
+                proxies=TrustedProxies(settings.proxy_protocol_from),
+                certificate=self.certificate,
+            )
+        except OSError:
+            datagrams.close()
+            raise
+
+    def _take_limits(self, text: str) -> dict[str, object]:
+        limits = read_limits(text, self.settings)
+        changed = limits.settings
+        allow_files(changed.files)
+        self.server.quota.capacity = changed.max_allocations
+        self.server.quota.per_user = changed.max_allocations_per_user
+        self._stream_limits.total = changed.max_connections
+        self._stream_limits.per_source = changed.max_connections_per_address
+        self._stream_limits.idle_seconds = changed.idle_limit
+        logging.getLogger().setLevel(changed.log_level.upper())
+        if limits.needs_restart or limits.unknown:
+            logger.warning(
+                "not taken from the limits file",
+                extra={"needs_restart": limits.needs_restart, "unknown": limits.unknown},
+            )
+        return {"taken": limits.taken}
+
+    def _gone(self, five_tuple: FiveTuple, cause: SessionEnd) -> None:
+        self._run(self.server.client_gone(five_tuple, cause, now()))
 
     def _receive(self, data: bytes, five_tuple: FiveTuple) -> None:
         self._run(self.server.receive(data, five_tuple, now()))
@@ -247,8 +370,9 @@ class Relay(Collector):
             extra={
                 "cause": event.cause.value,
                 "user": event.user,
+                "transport": self._listeners[event.five_tuple.listener].transport,
                 "client": format_address(event.five_tuple.client),
-                "relayed": format_address((self.settings.advertised[0], event.port)),
+                "relayed": format_address((self.advertised.address, event.port)),
                 "seconds": round(event.seconds, 3),
                 "packets_from_client": traffic.packets_from_client,
                 "bytes_from_client": traffic.bytes_from_client,
@@ -276,7 +400,7 @@ class Relay(Collector):
         packets = self.plane.packets_relayed()
         self.stress_meter.sample(time.monotonic(), packets, time.process_time())
         self._counters.users.advance(time.time())
-        self._credentials.reload_changed()
+        self.followed.check()
 
     def _schedule_lag(self) -> None:
         due = time.monotonic() + LAG_SAMPLE_SECONDS

@@ -9,60 +9,25 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
 from callfleet_relay.admin import admin_app, metrics_app
-from callfleet_relay.credential_files import CredentialFileError
 from callfleet_relay.drain import Admission
+from callfleet_relay.external import AddressUnknownError, find_address
 from callfleet_relay.message import Address
 from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings, format_address, parse_address
-from callfleet_relay.tokens import InvalidKeysError, TokenVerifier, read_keys
-from callfleet_relay.watched import WatchedFile
+from callfleet_relay.tokens import TokenVerifier, read_keys
+from callfleet_relay.watched import TextSource, UnusableFileError
 
 logger = logging.getLogger(__name__)
 
-KEY_CHECK_SECONDS = 5.0
 HTTP_SHUTDOWN_SECONDS = 2.0
 
 
 class StartError(Exception):
     """The relay cannot start; the message names the flag and the remedy."""
-
-
-class _AdminKeys:
-    """Follows the file of the operator's public keys."""
-
-    def __init__(self, path: Path, audience: str) -> None:
-        """Raises `StartError`."""
-        self._file = WatchedFile(path)
-        try:
-            self.verifier = TokenVerifier(read_keys(self._file.read()), audience)
-        except (OSError, ValueError) as error:
-            raise StartError(f"--admin-keys-file {path}: {error}") from error
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
-
-    def reload(self) -> None:
-        """Read the file again; what cannot be used changes nothing."""
-        try:
-            self.verifier.keys = read_keys(self._file.read())
-        except (OSError, InvalidKeysError, ValueError) as error:
-            message = "admin keys not usable, those read before stay: %s"
-            logger.error(message, error)  # noqa: TRY400 - a mistake in a file, not a bug: no trace
-        else:
-            logger.info("admin keys read", extra={"count": len(self.verifier.keys)})
-
-    def close(self) -> None:
-        """Stop following."""
-        self._timer.cancel()
-
-    def _check(self) -> None:
-        self._timer = self._loop.call_later(KEY_CHECK_SECONDS, self._check)
-        if self._file.has_changed():
-            self.reload()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +53,13 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         metrics = _bind_http("--metrics", settings.metrics, stack)
         admin = _bind_http("--admin", settings.admin, stack)
-        keys = None
-        if settings.admin_keys_file is not None:
-            keys = _AdminKeys(settings.admin_keys_file, settings.pod_uid)
-            stack.callback(keys.close)
-        relay = _start(settings, [metrics.getsockname()[:2], admin.getsockname()[:2]])
+        relay = await _start(settings, [metrics.getsockname()[:2], admin.getsockname()[:2]])
         stack.callback(relay.close)
+        verifier = _follow_admin_keys(relay)
         await _serve_http(metrics_app(relay), metrics, stack)
-        await _serve_http(admin_app(relay, keys.verifier if keys else None), admin, stack)
+        await _serve_http(admin_app(relay, verifier), admin, stack)
 
-        def reload() -> None:
-            relay.reload_secrets()
-            if keys is not None:
-                keys.reload()
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGHUP, relay.followed.reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.signalled)
         _announce(relay, metrics, admin)
@@ -110,7 +67,7 @@ async def serve(settings: Settings) -> None:
         await _wind_down(relay, stop.at_once, settings.termination_grace)
 
 
-def _start(settings: Settings, http: list[Address]) -> Relay:
+async def _start(settings: Settings, http: list[Address]) -> Relay:
     try:
         with socket.socket(
             socket.AF_INET6 if settings.relay_address.version == 6 else socket.AF_INET,
@@ -123,11 +80,32 @@ def _start(settings: Settings, http: list[Address]) -> Relay:
             "machine, and what clients are to see with --external-address"
         ) from error
     try:
-        return Relay(settings, http)
-    except OSError as error:
-        raise StartError(f"--listen: {error.strerror}") from error
-    except CredentialFileError as error:
+        advertised = await find_address(settings)
+        return Relay(settings, http, advertised)
+    except (AddressUnknownError, UnusableFileError) as error:
         raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(
+            f"--listen {error.filename}: {error.strerror}: name an address of this machine and a "
+            "free port; ports below 1024 need CAP_NET_BIND_SERVICE"
+        ) from error
+
+
+def _follow_admin_keys(relay: Relay) -> TokenVerifier | None:
+    path = relay.settings.admin_keys_file
+    if path is None:
+        return None
+    verifier = TokenVerifier({}, relay.settings.pod_uid)
+
+    def take(text: str) -> dict[str, object]:
+        verifier.keys = read_keys(text)
+        return {"count": len(verifier.keys)}
+
+    try:
+        relay.followed.follow("--admin-keys-file", TextSource("admin_keys", path, take))
+    except UnusableFileError as error:
+        raise StartError(str(error)) from error
+    return verifier
 
 
 def _bind_http(flag: str, text: str, stack: AsyncExitStack) -> socket.socket:
@@ -151,29 +129,28 @@ async def _serve_http(app: web.Application, bound: socket.socket, stack: AsyncEx
 
 
 def _announce(relay: Relay, metrics: socket.socket, admin: socket.socket) -> None:
-    address, source = relay.settings.advertised
     line = {
         "event": "listening",
         "release": relay.release,
-        "listen": [f"udp://{format_address(each)}" for each in relay.plane.listening],
+        "listen": relay.listening,
         "metrics": format_address(metrics.getsockname()[:2]),
         "admin": format_address(admin.getsockname()[:2]),
         "relayAddress": str(relay.settings.relay_address),
-        "addresses": [{"address": address, "source": source}],
+        "addresses": [relay.advertised.as_dict()],
         "relayPorts": relay.settings.relay_ports,
         "realm": relay.settings.realm,
         "dataplane": relay.plane.name,
         "podUid": relay.settings.pod_uid,
     }
     print(json.dumps(line), flush=True)
+    logger.info("relayed addresses are advertised as follows", extra=relay.advertised.as_dict())
 
 
 async def _wind_down(relay: Relay, at_once: asyncio.Event, grace: float) -> None:
     """A sealed relay ends at once; any other lets its sessions end by themselves first."""
     if relay.gate.state is Admission.SEALED:
         return
-    if relay.gate.is_open:
-        relay.drain("terminating")
+    relay.terminate()
     if not relay.server.allocations:
         return
     waits = [asyncio.ensure_future(event.wait()) for event in (relay.empty, at_once)]

@@ -186,6 +186,13 @@ class TurnServer:
             )
         return self._take_events()
 
+    def client_gone(self, five_tuple: FiveTuple, cause: SessionEnd, now: Instant) -> list[Event]:
+        """The stream to a client has ended, and with it the allocation that it had."""
+        allocation = self._table.get(five_tuple)
+        if allocation is not None:
+            self._end(allocation, cause, now)
+        return self._take_events()
+
     def end_all(self, cause: SessionEnd, now: Instant) -> list[Event]:
         """End every allocation."""
         for allocation in self._table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -47,13 +48,95 @@ def format_address(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listener(text: str) -> str:
-    protocol, separator, address = text.partition("://")
-    if not separator or protocol not in {"udp", "tcp", "tls"}:
-        raise ValueError(f"{text!r} is no listener: write udp://IP:PORT")
-    if protocol != "udp":
-        raise ValueError(f"{text!r}: this release listens on UDP only: write udp://IP:PORT")
-    parse_address(address)
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where clients come."""
+
+    transport: str
+    """udp, tcp or tls."""
+    address: Address
+
+    def __str__(self) -> str:
+        return f"{self.transport}://{format_address(self.address)}"
+
+
+def _listener(text: str) -> Listener:
+    transport, separator, address = text.partition("://")
+    if not separator or transport not in {"udp", "tcp", "tls"}:
+        raise ValueError(
+            f"{text!r} is no listener: write udp://IP:PORT, tcp://IP:PORT or tls://IP:PORT"
+        )
+    return Listener(transport, parse_address(address))
+
+
+@dataclass(frozen=True, slots=True)
+class StunServer:
+    """A server that tells who asks how it is seen."""
+
+    host: str
+    """IP address or name."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"stun:{format_address((self.host, self.port))}"
+
+
+External = IPv4Address | IPv6Address | StunServer | Literal["host"]
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+
+
+def _external(text: str) -> str:
+    read_external(text)
+    return text
+
+
+def read_external(text: str) -> External:
+    """`IP`, `host`, or `stun:HOST:PORT`. Raises ValueError."""
+    if text == "host":
+        return "host"
+    if not text.startswith("stun:"):
+        try:
+            return _one_host(ip_address(text))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: write the IP address that reaches --relay-address, 'host' for "
+                "--host-address, or stun:HOST:PORT"
+            ) from None
+    server = text.removeprefix("stun:")
+    host, separator, port = server.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        named = str(ip_address(bare))
+    except ValueError:
+        named = host if _HOST_NAME.fullmatch(host) else ""
+    if not separator or not named or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is no STUN server: write stun:HOST:PORT")
+    return StunServer(named, int(port))
+
+
+def _one_host(value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if value.is_unspecified or value.is_multicast:
+        raise ValueError(f"{value} is not the address of one host: name the one peers see")
+    return value
+
+
+def _host_addresses(text: str) -> str:
+    """The downward API's status.hostIPs has a comma between both."""
+    for part in filter(None, text.split(",")):
+        _one_host(ip_address(part))
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"{error}: write a CIDR such as 10.0.0.0/8") from None
+
+
+def _listener_text(text: str) -> str:
+    _listener(text)
     return text
 
 
@@ -66,9 +149,9 @@ def _peer_range(text: str) -> str:
     if text == PUBLIC:
         return text
     try:
-        return str(ip_network(text))
+        return _network(text)
     except ValueError as error:
-        raise ValueError(f"{error}: write a CIDR such as 10.0.0.0/8, or {PUBLIC!r}") from None
+        raise ValueError(f"{error}, or {PUBLIC!r}") from None
 
 
 class Settings(BaseModel):
@@ -76,15 +159,25 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: tuple[Annotated[str, AfterValidator(_listener)], ...] = Field(
+    listen: tuple[Annotated[str, AfterValidator(_listener_text)], ...] = Field(
         default=("udp://127.0.0.1:3478",), min_length=1, max_length=16
     )
-    relay_address: IPv4Address | IPv6Address
-    external_address: IPv4Address | IPv6Address | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    proxy_protocol_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        default=(), max_length=64
+    )
+    max_connections: int = Field(default=4000, ge=1, le=60_000)
+    max_connections_per_address: int = Field(default=256, ge=1, le=60_000)
+    idle_limit: int = Field(default=30, ge=1, le=3600)
+    relay_address: Annotated[IPv4Address | IPv6Address, AfterValidator(_one_host)]
+    external_address: Annotated[str, AfterValidator(_external)] | None = None
+    host_address: Annotated[str, AfterValidator(_host_addresses)] = ""
     relay_ports: str = "49152-65535"
     realm: str = Field(default="callfleet", min_length=1, max_length=127)
     secret_file: Path | None = None
     user_file: Path | None = None
+    limits_file: Path | None = None
     allow_peer: tuple[Annotated[str, AfterValidator(_peer_range)], ...] = Field(
         default=(), max_length=1024
     )
@@ -117,13 +210,6 @@ class Settings(BaseModel):
             raise ValueError(f"{text!r} is no range of ports: write FIRST-LAST, as 49152-65535")
         return text
 
-    @field_validator("relay_address")
-    @classmethod
-    def _one_relay_address(cls, value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-        if value.is_unspecified or value.is_multicast:
-            raise ValueError(f"{value} is not the address of one host: name the one peers see")
-        return value
-
     @model_validator(mode="after")
     def _knows_somebody(self) -> Self:
         if self.secret_file is None and self.user_file is None:
@@ -135,12 +221,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        external = self.external_address
-        if external is not None and external.version != self.relay_address.version:
-            raise ValueError(
-                "--external-address: it must be of the same family as --relay-address, "
-                f"{self.relay_address}"
-            )
+        self._check_external()
+        self._check_certificate()
         first, last = self.relay_port_range
         if last - first + 1 < self.max_allocations:
             raise ValueError(
@@ -155,10 +237,61 @@ class Settings(BaseModel):
             )
         return self
 
+    def _check_external(self) -> None:
+        version, external = self.relay_address.version, self.external
+        if isinstance(external, IPv4Address | IPv6Address) and external.version != version:
+            raise ValueError(
+                "--external-address: it must be of the same family as --relay-address, "
+                f"{self.relay_address}"
+            )
+        if external == "host" and self.host is None:
+            raise ValueError(
+                f"--external-address host: --host-address has no IPv{version} address: give it, "
+                "in a pod from status.hostIPs of the downward API"
+            )
+
+    def _check_certificate(self) -> None:
+        tls = [str(listener) for listener in self.listeners if listener.transport == "tls"]
+        for flag, value in (("--cert", self.cert), ("--key", self.key)):
+            if tls and value is None:
+                raise ValueError(f"{flag}: {tls[0]} needs it: name a PEM file")
+            if value is not None and not tls:
+                raise ValueError(f"{flag}: no listener takes it: add --listen tls://IP:PORT")
+        if self.proxy_protocol_from and not self.has_streams:
+            raise ValueError(
+                "--proxy-protocol-from: no listener takes it: add --listen tcp:// or tls://"
+            )
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where clients come, in the order asked for."""
+        return tuple(_listener(text) for text in self.listen)
+
     @property
     def listen_addresses(self) -> tuple[Address, ...]:
         """Where the UDP listeners are."""
-        return tuple(parse_address(text.partition("://")[2]) for text in self.listen)
+        return tuple(each.address for each in self.listeners if each.transport == "udp")
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether there are TCP or TLS listeners."""
+        return any(listener.transport != "udp" for listener in self.listeners)
+
+    @property
+    def external(self) -> External | None:
+        """Where the advertised address is from; None: it is the relay address itself."""
+        return read_external(self.external_address) if self.external_address else None
+
+    @property
+    def host(self) -> IPv4Address | IPv6Address | None:
+        """The host's address of the relay address's family."""
+        hosts = (ip_address(part) for part in self.host_address.split(",") if part)
+        return next((each for each in hosts if each.version == self.relay_address.version), None)
+
+    @property
+    def files(self) -> int:
+        """Descriptors that sessions and connections may take."""
+        return self.max_allocations + (self.max_connections if self.has_streams else 0)
 
     @property
     def relay_port_range(self) -> tuple[int, int]:
@@ -167,39 +300,31 @@ class Settings(BaseModel):
         return int(first), int(last)
 
     @property
-    def advertised(self) -> tuple[str, str]:
-        """Host part of relayed addresses, and the flag that it comes from."""
-        if self.external_address is not None:
-            return str(self.external_address), "--external-address"
-        return str(self.relay_address), "--relay-address"
-
-    @property
     def allowed_peers(self) -> tuple[str, ...]:
         """What the peer policy opens from the start: by default the public Internet."""
         if self.allow_peer or self.peers_from_admin:
             return self.allow_peer
         return (PUBLIC,)
 
-    @property
-    def relayed_hosts(self) -> frozenset[str]:
+    def relayed_hosts(self, advertised: str) -> frozenset[str]:
         """Hosts of relayed addresses that are no peers: none where hairpin is allowed."""
-        return frozenset() if self.allow_hairpin else frozenset(self._hosts)
+        return frozenset() if self.allow_hairpin else frozenset(self._hosts(advertised))
 
-    @property
-    def _hosts(self) -> set[str]:
-        mine = {str(self.relay_address), self.advertised[0]}
-        if self.pod_address is not None:
-            mine.add(str(self.pod_address))
-        return mine
-
-    def own_addresses(self, bound: list[Address]) -> list[Address]:
+    def own_addresses(self, bound: list[Address], advertised: str) -> list[Address]:
         """Every address that reaches one of this process's sockets, as far as is known here."""
-        mine = self._hosts | {"127.0.0.1", "::1"}
+        mine = self._hosts(advertised) | {"127.0.0.1", "::1"}
         own: list[Address] = []
         for host, port in bound:
             hosts = mine if ip_address(host).is_unspecified else {host}
             own.extend((each, port) for each in sorted(hosts))
         return own
+
+    def _hosts(self, advertised: str) -> set[str]:
+        mine = {str(self.relay_address), advertised}
+        mine.update(filter(None, self.host_address.split(",")))
+        if self.pod_address is not None:
+            mine.add(str(self.pod_address))
+        return mine
 
 
 def describe(error: ValidationError) -> str:

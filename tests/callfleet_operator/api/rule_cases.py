@@ -38,6 +38,10 @@ def _listeners(*listeners: tuple[str, int], relays_per_node: int = 1) -> dict[st
     }
 
 
+def _tls(port: int, secret: str) -> dict[str, Any]:
+    return {"protocol": "TLS", "port": port, "certificateSecretRef": {"name": secret}}
+
+
 def _of_both_kinds(kind: str, more: dict[str, Any]) -> list[RuleCase]:
     """Rules that CallCluster and TurnPool share; `more` is what the kind needs for several pods."""
     prefix = {"CallCluster": "CALLFLEET_ENGINE", "TurnPool": "CALLFLEET_RELAY"}[kind]
@@ -245,6 +249,22 @@ RULE_CASES = [
         {"listeners": [{"protocol": "UDP", "port": 3478, "certificateSecretRef": {"name": ""}}]},
         "only protocol TLS takes a certificate",
         "spec.listeners[0].certificateSecretRef",
+    ),
+    RuleCase(
+        "TurnPool",
+        "two certificates",
+        {"listeners": [_tls(443, "turn-tls"), _tls(5349, "other-tls")]},
+        {"listeners": [_tls(443, "turn-tls"), _tls(5349, "turn-tls")]},
+        "name the same Secret in all listeners with protocol TLS",
+        "spec.listeners",
+    ),
+    RuleCase(
+        "TurnPool",
+        "a port of the pod's own",
+        _listeners(("TCP", 9090)),
+        _listeners(("UDP", 9090)),
+        "9090 and 9091 over TCP are the pod's own",
+        "spec.listeners[0].port",
     ),
     RuleCase(
         "TurnPool",

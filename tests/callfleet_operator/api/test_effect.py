@@ -45,7 +45,6 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
         ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"region": "eu-central"}, "region: eu-central"),
-        ({"listeners": [{"protocol": "TCP", "port": 3478}]}, "listeners[TCP:3478]"),
         ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],
 )
@@ -63,10 +62,6 @@ def test_switching_the_erlang_floor_off_is_in_effect() -> None:
     [
         (CallClusterSpec.model_validate({"exposure": {"type": "HostPort"}}), "set TurnOnly"),
         (TurnPoolSpec.model_validate({"exposure": {"type": "HostNetwork"}}), "set HostPort"),
-        (
-            TurnPoolSpec.model_validate({"listeners": [{"protocol": "TCP", "port": 3478}]}),
-            "add one with protocol UDP",
-        ),
     ],
 )
 def test_a_fleet_that_nobody_could_reach_is_told_what_to_set(

@@ -68,12 +68,19 @@ def test_urls_follow_the_ordinal() -> None:
     spec = TurnPoolSpec.model_validate(
         {
             "exposure": {"relaysPerNode": 4},
-            "listeners": [{"protocol": "UDP", "port": 3478}, {"protocol": "TCP", "port": 3478}],
+            "listeners": [
+                {"protocol": "UDP", "port": 3478},
+                {"protocol": "TCP", "port": 3478},
+                {"protocol": "TLS", "port": 443, "certificateSecretRef": {"name": "turn-tls"}},
+            ],
         }
     )
-    assert turn_urls("192.0.2.1", spec, 0) == ("turn:192.0.2.1:3478?transport=udp",)
-    assert turn_urls("192.0.2.1", spec, 6) == ("turn:192.0.2.1:3480?transport=udp",)
-    assert turn_urls("2001:db8::1", spec, 1) == ("turn:[2001:db8::1]:3479?transport=udp",)
+    assert turn_urls("192.0.2.1", spec, 6) == (
+        "turn:192.0.2.1:3480?transport=udp",
+        "turn:192.0.2.1:3480?transport=tcp",
+        "turns:192.0.2.1:445?transport=tcp",
+    )
+    assert turn_urls("2001:db8::1", spec, 1)[2] == "turns:[2001:db8::1]:444?transport=tcp"
 
 
 def test_nodes_that_are_lost() -> None:

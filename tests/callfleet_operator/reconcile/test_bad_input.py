@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Kind
+from tests.callfleet_operator.certificates import make_pair
 from tests.callfleet_operator.reconcile.specs import (
     SCALING,
     cluster_spec,
@@ -51,6 +54,45 @@ async def test_a_running_pod_outlives_its_secret(blind: World) -> None:
     mark = await blind.mark()
     await blind.settle(key, rounds=2)
     assert (await blind.condition(key, "Accepted"))[1] == "SecretMissing"
+    assert len(blind.pods) == 1
+    assert await blind.writes(mark, "pods") == []
+
+
+async def test_a_certificate_that_cannot_be_used_harms_nothing_that_runs(blind: World) -> None:
+    key = await make_pool(
+        blind,
+        listeners=[
+            {"protocol": "UDP", "port": 3478},
+            {"protocol": "TCP", "port": 3478},
+            {"protocol": "TLS", "port": 5349, "certificateSecretRef": {"name": "turn-tls"}},
+        ],
+    )
+    await blind.round(key)
+    status, reason, message = await blind.condition(key, "Accepted")
+    assert (status, reason) == ("False", "SecretMissing")
+    assert "Secret turn-tls does not exist" in message
+    assert "Create it" in message
+
+    certificate, private = (text.decode() for text in make_pair(datetime.now(UTC)))
+    await blind.secret("turn-tls", tls_crt=certificate, tls_key=private)
+    await blind.settle(key)
+    assert (await blind.condition(key, "Accepted"))[1] == "Accepted"
+    (endpoint,) = (await blind.status(key))["endpoints"]
+    scheme, host, _ = endpoint["urls"][0].split(":")
+    assert endpoint["urls"] == [
+        f"{scheme}:{host}:3478?transport=udp",
+        f"{scheme}:{host}:3478?transport=tcp",
+        f"turns:{host}:5349?transport=tcp",
+    ]
+
+    mark = await blind.mark()
+    other = base64.b64encode(make_pair(datetime.now(UTC))[1]).decode()
+    await blind.change(SECRETS, "turn-tls", {"data": {"tls.key": other}})
+    await blind.settle(key, rounds=2)
+    status, reason, message = await blind.condition(key, "Accepted")
+    assert (status, reason) == ("False", "SecretMissing")
+    assert "tls.key is not the key of the certificate in tls.crt" in message
+    assert "or correct it" in message
     assert len(blind.pods) == 1
     assert await blind.writes(mark, "pods") == []
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
+from callfleet_operator.api.v1alpha1.turnpool import Protocol
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS, Node, is_address
-from callfleet_operator.render.relay_pod import served_listeners
+
+_SCHEMES: Final = {Protocol.UDP: "turn", Protocol.TCP: "turn", Protocol.TLS: "turns"}
+_TRANSPORTS: Final = {Protocol.UDP: "udp", Protocol.TCP: "tcp", Protocol.TLS: "tcp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +58,7 @@ def turn_urls(address: str, spec: TurnPoolSpec, ordinal: int) -> tuple[str, ...]
     host = f"[{address}]" if ":" in address else address
     offset = ordinal % spec.exposure.relays_per_node
     return tuple(
-        f"turn:{host}:{listener.port + offset}?transport=udp" for listener in served_listeners(spec)
+        f"{_SCHEMES[listener.protocol]}:{host}:{listener.port + offset}"
+        f"?transport={_TRANSPORTS[listener.protocol]}"
+        for listener in spec.listeners
     )

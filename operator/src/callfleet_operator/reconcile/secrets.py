@@ -12,10 +12,11 @@ from callfleet_operator.api.v1alpha1.callcluster import AuthMode
 from callfleet_operator.gateway.errors import AlreadyExistsError, ForbiddenError
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
+from callfleet_operator.observe.certificates import certificate_problem
 from callfleet_operator.reconcile.objects import Troubles, is_owned
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.relay_pod import MASTER_SECRETS_KEY
+from callfleet_operator.render.relay_pod import CERTIFICATE_KEYS, MASTER_SECRETS_KEY
 from callfleet_operator.render.turn_keys import parse_masters
 from callfleet_operator.render.turn_secret import master_secret, new_master
 
@@ -46,6 +47,22 @@ async def missing_secrets(services: Services, cluster: CallCluster) -> tuple[str
         wanted.append((reference.name, reference.key))
     found = [await _value(services, cluster.metadata.namespace, name, key) for name, key in wanted]
     return tuple(value for value in found if isinstance(value, str))
+
+
+async def certificate_troubles(services: Services, pool: TurnPool) -> tuple[str, ...]:
+    """What is wrong with the certificate that a pool's TLS listeners need."""
+    name = pool.spec.certificate_secret
+    if not name:
+        return ()
+    values = [
+        await _value(services, pool.metadata.namespace, name, key) for key in CERTIFICATE_KEYS
+    ]
+    missing = tuple(value for value in values if isinstance(value, str))
+    if missing:
+        return tuple(dict.fromkeys(missing))
+    certificate, key = (value for value in values if isinstance(value, bytes))
+    problem = certificate_problem(certificate, key, services.now())
+    return (f"Secret {name}: {problem}",) if problem else ()
 
 
 async def pool_masters(services: Services, pool: TurnPool) -> Masters:

@@ -22,7 +22,7 @@ from callfleet_operator.reconcile.relays import handed_out, peer_list, push
 from callfleet_operator.reconcile.report import report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
-from callfleet_operator.reconcile.secrets import ensure_masters, pool_masters
+from callfleet_operator.reconcile.secrets import certificate_troubles, ensure_masters, pool_masters
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.objects import relay_objects
@@ -93,6 +93,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     found = handed_out(pool, listed)
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],
+        missing_secrets=await certificate_troubles(services, pool),
         not_yet_in_effect=not_yet_in_effect(spec),
         name_conflicts=tuple(now.troubles.name_conflicts),
         unsupported_exposure=exposure,

@@ -15,7 +15,6 @@ from callfleet_operator.render.fleet import (
     Fleet,
     Installation,
 )
-from callfleet_operator.render.relay_pod import served_listeners
 
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
 _PART_OF_LABEL: Final = "app.kubernetes.io/part-of"
@@ -73,7 +72,7 @@ def relay_network_policy(
             "protocol": "UDP" if listener.protocol is Protocol.UDP else "TCP",
             "port": listener.port,
         }
-        for listener in served_listeners(spec)
+        for listener in spec.listeners
     ]
     return _policy(
         fleet,

@@ -17,10 +17,13 @@ from callfleet_operator.render.template import common_environment, pod_template,
 RELAYS_PER_NODE: Final = "callfleet.dev/relays-per-node"
 """Annotation of a relay's template: the pod's ports on the node follow from it (render/pod.py)."""
 MASTER_SECRETS_KEY: Final = "secrets"
+CERTIFICATE_KEYS: Final = ("tls.crt", "tls.key")
+"""Keys of a Secret of type kubernetes.io/tls."""
 
 _PREFIX: Final = "CALLFLEET_RELAY"
 _CONFIG: Final = "/etc/callfleet/relay"
 _TURN: Final = "/etc/callfleet/turn"
+_CERTIFICATE: Final = "/etc/callfleet/certificate"
 
 
 def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
@@ -33,19 +36,15 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
         spec,
         resources=spec.resources,
         environment=_environment(fleet, spec),
-        ports=[_port(listener) for listener in served_listeners(spec)],
+        ports=[_port(listener) for listener in spec.listeners],
         volumes={
             "config": (_CONFIG, {"configMap": {"name": fleet.object_name}}),
             "turn-secrets": (_TURN, {"secret": _master_secrets(fleet, spec)}),
+            **_certificate(spec),
             "tmp": ("/tmp", {"emptyDir": {"sizeLimit": "64Mi"}}),  # noqa: S108  # the pod's own
         },
         annotations=annotations,
     )
-
-
-def served_listeners(spec: TurnPoolSpec) -> tuple[Listener, ...]:
-    """The listeners that relays of this release serve: those over UDP."""
-    return tuple(listener for listener in spec.listeners if listener.protocol is Protocol.UDP)
 
 
 def _port(listener: Listener) -> dict[str, Any]:
@@ -59,8 +58,7 @@ def _port(listener: Listener) -> dict[str, Any]:
 
 def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
     listen = " ".join(
-        f"{listener.protocol.lower()}://0.0.0.0:{listener.port}"
-        for listener in served_listeners(spec)
+        f"{listener.protocol.lower()}://0.0.0.0:{listener.port}" for listener in spec.listeners
     )
     made = [
         *common_environment(_PREFIX, _CONFIG, spec),
@@ -74,9 +72,22 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         variable(f"{_PREFIX}_MAX_BITS_PER_SECOND", spec.quota.bits_per_second_per_allocation),
         variable(f"{_PREFIX}_PEERS_FROM_ADMIN", "true"),
     ]
+    if spec.certificate_secret:
+        certificate, key = CERTIFICATE_KEYS
+        made.append(variable(f"{_PREFIX}_CERT", f"{_CERTIFICATE}/{certificate}"))
+        made.append(variable(f"{_PREFIX}_KEY", f"{_CERTIFICATE}/{key}"))
     if spec.peers.policy is PeerPolicy.CIDRS:
         made.append(variable(f"{_PREFIX}_ALLOW_PEER", " ".join(spec.peers.cidrs)))
     return made
+
+
+def _certificate(spec: TurnPoolSpec) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Whole directories are mounted: a renewed certificate reaches pods that run."""
+    if not spec.certificate_secret:
+        return {}
+    items = [{"key": key, "path": key} for key in CERTIFICATE_KEYS]
+    source = {"secret": {"secretName": spec.certificate_secret, "items": items}}
+    return {"certificate": (_CERTIFICATE, source)}
 
 
 def _master_secrets(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:

@@ -75,9 +75,9 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.ACCEPTED,
         "SecretMissing",
         "False",
-        "A Secret, or a key in it, does not exist or cannot be read. Pods that need it cannot "
-        "start; running ones go on.",
-        "Create it in the namespace of this object.",
+        "A Secret, or a key in it, does not exist, or what it holds cannot be read or used. Pods "
+        "that need it cannot start; running ones go on.",
+        "Create it in the namespace of this object, or correct it.",
         warning=True,
     ),
     Documented(

@@ -16,7 +16,7 @@ import struct
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from callfleet_relay.events import (
     BindChannel,
@@ -50,22 +50,39 @@ DRAIN = 32
 _HEADER = struct.Struct("!HH")
 _MAX_DATAGRAM = 65535
 _NO_PORTS: Ports = frozenset()
-_SocketAddress = Any  # what recvfrom gives: two items for IPv4, four for IPv6
+_SocketAddress = Any  # what recvfrom gives: two items for IPv4, four for IPv6; or a connection
+
+
+class ClientSide(Protocol):
+    """Where clients come from, and how they are reached."""
+
+    flows: dict[Any, Flow]
+    """By what `client` gives."""
+
+    def client(self, address: Address) -> _SocketAddress:
+        """The client of this address, as `send` and `flows` know it."""
+
+    def send(self, data: bytes | memoryview, client: _SocketAddress, /) -> object:
+        """Send one message. Raises OSError where it is lost."""
 
 
 class _Listener:
     """One listening socket and the flows of its clients."""
 
-    __slots__ = ("bound", "drops_seen", "flows", "index")
+    __slots__ = ("bound", "drops_seen", "flows", "index", "send")
 
     def __init__(self, index: int, bound: socket.socket) -> None:
         self.index = index
         self.bound = bound
-        self.flows: dict[_SocketAddress, _Flow] = {}
+        self.flows: dict[_SocketAddress, Flow] = {}
         self.drops_seen = 0
+        self.send = bound.sendto
+
+    def client(self, address: Address) -> _SocketAddress:
+        return socket_address(self.bound.family, address)
 
 
-class _Flow:
+class Flow:
     """One session's tables, kept small: there are thousands."""
 
     __slots__ = (
@@ -82,7 +99,7 @@ class _Flow:
         "user",
     )
 
-    def __init__(self, listener: _Listener, client: _SocketAddress, relay: socket.socket) -> None:
+    def __init__(self, listener: ClientSide, client: _SocketAddress, relay: socket.socket) -> None:
         self.listener = listener
         self.client = client
         self.relay = relay
@@ -107,28 +124,27 @@ class PythonDataPlane:
         listen: Sequence[Address],
         *,
         relay_host: str,
-        bits_per_second: int,
-        bits_per_second_per_user: int = 0,
+        rates: BitRates,
         receiver: Receiver,
     ) -> None:
-        """Limits in each direction of a session, and of all of a user's: 0 for none.
-
-        Raises OSError.
-        """
+        """`rates` may be shared with another plane. Raises OSError."""
         self._loop = loop
         self._relay_host = relay_host
-        self._rates = BitRates(per_allocation=bits_per_second, per_user=bits_per_second_per_user)
+        self._rates = rates
         self._receiver = receiver
         self._buffer = bytearray(CHANNEL_HEADER_LENGTH + _MAX_DATAGRAM)
         self._view = memoryview(self._buffer)
         self._payload = self._view[CHANNEL_HEADER_LENGTH:]
-        self._flows: dict[int, _Flow] = {}
+        self._flows: dict[int, Flow] = {}
         self._closed = Figures()
         self._listeners: list[_Listener] = []
+        self._client_sides: dict[int, ClientSide] = {}
         try:
             for index, (host, port) in enumerate(listen):
                 bound = bind_udp(host, port, LISTENER_BUFFER)
-                self._listeners.append(_Listener(index, bound))
+                listener = _Listener(index, bound)
+                self._listeners.append(listener)
+                self._client_sides[index] = listener
         except OSError:
             self.close()
             raise
@@ -140,9 +156,9 @@ class PythonDataPlane:
         return [listener.bound.getsockname()[:2] for listener in self._listeners]
 
     def reply(self, event: Reply) -> None:
-        bound = self._listeners[event.five_tuple.listener].bound
+        clients = self._client_sides[event.five_tuple.listener]
         try:
-            bound.sendto(event.data, event.five_tuple.client)
+            clients.send(event.data, event.five_tuple.client)
         except OSError as error:
             self._count_failed_send(error)
 
@@ -153,9 +169,9 @@ class PythonDataPlane:
             if error.errno != errno.EADDRINUSE:
                 logger.warning("relay socket refused: %s", error, extra={"port": event.port})
             return False
-        listener = self._listeners[event.five_tuple.listener]
-        client = socket_address(listener.bound.family, event.five_tuple.client)
-        flow = _Flow(listener, client, relay)
+        listener = self._client_sides[event.five_tuple.listener]
+        client = listener.client(event.five_tuple.client)
+        flow = Flow(listener, client, relay)
         flow.user = event.user
         flow.upstream, flow.downstream = self._rates.open(event.user, time.monotonic())
         self._flows[event.session] = flow
@@ -252,19 +268,24 @@ class PythonDataPlane:
                 drops[Drop.NO_CHANNEL] += 1
             elif CHANNEL_HEADER_LENGTH + length > size:
                 drops[Drop.MALFORMED] += 1
-            elif flow.upstream is not None and not flow.upstream.admits(length, time.monotonic()):
-                drops[Drop.RATE] += 1
             else:
-                try:
-                    flow.relay.sendto(self._payload[:length], peer)
-                except OSError as error:
-                    self._count_failed_send(error)
-                    continue
-                traffic = flow.traffic
-                traffic.packets_from_client += 1
-                traffic.bytes_from_client += length
+                self._to_peer(flow, self._payload[:length], peer)
 
-    def _from_peers(self, flow: _Flow) -> None:
+    def _to_peer(self, flow: Flow, payload: memoryview, peer: _SocketAddress) -> None:
+        size = len(payload)
+        if flow.upstream is not None and not flow.upstream.admits(size, time.monotonic()):
+            self._closed.drops[Drop.RATE] += 1
+            return
+        try:
+            flow.relay.sendto(payload, peer)
+        except OSError as error:
+            self._count_failed_send(error)
+            return
+        traffic = flow.traffic
+        traffic.packets_from_client += 1
+        traffic.bytes_from_client += size
+
+    def _from_peers(self, flow: Flow) -> None:
         receive, payload, traffic = flow.relay.recvfrom_into, self._payload, flow.traffic
         for _ in range(DRAIN):
             try:
@@ -286,7 +307,7 @@ class PythonDataPlane:
                 self._closed.drops[Drop.RATE] += 1
                 continue
             try:
-                flow.listener.bound.sendto(data, flow.client)
+                flow.listener.send(data, flow.client)
             except OSError as error:
                 self._count_failed_send(error)
                 continue
@@ -298,7 +319,7 @@ class PythonDataPlane:
         cause = Drop.TOO_LONG if error.errno == errno.EMSGSIZE else Drop.KERNEL
         self._closed.drops[cause] += 1
 
-    def _count_kernel_drops(self, owner: _Listener | _Flow, bound: socket.socket) -> None:
+    def _count_kernel_drops(self, owner: _Listener | Flow, bound: socket.socket) -> None:
         seen = kernel_drops(bound)
         self._closed.drops[Drop.KERNEL] += (seen - owner.drops_seen) & 0xFFFFFFFF
         owner.drops_seen = seen

@@ -31,8 +31,9 @@ def bind_udp(host: str, port: int, receive_buffer: int) -> socket.socket:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _enlarge(bound, receive_buffer)
         bound.bind((host, port))
-    except OSError:
+    except OSError as error:
         bound.close()
+        error.filename = f"{host} port {port}"
         raise
     return bound
 

@@ -15,7 +15,7 @@ from callfleet_operator.api.v1alpha1.common import (
     DrainSpec,
     FleetSpec,
 )
-from callfleet_operator.api.v1alpha1.turnpool import Protocol, RelayExposureType, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.turnpool import RelayExposureType, TurnPoolSpec
 
 
 def not_yet_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> tuple[str, ...]:
@@ -36,8 +36,6 @@ def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
         return ""
     if spec.exposure.type is not RelayExposureType.HOST_PORT:
         return f"exposure.type {spec.exposure.type} is not in effect yet: set HostPort"
-    if not any(listener.protocol is Protocol.UDP for listener in spec.listeners):
-        return "listeners over TCP and TLS are not in effect yet: add one with protocol UDP"
     return ""
 
 
@@ -60,9 +58,6 @@ def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
 def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
     if spec.exposure.type is not RelayExposureType.HOST_PORT:
         yield f"exposure.type: {spec.exposure.type}"
-    for listener in spec.listeners:
-        if listener.protocol is not Protocol.UDP:
-            yield f"listeners[{listener.protocol}:{listener.port}]"
     if spec.region:
         yield f"region: {spec.region}"
 

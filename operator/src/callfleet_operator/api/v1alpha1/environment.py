@@ -34,6 +34,8 @@ RELAY_VARIABLES: Final = (
     "ADMIN",
     "ADMIN_KEYS_FILE",
     "ALLOW_PEER",
+    "CERT",
+    "KEY",
     "LISTEN",
     "MAX_ALLOCATIONS",
     "MAX_ALLOCATIONS_PER_USER",

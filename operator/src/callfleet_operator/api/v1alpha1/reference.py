@@ -62,7 +62,6 @@ _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
 _LATER_POOL: Final = TurnPoolSpec.model_validate(
     {
         "exposure": {"type": "LoadBalancer"},
-        "listeners": [{"protocol": "TCP", "port": 3478}],
         "region": "eu",
     }
 )

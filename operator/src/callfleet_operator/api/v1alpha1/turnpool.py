@@ -137,7 +137,12 @@ class Listener(Model):
                 "'only protocol TLS takes a certificate: remove certificateSecretRef'"
             ),
             field_path=".certificateSecretRef",
-        )
+        ),
+        rule(
+            "self.protocol == 'UDP' || !(self.port in [9090, 9091])",
+            "9090 and 9091 over TCP are the pod's own, for metrics and admin: choose another port",
+            field_path=".port",
+        ),
     )
 
     protocol: Protocol
@@ -249,6 +254,14 @@ class TurnPoolSpec(FleetSpec):
             "65535 is the last: choose a lower port",
             field_path=".listeners",
         ),
+        rule(
+            "self.listeners.all(a, self.listeners.all(b, "
+            "!has(a.certificateSecretRef) || !has(b.certificateSecretRef) || "
+            "a.protocol != 'TLS' || b.protocol != 'TLS' || "
+            "a.certificateSecretRef == b.certificateSecretRef))",
+            "a relay has one certificate: name the same Secret in all listeners with protocol TLS",
+            field_path=".listeners",
+        ),
         not_set_by_operator("CALLFLEET_RELAY", RELAY_VARIABLES),
     )
 
@@ -284,6 +297,12 @@ class TurnPoolSpec(FleetSpec):
         if self.scaling.max_total_replicas is not None:
             return self.scaling.max_total_replicas
         return self.scaling.max_replicas + (self.scaling.max_replicas + 1) // 2
+
+    @property
+    def certificate_secret(self) -> str:
+        """Secret with the certificate of the TLS listeners; empty without any."""
+        names = (each.certificate_secret_ref.name for each in self.listeners)
+        return next(filter(None, names), "")
 
 
 class Endpoint(Model):

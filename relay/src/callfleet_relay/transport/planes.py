@@ -1,0 +1,77 @@
+"""Two data planes as one: datagrams by one of them, streams by the other."""
+
+from __future__ import annotations
+
+from callfleet_relay.events import (
+    BindChannel,
+    Forbid,
+    OpenRelay,
+    Permit,
+    Reply,
+    SendToPeer,
+    UnbindChannel,
+)
+from callfleet_relay.message import Address
+from callfleet_relay.transport.dataplane import DataPlane, Figures, Traffic
+
+
+class DataPlanes:
+    """See `DataPlane`. A session belongs to the plane of the listener that its client came to."""
+
+    def __init__(self, datagrams: DataPlane, streams: DataPlane) -> None:
+        """The listeners of `streams` are numbered after those of `datagrams`."""
+        self.name = datagrams.name
+        self._datagrams = datagrams
+        self._streams = streams
+        self._first_stream = len(datagrams.listening)
+        self._by_session: dict[int, DataPlane] = {}
+
+    @property
+    def listening(self) -> list[Address]:
+        return [*self._datagrams.listening, *self._streams.listening]
+
+    def reply(self, event: Reply) -> None:
+        self._of_listener(event.five_tuple.listener).reply(event)
+
+    def open_relay(self, event: OpenRelay) -> bool:
+        plane = self._of_listener(event.five_tuple.listener)
+        opened = plane.open_relay(event)
+        if opened:
+            self._by_session[event.session] = plane
+        return opened
+
+    def permit(self, event: Permit) -> None:
+        self._by_session[event.session].permit(event)
+
+    def forbid(self, event: Forbid) -> None:
+        self._by_session[event.session].forbid(event)
+
+    def bind_channel(self, event: BindChannel) -> None:
+        self._by_session[event.session].bind_channel(event)
+
+    def unbind_channel(self, event: UnbindChannel) -> None:
+        self._by_session[event.session].unbind_channel(event)
+
+    def send_to_peer(self, event: SendToPeer) -> None:
+        self._by_session[event.session].send_to_peer(event)
+
+    def close_session(self, session: int) -> Traffic:
+        return self._by_session.pop(session).close_session(session)
+
+    def packets_relayed(self) -> int:
+        return self._datagrams.packets_relayed() + self._streams.packets_relayed()
+
+    def figures(self) -> Figures:
+        total = self._datagrams.figures()
+        of_streams = self._streams.figures()
+        total.traffic += of_streams.traffic
+        for cause, count in of_streams.drops.items():
+            total.drops[cause] += count
+        return total
+
+    def close(self) -> None:
+        self._datagrams.close()
+        self._streams.close()
+
+    def _of_listener(self, listener: int) -> DataPlane:
+        return self._streams if listener >= self._first_stream else self._datagrams
