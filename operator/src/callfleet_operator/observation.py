@@ -175,11 +175,16 @@ class MetricsHealth:
 
 @dataclass(frozen=True, slots=True)
 class CallDemand:
-    """Calls of one CallCluster: rates as Prometheus saw them over the last minutes."""
+    """Calls of one CallCluster, as Prometheus saw them."""
 
     arrivals_per_second: float
+    """Over the last minutes."""
     mean_duration_seconds: float
+    """Of the calls that ended within the last hour."""
     mean_participants: float
+    """Of the same calls."""
+    hourly_arrivals_per_second: float | None = None
+    """Over the last hour, as the means; None when not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from enum import StrEnum
 DEMAND_WINDOW = timedelta(minutes=5)
 """Over which the rate of new calls is taken, unless the operator is told otherwise."""
 CALLS_WINDOW = "1h"
-"""Calls last minutes to hours: their means need a longer look than their arrivals."""
+"""Calls last minutes to hours: their means, and the traffic they offer, need a longer look than the
+room for those to come. Traffic is by custom that of an hour."""
 
 OTHER_CAUSES = ("unauthorized", "expired", "quota", "unsupported", "mismatch", "bad_request")
 """Outcomes of Allocate that more relays cannot cure. `challenged` and `stale_nonce` are part of
@@ -32,6 +33,7 @@ class Metric(StrEnum):
     STRESS = "stress"
     AGE = "age"
     ARRIVALS = "arrivals"
+    HOURLY_ARRIVALS = "hourly_arrivals"
     DURATION = "duration"
     CALL_SIZE = "call_size"
 
@@ -63,6 +65,9 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})", fleet),
         Metric.ARRIVALS: _by_fleet(f"rate({prefix}_calls_started_total{where}[{window}])", fleet),
+        Metric.HOURLY_ARRIVALS: _by_fleet(
+            f"rate({prefix}_calls_started_total{where}[{CALLS_WINDOW}])", fleet
+        ),
         Metric.DURATION: _mean(f"{prefix}_call_duration_seconds", where, fleet),
         Metric.CALL_SIZE: _mean(f"{prefix}_call_participants", where, fleet),
     }

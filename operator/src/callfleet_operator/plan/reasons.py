@@ -6,13 +6,16 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The stages in their order; Failures is a TurnPool's, FreeRoom a CallCluster's."""
+    """The stages in their order; Failures is a TurnPool's, FreeRoom, Erlang and Schedule are a
+    CallCluster's."""
 
     CLASSIFY = "Classify"
     UTILIZATION = "Utilization"
     TOLERANCE = "Tolerance"
     FREE_ROOM = "FreeRoom"
     FAILURES = "Failures"
+    ERLANG = "Erlang"
+    SCHEDULE = "Schedule"
     FLOORS = "Floors"
     STABILIZATION = "Stabilization"
     CERTAINTY = "Certainty"
@@ -39,6 +42,16 @@ class Reason(StrEnum):
     """Open pods that have room for the calls that begin before another pod can be ready."""
     DEMAND_UNKNOWN = "DemandUnknown"
     """The rate of new calls is not known: room is kept for one more call."""
+    BLOCKING_LIMIT = "BlockingLimit"
+    """Open pods with which no more new calls than maxBlockingPerMillion find no room."""
+    BLOCKING_UNKNOWN = "BlockingUnknown"
+    """Arrivals, duration or size of the calls are not known: no floor by blocking."""
+    BLOCKING_UNLIMITED = "BlockingUnlimited"
+    """maxBlockingPerMillion switches the floor by blocking off."""
+    SCHEDULE = "Schedule"
+    """A schedule holds: the largest minimum of those that do counts."""
+    NO_SCHEDULE = "NoSchedule"
+    """No schedule holds now."""
     MIN_REPLICAS = "MinReplicas"
     """The number is raised to minReplicas."""
     ABOVE_FLOORS = "AboveFloors"

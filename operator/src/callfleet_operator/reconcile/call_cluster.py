@@ -14,6 +14,7 @@ from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.plan import engines
+from callfleet_operator.plan.schedules import unreadable as unreadable_schedules
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_revision
 from callfleet_operator.reconcile.pods import Limits, list_pods
@@ -81,6 +82,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     await push(listed.pods, tell, "relays", now.memory)
 
     facts = Facts(
+        invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         invalid_hold_until=hold_until(metadata)[1],
         missing_secrets=(*absent, *unreadable),
         missing_pools=pools.missing,
