@@ -27,6 +27,7 @@ from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
@@ -72,6 +73,7 @@ async def run(settings: Settings, listening: Callable[[ListenAddress], None]) ->
         listening(await stack.enter_async_context(serving(pages, settings.metrics)))
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(queue.run(), name="rounds")
+            history = group.create_task(services.history_source.run(), name="history")
             await kopf.operator(
                 registry=kopf_registry(Wakes(queue.add, services.nodes)),
                 settings=kopf_settings(),
@@ -82,6 +84,7 @@ async def run(settings: Settings, listening: Callable[[ListenAddress], None]) ->
                 identity=services.instance,  # type: ignore[arg-type] # a NewType not exported
             )
             rounds.cancel()
+            history.cancel()
 
 
 async def check_resources(kube: Kube, namespaces: tuple[str, ...]) -> None:
@@ -112,13 +115,7 @@ async def _services(
     session = await stack.enter_async_context(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.admin_concurrency))
     )
-    prometheus = Prometheus(
-        settings.prometheus_url,
-        timeout=settings.prometheus_timeout,
-        token_file=settings.prometheus_token_file,
-        ca_file=settings.prometheus_ca_file,
-    )
-    stack.callback(prometheus.close)
+    prometheus, history = _prometheus(settings, stack), _prometheus(settings, stack)
     return Services(
         kube=kube,
         metrics_source=MetricsSource(
@@ -128,6 +125,7 @@ async def _services(
             now=_now,
             demand_window=timedelta(seconds=settings.demand_window),
         ),
+        history_source=HistorySource(history, scope_of(settings.namespaces), now=_now),
         admin=PodAdmin(
             session,
             key,
@@ -149,6 +147,18 @@ async def _services(
         new_id=lambda: str(uuid.uuid4()),
         randomness=secrets.token_bytes,
     )
+
+
+def _prometheus(settings: Settings, stack: AsyncExitStack) -> Prometheus:
+    """A connection and thread of its own: queries of one wait for one another."""
+    prometheus = Prometheus(
+        settings.prometheus_url,
+        timeout=settings.prometheus_timeout,
+        token_file=settings.prometheus_token_file,
+        ca_file=settings.prometheus_ca_file,
+    )
+    stack.callback(prometheus.close)
+    return prometheus
 
 
 def _now() -> datetime:

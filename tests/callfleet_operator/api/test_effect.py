@@ -17,7 +17,6 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"scaling": {"forecast": {"mode": "Observe"}}}, "scaling.forecast.mode: Observe"),
         ({"exposure": {"type": "HostNetwork"}}, "exposure.type: HostNetwork"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),

@@ -14,7 +14,9 @@ from callfleet_operator.observation import (
     Freshness,
     MetricsHealth,
     MetricsProblem,
+    NoOutlook,
     Observation,
+    Outlook,
     PodLoad,
     Process,
 )
@@ -85,6 +87,14 @@ traffic = st.builds(
     CallDemand, st.floats(0, 10), st.floats(0, 7200), st.floats(1, 20), st.none() | st.floats(0, 10)
 )
 """Demand that makes sense."""
+outlooks = st.builds(NoOutlook, st.just("a reason")) | st.builds(
+    Outlook,
+    st.floats(0, 1e9),
+    st.sampled_from(["day", "week"]),
+    st.floats(0, 9),
+    st.floats(0, 9),
+    st.integers(1, 9),
+)
 failure_counts = st.builds(
     ConnectionFailures,
     st.integers(-5, 500),
@@ -100,6 +110,7 @@ observations = st.builds(
     metrics=healths,
     unavailable_nodes=st.sampled_from([frozenset[str](), frozenset({"gone"})]),
     demand=st.none() | demands,
+    outlook=outlooks,
     failures=st.none() | failure_counts,
     reported_open=st.none() | st.integers(0, 12),
     hold_until=st.none() | st.builds(lambda age: NOW - seconds(age), ages),
@@ -147,6 +158,7 @@ def clusters(draw: st.DrawFn, modes: tuple[str, ...] = MODES) -> CallClusterSpec
         tolerance_percent=draw(st.sampled_from([0, 10, 50])),
         max_blocking_per_million=draw(st.sampled_from([0, 1, 1000, 1_000_000])),
         schedules=draw(schedules),
+        forecast={"mode": draw(st.sampled_from(["Disabled", "Observe", "Floor"]))},
         **draw(scalings()),
     )
 

@@ -155,7 +155,13 @@ def test_floors_only_ever_raise(spec: CallClusterSpec, seen: Observation, memory
     decision, _ = plan(spec, seen, memory)
 
     for record in decision.trace:
-        if record.stage in (Stage.FREE_ROOM, Stage.ERLANG, Stage.SCHEDULE, Stage.FLOORS):
+        if record.stage in (
+            Stage.FREE_ROOM,
+            Stage.ERLANG,
+            Stage.SCHEDULE,
+            Stage.FORECAST,
+            Stage.FLOORS,
+        ):
             assert record.after.low >= record.before.low
             assert record.after.high >= record.before.high
 

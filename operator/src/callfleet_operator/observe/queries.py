@@ -7,7 +7,7 @@ same one that stamped the samples, however the operator's clock differs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -18,6 +18,8 @@ CALLS_WINDOW = "1h"
 """Calls last minutes to hours: their means, and the traffic they offer, need a longer look than the
 room for those to come. Traffic is by custom that of an hour."""
 
+LISTED_NAMES = 50
+"""In one query, which travels in an address."""
 OTHER_CAUSES = ("unauthorized", "expired", "quota", "unsupported", "mismatch", "bad_request")
 """Outcomes of Allocate that more relays cannot cure. `challenged` and `stale_nonce` are part of
 every normal exchange, `draining` is the operator's own doing."""
@@ -71,6 +73,15 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
         Metric.DURATION: _mean(f"{prefix}_call_duration_seconds", where, fleet),
         Metric.CALL_SIZE: _mean(f"{prefix}_call_participants", where, fleet),
     }
+
+
+def participants_query(scope: Scope, clusters: Collection[str]) -> str:
+    """Participants of each CallCluster of these names, those about to join left out: for its
+    history. Many names are not listed, all clusters are asked for then."""
+    fleet = "callfleet_cluster"
+    listed = f'=~"{"|".join(sorted(clusters))}"' if len(clusters) <= LISTED_NAMES else '!=""'
+    where = f"{{{scope.matcher()},{fleet}{listed}}}"
+    return _by_fleet(_by_pod(f"callfleet_engine_participants{where}", fleet), fleet)
 
 
 def relay_queries(scope: Scope) -> dict[Metric, str]:

@@ -11,6 +11,7 @@ from callfleet_operator.api.v1alpha1.callcluster import MetricsFallback
 from callfleet_operator.observation import Observation
 from callfleet_operator.plan import floors, required, schedules, tolerance
 from callfleet_operator.plan.decision import Decision, Memory
+from callfleet_operator.plan.forecast import forecast_floor
 from callfleet_operator.plan.settle import settle, situation
 
 
@@ -44,10 +45,17 @@ def plan(
         max_blocking_per_million=scaling.max_blocking_per_million,
     )
     asked, scheduled = schedules.schedule_floor(asked, scaling.schedules, observation.now)
+    asked, forecast = forecast_floor(
+        asked,
+        observation.outlook,
+        scaling.forecast,
+        capacity=spec.capacity.participants_per_pod,
+        target_percent=target,
+    )
     asked, floored = floors.minimum(asked, scaling.min_replicas)
     return settle(
         asked,
-        (at.classified, by_load, tolerated, with_room, unblocked, scheduled, floored),
+        (at.classified, by_load, tolerated, with_room, unblocked, scheduled, forecast, floored),
         at,
         spec,
         hold=spec.metrics.fallback is MetricsFallback.HOLD,

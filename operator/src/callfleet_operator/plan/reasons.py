@@ -6,8 +6,8 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The stages in their order; Failures is a TurnPool's, FreeRoom, Erlang and Schedule are a
-    CallCluster's."""
+    """The stages in their order; Failures is a TurnPool's, FreeRoom, Erlang, Schedule and Forecast
+    are a CallCluster's."""
 
     CLASSIFY = "Classify"
     UTILIZATION = "Utilization"
@@ -16,6 +16,7 @@ class Stage(StrEnum):
     FAILURES = "Failures"
     ERLANG = "Erlang"
     SCHEDULE = "Schedule"
+    FORECAST = "Forecast"
     FLOORS = "Floors"
     STABILIZATION = "Stabilization"
     CERTAINTY = "Certainty"
@@ -52,6 +53,16 @@ class Reason(StrEnum):
     """A schedule holds: the largest minimum of those that do counts."""
     NO_SCHEDULE = "NoSchedule"
     """No schedule holds now."""
+    FORECAST = "Forecast"
+    """The most participants that are forecast within the horizon, over the target utilisation."""
+    FORECAST_OBSERVED = "ForecastObserved"
+    """Mode Observe: the forecast would set a floor."""
+    FORECAST_NO_BETTER = "ForecastNoBetter"
+    """The forecast has been no nearer than the last value: it sets no floor."""
+    FORECAST_UNKNOWN = "ForecastUnknown"
+    """The history is missing, too short, too old or has holes: there is no forecast."""
+    FORECAST_DISABLED = "ForecastDisabled"
+    """No forecast is asked for."""
     MIN_REPLICAS = "MinReplicas"
     """The number is raised to minReplicas."""
     ABOVE_FLOORS = "AboveFloors"

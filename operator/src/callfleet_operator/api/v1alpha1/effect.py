@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from callfleet_operator.api.v1alpha1.callcluster import (
     CallClusterSpec,
     EngineExposureType,
-    ForecastMode,
 )
 from callfleet_operator.api.v1alpha1.common import (
     AddressSource,
@@ -42,8 +41,6 @@ def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
 
 
 def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
-    if spec.scaling.forecast.mode is not ForecastMode.DISABLED:
-        yield f"scaling.forecast.mode: {spec.scaling.forecast.mode}"
     if spec.exposure.type is not EngineExposureType.TURN_ONLY:
         yield f"exposure.type: {spec.exposure.type}"
     if spec.signalling.tls_secret_ref.name:
