@@ -32,7 +32,12 @@ def trace() -> str:
         for ordinal, used in enumerate(OPEN)
     ]
     draining = pod(4, load=known(DRAINING, capacity=CAPACITY), admission=Admission.CORDONED)
-    demand = CallDemand(arrivals_per_second=0.2, mean_duration_seconds=600, mean_participants=4)
+    demand = CallDemand(
+        arrivals_per_second=0.2,
+        mean_duration_seconds=600,
+        mean_participants=4,
+        hourly_arrivals_per_second=0.2,
+    )
     decision, _ = engines.plan(SPEC, observed(*ready, draining, demand=demand), Memory())
     return "\n".join(
         f"{record.stage:<13}  {record.before} -> {record.after}  {record.reason:<18}  "

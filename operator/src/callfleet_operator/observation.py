@@ -176,11 +176,45 @@ class MetricsHealth:
 
 @dataclass(frozen=True, slots=True)
 class CallDemand:
-    """Calls of one CallCluster: rates as Prometheus saw them over the last minutes."""
+    """Calls of one CallCluster, as Prometheus saw them."""
 
     arrivals_per_second: float
+    """Over the last minutes."""
     mean_duration_seconds: float
+    """Of the calls that ended within the last hour."""
     mean_participants: float
+    """Of the same calls."""
+    hourly_arrivals_per_second: float | None = None
+    """Over the last hour, as the means; None when not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the participants of one CallCluster are expected to come to, and how far to trust it."""
+
+    peak: float
+    """The most of them within the horizon."""
+    season: str
+    """What it rests on: `day` or `week`."""
+    error: float
+    """Participants that forecasts of the same kind were off by, on average."""
+    last_value_error: float
+    """The same of the value at the time, had it been taken for the forecast."""
+    judged: int
+    """Past times that both were judged over."""
+
+    @property
+    def beats_last_value(self) -> bool:
+        """Whether the forecast is of any use."""
+        return self.error < self.last_value_error
+
+
+@dataclass(frozen=True, slots=True)
+class NoOutlook:
+    """There is no forecast."""
+
+    reason: str
+    """Without a full stop: it stands in the middle of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +248,8 @@ class Observation:
     """Nodes that are cordoned or gone."""
     demand: CallDemand | None = None
     """Of a CallCluster; None when not known."""
+    outlook: Outlook | NoOutlook = NoOutlook("it has not been asked for")
+    """Of a CallCluster with a forecast."""
     failures: ConnectionFailures | None = None
     """Of a TurnPool; None when not known."""
     reported_open: int | None = None

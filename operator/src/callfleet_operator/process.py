@@ -38,6 +38,7 @@ from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
+from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
@@ -199,9 +200,10 @@ class _Leader:
                 running(queue.run()) as rounds,
                 running(watch) as watches,
                 running(ending.wait()) as watches_ending,
+                running(services.history_source.run()) as history,
             ):
                 await asyncio.wait(
-                    {stopping, rounds, watches, watches_ending},
+                    {stopping, rounds, watches, watches_ending, history},
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 # What is under way ends as it should: a write that is cut off may still arrive,
@@ -216,6 +218,8 @@ class _Leader:
                         FINISH_WITHIN,
                         extra={"event": "rounds-cut-off"},
                     )
+                if history.done():
+                    history.result()
                 # Once kopf has ended it has ended every task that it does not know: rounds, too.
                 return _End(calm=rounds.done() and not watches.done(), asked=stopping.done())
 
@@ -252,13 +256,7 @@ class _Leader:
         session = await stack.enter_async_context(
             admin_session(self.gate, settings.admin_concurrency)
         )
-        prometheus = Prometheus(
-            settings.prometheus_url,
-            timeout=settings.prometheus_timeout,
-            token_file=settings.prometheus_token_file,
-            ca_file=settings.prometheus_ca_file,
-        )
-        stack.callback(prometheus.close)
+        prometheus, history = _prometheus(settings, stack), _prometheus(settings, stack)
         return Services(
             kube=self.kube,
             metrics_source=MetricsSource(
@@ -268,6 +266,7 @@ class _Leader:
                 now=_now,
                 demand_window=timedelta(seconds=settings.demand_window),
             ),
+            history_source=HistorySource(history, scope_of(settings.namespaces), now=_now),
             admin=PodAdmin(
                 session,
                 key,
@@ -309,6 +308,18 @@ def _take_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for one in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(one, stop.set)
+
+
+def _prometheus(settings: Settings, stack: AsyncExitStack) -> Prometheus:
+    """A connection and thread of its own: queries of one wait for one another."""
+    prometheus = Prometheus(
+        settings.prometheus_url,
+        timeout=settings.prometheus_timeout,
+        token_file=settings.prometheus_token_file,
+        ca_file=settings.prometheus_ca_file,
+    )
+    stack.callback(prometheus.close)
+    return prometheus
 
 
 def _now() -> datetime:

@@ -14,15 +14,9 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
     assert exposure_without_effect(spec) == ""
 
 
-SCHEDULE = {"name": "weekdays", "cron": "0 8 * * 1-5", "durationSeconds": 60, "minReplicas": 1}
-
-
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"scaling": {"schedules": [SCHEDULE]}}, "scaling.schedules[weekdays]"),
-        ({"scaling": {"forecast": {"mode": "Observe"}}}, "scaling.forecast.mode: Observe"),
-        ({"scaling": {"maxBlockingPerMillion": 10}}, "scaling.maxBlockingPerMillion: 10"),
         ({"exposure": {"type": "HostNetwork"}}, "exposure.type: HostNetwork"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),
@@ -50,11 +44,6 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
 )
 def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:
     assert not_yet_in_effect(TurnPoolSpec.model_validate(fields)) == (named,)
-
-
-def test_switching_the_erlang_floor_off_is_in_effect() -> None:
-    spec = CallClusterSpec.model_validate({"scaling": {"maxBlockingPerMillion": 0}})
-    assert not_yet_in_effect(spec) == ()
 
 
 @pytest.mark.parametrize(

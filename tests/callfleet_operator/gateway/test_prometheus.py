@@ -6,6 +6,8 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -247,3 +249,62 @@ async def test_the_query_arrives_whole() -> None:
     async with server(note) as url, asking(url + "/prometheus/") as client:
         await client.query(query)
     assert seen == [query]
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = timedelta(minutes=10)
+
+
+@pytest.mark.peer
+async def test_a_range_of_a_real_prometheus(tmp_path: Path) -> None:
+    with prometheus(tmp_path) as real:
+        text = 'participants{namespace="calls",pod="a-0"} 7\nodd{namespace="calls"} NaN\n'
+        await asyncio.to_thread(real.exporter.show, "test", text)
+        async with asking(real.url) as client:
+            now = datetime.now(UTC)
+            ask = partial(client.query_range, start=now - 6 * STEP, end=now, step=STEP)
+            (series,) = (await ask('participants{namespace="calls"}')).series
+            assert series.labels["pod"] == "a-0"
+            ((time, value),) = series.points
+            assert value == 7.0
+            assert abs(time - now.timestamp()) <= 1
+            (odd,) = (await ask("odd")).series
+            assert odd.points == ()
+            with pytest.raises(PrometheusError, match="parse error"):
+                await ask("sum by (")
+
+
+async def test_a_range_has_its_warnings_and_bounds_in_the_query() -> None:
+    asked: dict[str, str] = {}
+
+    async def one(request: web.Request) -> web.Response:
+        asked.update(request.query)
+        row = {"metric": {"pod": "a"}, "values": [[0, "1"], [600, "NaN"], [1200, "2"]]}
+        body = {"status": "success", "data": {"resultType": "matrix", "result": [row]}}
+        return web.json_response(body | {"warnings": ["partial"]})
+
+    async with server(one) as url, asking(url) as client:
+        found = await client.query_range("up", start=START, end=START + 2 * STEP, step=STEP)
+    assert found.warnings == ("partial",)
+    assert found.series[0].points == ((0.0, 1.0), (1200.0, 2.0))
+    start = int(START.timestamp())
+    assert asked == {"query": "up", "start": str(start), "end": str(start + 1200), "step": "600"}
+
+
+async def test_a_range_that_no_server_would_answer_is_not_asked_for() -> None:
+    async with asking("http://127.0.0.1:1") as client:
+        with pytest.raises(ValueError, match="11001 points"):
+            await client.query_range("up", start=START, end=START + 11_000 * STEP, step=STEP)
+        with pytest.raises(ValueError, match="0 points"):
+            await client.query_range("up", start=START, end=START - STEP, step=STEP)
+
+
+@pytest.mark.parametrize("result", ["[1]", '[{"metric": {}}]', '[{"metric": {}, "values": [1]}]'])
+async def test_a_range_in_another_form_is_no_prometheus(result: str) -> None:
+    async def odd(_request: web.Request) -> web.Response:
+        text = f'{{"status": "success", "data": {{"result": {result}}}}}'
+        return web.Response(text=text, content_type="application/json")
+
+    async with server(odd) as url, asking(url) as client:
+        with pytest.raises(PrometheusError, match="check --prometheus-url"):
+            await client.query_range("up", start=START, end=START, step=STEP)

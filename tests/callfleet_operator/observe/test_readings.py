@@ -90,6 +90,8 @@ def test_demand_is_known_as_a_whole_or_not_at_all() -> None:
         Metric.CALL_SIZE: [of("a", 3), of("b", 2)],
     }
     assert engine_snapshot(rows, NOW).demand == {("calls", "a"): CallDemand(0.5, 120, 3)}
+    rows[Metric.HOURLY_ARRIVALS] = [of("a", 0.25)]
+    assert engine_snapshot(rows, NOW).demand == {("calls", "a"): CallDemand(0.5, 120, 3, 0.25)}
 
 
 def test_failures_by_result_and_cause() -> None:

@@ -15,7 +15,9 @@ from callfleet_operator.observation import (
     Freshness,
     MetricsHealth,
     MetricsProblem,
+    NoOutlook,
     Observation,
+    Outlook,
     PodLoad,
     Process,
 )
@@ -87,7 +89,19 @@ def ready_fleets(draw: st.DrawFn, least: int = 1, most: int = 8) -> tuple[FleetP
 healths = st.builds(
     MetricsHealth, st.none() | st.sampled_from(list(MetricsProblem)), st.just("detail")
 )
-demands = st.builds(CallDemand, st.floats(), st.floats(), st.floats())
+demands = st.builds(CallDemand, st.floats(), st.floats(), st.floats(), st.none() | st.floats())
+traffic = st.builds(
+    CallDemand, st.floats(0, 10), st.floats(0, 7200), st.floats(1, 20), st.none() | st.floats(0, 10)
+)
+"""Demand that makes sense."""
+outlooks = st.builds(NoOutlook, st.just("a reason")) | st.builds(
+    Outlook,
+    st.floats(0, 1e9),
+    st.sampled_from(["day", "week"]),
+    st.floats(0, 9),
+    st.floats(0, 9),
+    st.integers(1, 9),
+)
 failure_counts = st.builds(
     ConnectionFailures,
     st.integers(-5, 500),
@@ -105,6 +119,7 @@ observations = st.builds(
     metrics=healths,
     unavailable_nodes=st.sampled_from([frozenset[str](), frozenset({"gone"})]),
     demand=st.none() | demands,
+    outlook=outlooks,
     failures=st.none() | failure_counts,
     reported_open=st.none() | st.integers(0, 12),
     hold_until=st.none() | st.builds(lambda age: NOW - seconds(age), ages),
@@ -139,12 +154,28 @@ def scalings(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
+schedules = st.lists(
+    st.fixed_dictionaries(
+        {
+            "timeZone": st.sampled_from(["UTC", "Europe/Berlin", "Nowhere"]),
+            "cron": st.sampled_from(["0 8 * * *", "*/30 * * * *", "0 0 1 1 *", "no cron at all"]),
+            "durationSeconds": st.sampled_from([60, 36_000, 604_800]),
+            "minReplicas": st.integers(1, 20),
+        }
+    ),
+    max_size=3,
+).map(lambda given: [{**one, "name": f"s{index}"} for index, one in enumerate(given)])
+
+
 @st.composite
 def clusters(draw: st.DrawFn, modes: tuple[str, ...] = MODES) -> CallClusterSpec:
     return cluster(
         mode=draw(st.sampled_from(modes)),
         fallback=draw(st.sampled_from(["PodStatus", "Hold"])),
         tolerance_percent=draw(st.sampled_from([0, 10, 50])),
+        max_blocking_per_million=draw(st.sampled_from([0, 1, 1000, 1_000_000])),
+        schedules=draw(schedules),
+        forecast={"mode": draw(st.sampled_from(["Disabled", "Observe", "Floor"]))},
         **draw(scalings()),
     )
 

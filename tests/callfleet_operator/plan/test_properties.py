@@ -10,7 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
-from callfleet_operator.observation import Admission, FleetPod, MetricsProblem, Observation
+from callfleet_operator.observation import (
+    Admission,
+    CallDemand,
+    FleetPod,
+    MetricsProblem,
+    Observation,
+)
 from callfleet_operator.plan import engines, relays
 from callfleet_operator.plan.classify import classify, utilisation
 from callfleet_operator.plan.decision import (
@@ -24,7 +30,7 @@ from callfleet_operator.plan.decision import (
     Undrain,
 )
 from callfleet_operator.plan.fleet import fleet_of, holds_nothing
-from callfleet_operator.plan.reasons import Reason
+from callfleet_operator.plan.reasons import Reason, Stage
 from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.plan.steps import next_steps
 from tests.callfleet_operator.plan import strategies as any_
@@ -135,6 +141,41 @@ def test_more_load_never_means_fewer_pods(
     ).desired_open
 
     assert greater >= less
+
+
+@any_.modest
+@given(any_.clusters(ACTIVE), any_.ready_fleets(), any_.traffic, st.floats(1, 5))
+def test_more_calls_never_mean_fewer_pods(
+    spec: CallClusterSpec, pods: tuple[FleetPod, ...], demand: CallDemand, factor: float
+) -> None:
+    hourly = demand.hourly_arrivals_per_second
+    more = replace(
+        demand,
+        arrivals_per_second=demand.arrivals_per_second * factor,
+        hourly_arrivals_per_second=None if hourly is None else hourly * factor,
+    )
+    less = settled(spec, observed(*pods, demand=demand), Memory())
+    greater = settled(spec, observed(*pods, demand=more), Memory())
+
+    assert greater.asked.low >= less.asked.low
+    assert greater.desired_open >= less.desired_open
+
+
+@any_.modest
+@given(any_.clusters(), any_.observations, any_.memories)
+def test_floors_only_ever_raise(spec: CallClusterSpec, seen: Observation, memory: Memory) -> None:
+    decision, _ = plan(spec, seen, memory)
+
+    for record in decision.trace:
+        if record.stage in (
+            Stage.FREE_ROOM,
+            Stage.ERLANG,
+            Stage.SCHEDULE,
+            Stage.FORECAST,
+            Stage.FLOORS,
+        ):
+            assert record.after.low >= record.before.low
+            assert record.after.high >= record.before.high
 
 
 @any_.modest

@@ -126,6 +126,27 @@ async def test_a_pool_without_a_relay(blind: World) -> None:
     assert f"none is open, ready and has an address in TurnPool {blind.namespace}/relays" in message
 
 
+async def test_a_schedule_that_cannot_be_read_and_one_that_holds(blind: World) -> None:
+    always = {"name": "always", "cron": "* * * * *", "durationSeconds": 3600, "minReplicas": 2}
+    nowhere = always | {"name": "nowhere", "timeZone": "Europe/Berlinn", "minReplicas": 3}
+    key = await make_cluster(blind, scaling=SCALING | {"schedules": [nowhere, always]})
+    await blind.settle(key)
+    status, reason, message = await blind.condition(key, "Accepted")
+    assert (status, reason) == ("False", "InvalidSchedule")
+    assert "Left out: schedule nowhere: timeZone 'Europe/Berlinn' is no IANA time zone" in message
+    assert "did you mean Europe/Berlin?" in message
+    assert len(blind.pods) == 2
+
+
+async def test_a_forecast_without_a_history_says_so_and_holds_nothing_up(blind: World) -> None:
+    forecast = {"forecast": {"mode": "Floor"}}
+    key = await make_cluster(blind, scaling=SCALING | forecast)
+    await blind.settle(key)
+    _, _, message = await blind.condition(key, "ScalingActive")
+    assert "No forecast, so no floor: the history is known up to" in message
+    assert len(blind.pods) == 1
+
+
 @pytest.mark.parametrize(
     "foreign",
     [

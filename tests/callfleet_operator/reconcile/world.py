@@ -32,6 +32,7 @@ from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.errors import RoundError
+from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
@@ -433,6 +434,7 @@ async def world(
         services = Services(
             kube=kube,
             metrics_source=MetricsSource(prometheus, scope_of([]), max_age=timedelta(), now=now),
+            history_source=HistorySource(prometheus, scope_of([]), now=now),
             admin=PodAdmin(session, key, timeout=2, concurrency=8),
             admin_keys=json.dumps(key.jwk_set()),
             nodes=NodeDirectory(kube, clock),

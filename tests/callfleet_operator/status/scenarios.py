@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.callcluster import Schedule
 from callfleet_operator.observation import (
     Admission,
     ConnectionFailures,
@@ -15,13 +16,16 @@ from callfleet_operator.observation import (
     Freshness,
     MetricsHealth,
     MetricsProblem,
+    NoOutlook,
     Observation,
+    Outlook,
     Process,
 )
 from callfleet_operator.plan import engines, relays
 from callfleet_operator.plan.decision import Memory
 from callfleet_operator.plan.reasons import Reason
 from callfleet_operator.plan.rollout import rollout
+from callfleet_operator.plan.schedules import unreadable
 from callfleet_operator.status import engines as engine_status
 from callfleet_operator.status import relays as relay_status
 from callfleet_operator.status.case import Case, Finding
@@ -44,6 +48,17 @@ from tests.callfleet_operator.plan.samples import (
     unknown,
 )
 
+BROKEN_SCHEDULE = unreadable(
+    [
+        Schedule(
+            name="weekdays",
+            time_zone="Europe/Berlinn",
+            cron="0 8 * * 1-5",
+            duration_seconds=36000,
+            min_replicas=6,
+        )
+    ]
+)
 WELL = Facts(update_revision=REVISION)
 START = NOW - seconds(300)
 SILENT = (1, 4)
@@ -156,9 +171,9 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             Facts(
                 missing_pools=("media/relays",),
                 refused_pools=("edge/relays",),
-                invalid_schedules=("weekdays: unknown time zone Europe/Berlinn",),
+                invalid_schedules=BROKEN_SCHEDULE,
                 invalid_hold_until="tomorrow",
-                not_yet_in_effect=("scaling.schedules", "scaling.forecast"),
+                not_yet_in_effect=("region: eu", "cost.podMonthly: 40"),
                 update_revision=REVISION,
             ),
         ),
@@ -167,12 +182,26 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
     yield "only a pool refuses", cluster_case(steady, Facts(refused_pools=("edge/relays",)))
     yield (
         "only a schedule is wrong",
-        cluster_case(steady, Facts(invalid_schedules=("weekdays: cron has 4 fields, not 5",))),
+        cluster_case(steady, Facts(invalid_schedules=BROKEN_SCHEDULE)),
+    )
+    yield (
+        "a forecast is observed",
+        cluster_case(
+            replace(steady, outlook=Outlook(281, "week", 12.34, 45.6, 1008)),
+            spec=cluster(forecast={"mode": "Observe"}),
+        ),
+    )
+    yield (
+        "a forecast has no history yet",
+        cluster_case(
+            replace(steady, outlook=NoOutlook("Prometheus has no history of the participants")),
+            spec=cluster(forecast={"mode": "Floor"}),
+        ),
     )
     yield "only the hold is wrong", cluster_case(steady, Facts(invalid_hold_until="tomorrow"))
     yield (
         "fields of a later release",
-        cluster_case(steady, Facts(not_yet_in_effect=("scaling.schedules",))),
+        cluster_case(steady, Facts(not_yet_in_effect=("cost.podMonthly: 40",))),
     )
     yield "open and with SQLite", cluster_case(observed(*loaded(5)), spec=sqlite())
     yield (

@@ -1,4 +1,4 @@
-"""Prometheus: instant queries through prometheus-api-client, in a thread of its own.
+"""Prometheus: instant and range queries through prometheus-api-client, in a thread of its own.
 
 The library has no timeout unless told, tries again on its own, reads answers of any length and
 drops the warnings. All four are settled here, with what `requests` offers: a session whose hook
@@ -12,11 +12,13 @@ import io
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -28,8 +30,13 @@ from callfleet_operator.observation import MetricsProblem
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Octets, unpacked: about 200,000 series."""
+POINTS_LIMIT = 11_000
+"""Of a range; Prometheus refuses more a series."""
 _DETAIL_LIMIT = 512
 _GRACE = 1.0
+
+
+T = TypeVar("T")
 
 
 class PrometheusError(Exception):
@@ -54,6 +61,24 @@ class Answer:
     """What one query gave."""
 
     samples: tuple[Sample, ...]
+    warnings: tuple[str, ...] = ()
+    """Why the answer may not be whole, in the server's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row of a range: its points with finite values, oldest first."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+    """Unix time and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeAnswer:
+    """What one query over a range gave."""
+
+    series: tuple[Series, ...]
     warnings: tuple[str, ...] = ()
     """Why the answer may not be whole, in the server's words."""
 
@@ -94,21 +119,46 @@ class Prometheus:
 
         Rows whose value is NaN or infinite are left out: they say nothing.
         """
+        return await self._in_time(partial(self._query, promql))
+
+    async def query_range(
+        self, promql: str, *, start: datetime, end: datetime, step: timedelta
+    ) -> RangeAnswer:
+        """Evaluate an expression at `start` and every `step` after it up to `end`; raises
+        PrometheusError. Points whose value is NaN or infinite are left out.
+
+        Raises ValueError for more than `POINTS_LIMIT` points, which the server would refuse.
+        """
+        points = (end - start) // step + 1
+        if not 1 <= points <= POINTS_LIMIT:
+            raise ValueError(f"{points} points from {start} to {end}: ask for 1 to {POINTS_LIMIT}")
+        return await self._in_time(partial(self._query_range, promql, start, end, step))
+
+    async def _in_time(self, ask: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout + _GRACE):
-                return await loop.run_in_executor(self._thread, self._query, promql)
+                return await loop.run_in_executor(self._thread, self._ask, ask)
         except TimeoutError as late:
             raise PrometheusError(
                 MetricsProblem.UNREACHABLE, f"{self._url} gave no answer in {self._timeout:g} s"
             ) from late
 
     def _query(self, promql: str) -> Answer:
+        rows = self._client.custom_query(promql)
+        return Answer(tuple(filter(None, map(_sample, rows))), self._reader.warnings)
+
+    def _query_range(
+        self, promql: str, start: datetime, end: datetime, step: timedelta
+    ) -> RangeAnswer:
+        rows = self._client.custom_query_range(promql, start, end, f"{step.total_seconds():g}")
+        return RangeAnswer(tuple(map(_series, rows)), self._reader.warnings)
+
+    def _ask(self, ask: Callable[[], T]) -> T:
         self._reader.begin()
         try:
             self._client.headers = self._headers()
-            rows = self._client.custom_query(promql)
-            return Answer(tuple(filter(None, map(_sample, rows))), self._reader.warnings)
+            return ask()
         except PrometheusError:
             raise
         except requests.exceptions.SSLError as untrusted:
@@ -230,6 +280,12 @@ def _sample(row: Any) -> Sample | None:  # noqa: ANN401  # as received
     value = float(row["value"][1])
     labels = {str(name): str(text) for name, text in row["metric"].items()}
     return Sample(labels, value) if math.isfinite(value) else None
+
+
+def _series(row: Any) -> Series:  # noqa: ANN401  # as received
+    points = ((float(time), float(value)) for time, value in row["values"])
+    labels = {str(name): str(text) for name, text in row["metric"].items()}
+    return Series(labels, tuple(point for point in points if math.isfinite(point[1])))
 
 
 def _root(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ same one that stamped the samples, however the operator's clock differs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -15,11 +15,13 @@ from enum import StrEnum
 DEMAND_WINDOW = timedelta(minutes=5)
 """Over which the rate of new calls is taken, unless the operator is told otherwise."""
 CALLS_WINDOW = "1h"
-"""Calls last minutes to hours: their means need a longer look than their arrivals."""
+"""Calls last minutes to hours: their means, and the traffic they offer, need a longer look than the
+room for those to come. Traffic is by custom that of an hour."""
 
 COMPARED_WINDOW = "15m"
 """Over which connections through pods of two revisions are compared."""
-
+LISTED_NAMES = 50
+"""In one query, which travels in an address."""
 OTHER_CAUSES = ("unauthorized", "expired", "quota", "unsupported", "mismatch", "bad_request")
 """Outcomes of Allocate that more relays cannot cure. `challenged` and `stale_nonce` are part of
 every normal exchange, `draining` is the operator's own doing."""
@@ -35,6 +37,7 @@ class Metric(StrEnum):
     STRESS = "stress"
     AGE = "age"
     ARRIVALS = "arrivals"
+    HOURLY_ARRIVALS = "hourly_arrivals"
     DURATION = "duration"
     CALL_SIZE = "call_size"
     ATTEMPTS = "attempts"
@@ -68,9 +71,21 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})", fleet),
         Metric.ARRIVALS: _by_fleet(f"rate({prefix}_calls_started_total{where}[{window}])", fleet),
+        Metric.HOURLY_ARRIVALS: _by_fleet(
+            f"rate({prefix}_calls_started_total{where}[{CALLS_WINDOW}])", fleet
+        ),
         Metric.DURATION: _mean(f"{prefix}_call_duration_seconds", where, fleet),
         Metric.CALL_SIZE: _mean(f"{prefix}_call_participants", where, fleet),
     }
+
+
+def participants_query(scope: Scope, clusters: Collection[str]) -> str:
+    """Participants of each CallCluster of these names, those about to join left out: for its
+    history. Many names are not listed, all clusters are asked for then."""
+    fleet = "callfleet_cluster"
+    listed = f'=~"{"|".join(sorted(clusters))}"' if len(clusters) <= LISTED_NAMES else '!=""'
+    where = f"{{{scope.matcher()},{fleet}{listed}}}"
+    return _by_fleet(_by_pod(f"callfleet_engine_participants{where}", fleet), fleet)
 
 
 def relay_queries(scope: Scope) -> dict[Metric, str]:

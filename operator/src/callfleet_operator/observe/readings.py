@@ -100,12 +100,17 @@ def _demand(rows: Rows) -> Mapping[FleetName, CallDemand]:
             (row.labels.get("namespace", ""), row.labels.get("callfleet_cluster", "")): row.value
             for row in rows.get(metric, ())
         }
-        for metric in (Metric.ARRIVALS, Metric.DURATION, Metric.CALL_SIZE)
+        for metric in (
+            Metric.ARRIVALS,
+            Metric.DURATION,
+            Metric.CALL_SIZE,
+            Metric.HOURLY_ARRIVALS,
+        )
     ]
-    arrivals, durations, sizes = tables
+    arrivals, durations, sizes, hourly = tables
     # Of a cluster where no call has ended yet the means are unknown, and so is its demand.
     return {
-        name: CallDemand(arrivals[name], durations[name], sizes[name])
+        name: CallDemand(arrivals[name], durations[name], sizes[name], hourly.get(name))
         for name in arrivals.keys() & durations.keys() & sizes.keys()
     }
 

@@ -1,7 +1,7 @@
 """How many engine pods of a CallCluster shall be open. Each stage is a module of its own.
 
-Order: classify, required by utilisation, tolerance, floors (room for arrivals, minReplicas), then
-what both kinds share (`settle`).
+Order: classify, required by utilisation, tolerance, floors (room for arrivals, blocking, schedules,
+forecast, minReplicas), then what both kinds share (`settle`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.api.v1alpha1.callcluster import MetricsFallback
 from callfleet_operator.observation import Observation
-from callfleet_operator.plan import floors, required, tolerance
+from callfleet_operator.plan import floors, required, schedules, tolerance
 from callfleet_operator.plan.decision import Decision, Memory
+from callfleet_operator.plan.forecast import forecast_floor
 from callfleet_operator.plan.settle import settle, situation
 
 
@@ -36,10 +37,25 @@ def plan(
         capacity=spec.capacity.participants_per_pod,
         new_call_limit_percent=scaling.new_call_limit_percent,
     )
+    asked, unblocked = required.blocking_limit(
+        asked,
+        observation.demand,
+        capacity=spec.capacity.participants_per_pod,
+        new_call_limit_percent=scaling.new_call_limit_percent,
+        max_blocking_per_million=scaling.max_blocking_per_million,
+    )
+    asked, scheduled = schedules.schedule_floor(asked, scaling.schedules, observation.now)
+    asked, forecast = forecast_floor(
+        asked,
+        observation.outlook,
+        scaling.forecast,
+        capacity=spec.capacity.participants_per_pod,
+        target_percent=target,
+    )
     asked, floored = floors.minimum(asked, scaling.min_replicas)
     return settle(
         asked,
-        (at.classified, by_load, tolerated, with_room, floored),
+        (at.classified, by_load, tolerated, with_room, unblocked, scheduled, forecast, floored),
         at,
         spec,
         hold=spec.metrics.fallback is MetricsFallback.HOLD,

@@ -1,5 +1,5 @@
-"""Floors under what the load asks for. The order, from the first to the last: room for arrivals
-(`required`), Erlang, schedules, forecast, minReplicas; those of the middle are not built yet."""
+"""The last of the floors under what the load asks for. Before it come room for arrivals and
+blocking (`required`), schedules and the forecast."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Final
 from callfleet_operator.observation import CallDemand, FleetPod
 from callfleet_operator.plan.classify import FleetLoad, carried
 from callfleet_operator.plan.decision import Proposal, StageRecord
+from callfleet_operator.plan.erlang import blocking, groups_needed
 from callfleet_operator.plan.fleet import START_BUDGET, Fleet
 from callfleet_operator.plan.reasons import Reason, Stage
 
@@ -21,6 +22,8 @@ UNMEASURED_START: Final = timedelta(seconds=60)
 SMALLEST_CALL: Final = 2
 """People of a call, as long as no mean is known."""
 _MOST_CALLS: Final = 1e9
+_MOST_PODS: Final = 1000
+"""No spec allows more (`maxReplicas`), so none are asked for."""
 
 
 def utilisation(load: FleetLoad, target_percent: int, present: int) -> tuple[Proposal, StageRecord]:
@@ -58,10 +61,10 @@ def room_for_arrivals(
     cannot lower it.
     """
     known = demand if demand is not None and _usable(demand) else None
-    people = Fraction(max(1.0, known.mean_participants) if known else SMALLEST_CALL)
+    people = _people(known)
     reaction = DETECTION + start_time(fleet)
     reserve = max(1, _arrivals_at_most(known, reaction))
-    calls_per_pod = max(1, Fraction(capacity * new_call_limit_percent, 100) // people)
+    calls_per_pod = _calls_per_pod(people, capacity, new_call_limit_percent)
     needed = Proposal(
         low=_pods_for(fleet, people, reserve, calls_per_pod, high=False),
         high=_pods_for(fleet, people, reserve, calls_per_pod, high=True),
@@ -78,6 +81,68 @@ def room_for_arrivals(
         )
     message = f"{cause}, {calls_per_pod} a pod: that takes {needed} open pods."
     return after, StageRecord(Stage.FREE_ROOM, before, after, reason, message)
+
+
+def blocking_limit(
+    before: Proposal,
+    demand: CallDemand | None,
+    *,
+    capacity: int,
+    new_call_limit_percent: int,
+    max_blocking_per_million: int,
+) -> tuple[Proposal, StageRecord]:
+    """Open pods with which no more new calls than the limit find every place taken.
+
+    Offered is the traffic of the last hour: calls that began, times their mean duration. Minutes
+    would be noise beside calls of an hour, and the room for a sudden rush is that of
+    `room_for_arrivals`. A pod has places for whole calls of mean size below its new-call limit,
+    as no call spans two; a call takes any free place of the fleet, as engines place it. 0
+    switches the floor off.
+    """
+    if max_blocking_per_million == 0:
+        message = "maxBlockingPerMillion is 0: blocking sets no floor."
+        return before, _erlang(before, before, Reason.BLOCKING_UNLIMITED, message)
+    erlangs = _offered(demand)
+    if demand is None or erlangs is None:
+        message = "Arrivals, duration or size of calls are not known: blocking sets no floor."
+        return before, _erlang(before, before, Reason.BLOCKING_UNKNOWN, message)
+    places = _calls_per_pod(_people(demand), capacity, new_call_limit_percent)
+    limit = max_blocking_per_million / 1_000_000
+    needed = groups_needed(erlangs, places=places, limit=limit, most=_MOST_PODS)
+    after = before.at_least(needed)
+    blocked = blocking(needed * places, erlangs, negligible=1e-9) * 1_000_000
+    message = (
+        f"Calls of {demand.mean_duration_seconds:.0f} s at the last hour's rate are {erlangs:.3g} "
+        f"at a time; with {places} a pod, {needed} open pods refuse {_few(blocked)} in a million, "
+        f"maxBlockingPerMillion is {max_blocking_per_million}."
+    )
+    return after, _erlang(before, after, Reason.BLOCKING_LIMIT, message)
+
+
+def _erlang(before: Proposal, after: Proposal, reason: Reason, message: str) -> StageRecord:
+    return StageRecord(Stage.ERLANG, before, after, reason, message)
+
+
+def _offered(demand: CallDemand | None) -> float | None:
+    """Calls at a time, were none refused (erlang); None if not known."""
+    if demand is None or demand.hourly_arrivals_per_second is None or not _usable(demand):
+        return None
+    figures = demand.hourly_arrivals_per_second, demand.mean_duration_seconds
+    if not all(math.isfinite(figure) and figure >= 0 for figure in figures):
+        return None
+    return min(math.prod(figures), _MOST_CALLS)
+
+
+def _few(figure: float) -> str:
+    return f"{figure:.2g}" if figure < 10 else f"{figure:.0f}"
+
+
+def _people(demand: CallDemand | None) -> Fraction:
+    return Fraction(max(1.0, demand.mean_participants) if demand else SMALLEST_CALL)
+
+
+def _calls_per_pod(people: Fraction, capacity: int, new_call_limit_percent: int) -> int:
+    return max(1, Fraction(capacity * new_call_limit_percent, 100) // people)
 
 
 def _arrivals_at_most(demand: CallDemand | None, reaction: timedelta) -> int:

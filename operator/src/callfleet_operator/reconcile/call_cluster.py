@@ -9,12 +9,18 @@ from functools import partial
 from typing import Any
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
-from callfleet_operator.api.v1alpha1.callcluster import EngineExposureType, MetricsFallback
+from callfleet_operator.api.v1alpha1.callcluster import (
+    EngineExposureType,
+    ForecastMode,
+    MetricsFallback,
+)
 from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
+from callfleet_operator.observation import NoOutlook, Outlook
 from callfleet_operator.plan import engines
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
+from callfleet_operator.plan.schedules import unreadable as unreadable_schedules
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
@@ -69,6 +75,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     observation = replace(
         now.observation(listed, reported, metadata, cluster.status, revisions),
         demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
+        outlook=_outlook(services, cluster),
     )
     if is_under_comparison(observation):
         connections = await services.metrics_source.engine_connections()
@@ -90,6 +97,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     await push(listed.pods, tell, "relays", now.memory)
 
     facts = Facts(
+        invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         invalid_hold_until=hold_until(metadata)[1],
         missing_secrets=(*absent, *unreadable),
         missing_pools=pools.missing,
@@ -106,6 +114,15 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         Case.of(spec, observation, decision, facts), cluster.status, metadata.generation
     )
     await report(services, key, live, status, decision)
+
+
+def _outlook(services: Services, cluster: CallCluster) -> Outlook | NoOutlook:
+    forecast = cluster.spec.scaling.forecast
+    if forecast.mode is ForecastMode.DISABLED:
+        return NoOutlook("forecast.mode is Disabled")
+    name = cluster.metadata.namespace, cluster.metadata.name
+    horizon = timedelta(seconds=forecast.horizon_seconds)
+    return services.history_source.outlook(name, horizon)
 
 
 async def _objects(

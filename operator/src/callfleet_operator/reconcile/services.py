@@ -10,6 +10,7 @@ from callfleet_operator.gateway.kube import Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Memory
+from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
@@ -62,6 +63,7 @@ class Services:
 
     kube: Kube
     metrics_source: MetricsSource
+    history_source: HistorySource
     admin: PodAdmin
     admin_keys: str
     """JWK Set with the operator's public key, as pods get it."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec
-from callfleet_operator.api.v1alpha1.callcluster import AuthMode, MetricsFallback, StoreType
+from callfleet_operator.api.v1alpha1.callcluster import (
+    AuthMode,
+    ForecastMode,
+    MetricsFallback,
+    StoreType,
+)
 from callfleet_operator.plan.classify import utilisation
 from callfleet_operator.plan.fleet import names
+from callfleet_operator.plan.reasons import Stage
 from callfleet_operator.status import common
 from callfleet_operator.status.case import Case, Finding, finding
 from callfleet_operator.status.documented import ConditionType
@@ -21,7 +27,7 @@ def findings(case: Case[CallClusterSpec]) -> tuple[Finding, ...]:
         common.ready(case),
         accepted(case),
         common.metrics_available(case),
-        common.scaling_active(case, hold=case.spec.metrics.fallback is MetricsFallback.HOLD),
+        scaling_active(case),
         common.scaling_limited(case),
         draining(case),
         progressing(case),
@@ -42,6 +48,15 @@ def accepted(case: Case[CallClusterSpec]) -> Finding:
         return found
     sqlite = "The store is SQLite: the history of calls ends with the pod."
     return Finding(found.type, found.reason, f"{found.message} {sqlite}")
+
+
+def scaling_active(case: Case[CallClusterSpec]) -> Finding:
+    """As for both kinds, with what the forecast says, where the owner has asked for one."""
+    found = common.scaling_active(case, hold=case.spec.metrics.fallback is MetricsFallback.HOLD)
+    if case.spec.scaling.forecast.mode is ForecastMode.DISABLED:
+        return found
+    (said,) = (one.message for one in case.decision.trace if one.stage == Stage.FORECAST)
+    return Finding(found.type, found.reason, f"{found.message} {said}")
 
 
 def address_known(case: Case[CallClusterSpec]) -> Finding:

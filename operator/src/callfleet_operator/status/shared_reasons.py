@@ -59,7 +59,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.ACCEPTED,
         "InvalidSchedule",
         "False",
-        "A schedule's cron or time zone cannot be read; that schedule is left out.",
+        "A schedule's cron or time zone cannot be read. It is left out, the others hold.",
         "Correct it in spec.scaling.schedules.",
         warning=True,
     ),

@@ -89,20 +89,22 @@ class Schedule(Model):
     time_zone: str = Field(default="UTC", min_length=1, max_length=64)
     """IANA time zone, such as Europe/Berlin."""
     cron: str = Field(min_length=9, max_length=128)
-    """When the minimum begins to hold: minute, hour, day of month, month, day of week."""
+    """When the minimum begins to hold: minute, hour, day of month, month, day of week. A time that
+    the clock skips comes when the skipped time is over, one that it repeats comes once."""
     duration_seconds: int = Field(ge=60, le=604800)
-    """How long it holds."""
+    """How long it holds, in elapsed time."""
     min_replicas: int = Field(ge=1, le=1000)
-    """Open pods at least, within maxReplicas."""
+    """Open pods at least, within maxReplicas. Of several schedules that hold the largest counts."""
 
 
 class Forecast(Model):
     """Scaling ahead of expected load."""
 
     mode: ForecastMode = ForecastMode.DISABLED
-    """Disabled. Observe: compute and report. Floor: never fewer pods than forecast."""
+    """Disabled. Observe: compute, and report in ScalingActive. Floor: never fewer pods than for
+    the forecast, as long as it has been nearer than the last value."""
     horizon_seconds: int = Field(default=600, ge=60, le=86400)
-    """How far ahead to look."""
+    """How far ahead to look: the highest load within it counts."""
 
 
 class CallClusterScaling(Model):

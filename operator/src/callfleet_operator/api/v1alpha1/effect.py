@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callfleet_operator.api.v1alpha1.callcluster import (
-    CallClusterScaling,
     CallClusterSpec,
     EngineExposureType,
-    ForecastMode,
 )
 from callfleet_operator.api.v1alpha1.common import (
     AddressSource,
@@ -40,13 +38,6 @@ def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
 
 
 def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
-    for schedule in spec.scaling.schedules:
-        yield f"scaling.schedules[{schedule.name}]"
-    if spec.scaling.forecast.mode is not ForecastMode.DISABLED:
-        yield f"scaling.forecast.mode: {spec.scaling.forecast.mode}"
-    blocking = CallClusterScaling().max_blocking_per_million
-    if spec.scaling.max_blocking_per_million not in (blocking, 0):
-        yield f"scaling.maxBlockingPerMillion: {spec.scaling.max_blocking_per_million}"
     if spec.exposure.type is not EngineExposureType.TURN_ONLY:
         yield f"exposure.type: {spec.exposure.type}"
     if spec.signalling.tls_secret_ref.name:

@@ -46,12 +46,6 @@ pod is made (`Ready` False, reason `ExposureNotSupported`).
 """
 _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
     {
-        "scaling": {
-            "schedules": [{"name": "weekdays", "cron": "0 8 * * 1-5", "durationSeconds": 36000,
-                           "minReplicas": 6}],
-            "forecast": {"mode": "Floor"},
-            "maxBlockingPerMillion": 500,
-        },
         "exposure": {"type": "HostPort", "address": {"source": "STUN", "value": "host:3478"}},
         "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
