@@ -80,7 +80,7 @@ async def test_a_broken_file_is_refused_at_the_start(tmp_path: Path, text: str, 
 def test_lines_have_an_address_and_where_it_comes_from(tmp_path: Path) -> None:
     told = tmp_path / "external-address"
     told.write_text("\n192.0.2.1 the node\n2001:db8::1\n")
-    assert read_addresses(told, {4, 6}) == (
+    assert read_addresses(told, frozenset({4, 6})) == (
         Advertised("192.0.2.1", "the node"),
         Advertised("2001:db8::1", str(told)),
     )

@@ -30,7 +30,9 @@ class MediaAddresses:
         self._file: Reloading[tuple[Advertised, ...]] | None = None
         path = settings.external_address_file
         if path is not None:
-            families = {ipaddress.ip_address(a).version for a in settings.media_address}
+            families = frozenset(
+                int(ipaddress.ip_address(address).version) for address in settings.media_address
+            )
             try:
                 self._file = Reloading(path, lambda found: read_addresses(found, families))
             except (OSError, ValueError) as error:
@@ -63,7 +65,7 @@ class MediaAddresses:
         )
 
 
-def read_addresses(path: Path, families: set[int]) -> tuple[Advertised, ...]:
+def read_addresses(path: Path, families: frozenset[int]) -> tuple[Advertised, ...]:
     """Read lines of ADDRESS, a space, and where it comes from. An empty file has none.
 
     Raises OSError, ValueError.

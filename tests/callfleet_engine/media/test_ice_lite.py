@@ -19,7 +19,7 @@ from callfleet_engine.media.ice_lite import (
     SILENT_SWEEPS_WITH_MEDIA,
     LiteConnection,
 )
-from callfleet_engine.media.port import MediaPort
+from callfleet_engine.media.port import SOCKETS, MediaPort
 from callfleet_engine.media.stun_check import Address
 from tests.callfleet_engine.media.peers import until
 from tests.callfleet_engine.media.translator import Translator
@@ -443,3 +443,15 @@ async def test_a_taken_port_is_refused_and_nothing_stays_bound() -> None:
         second.bind(("::1", "127.0.0.1"), first.number)
     assert second.number == 0
     await asyncio.gather(first.close(), second.close())
+
+
+async def test_a_burst_of_many_clients_is_spread_over_sockets(bound: MediaPort) -> None:
+    """One socket's buffer would lose it: the kernel bounds each, whatever is asked for."""
+    sides = {side.transport.get_extra_info("sockname") for side in bound._sides}
+    assert sides == {("127.0.0.1", bound.number)}
+    assert len(bound._sides) == SOCKETS
+    agents = [FullAgent(LiteConnection(bound)) for _ in range(24)]
+    await asyncio.gather(*(agent.connect() for agent in agents))
+    used = {id(side) for agent in agents for side in agent.lite._sides.values()}
+    assert len(used) > 1
+    await asyncio.gather(*(agent.ice.close() for agent in agents))

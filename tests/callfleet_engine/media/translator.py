@@ -18,6 +18,7 @@ class Translator:
         self._loop = asyncio.get_running_loop()
         self._front = self._socket()
         self._outside: dict[UdpAddress, socket.socket] = {}
+        self._cut: set[UdpAddress] = set()
         self._loop.add_reader(self._front, self._from_client)
 
     @staticmethod
@@ -45,9 +46,16 @@ class Translator:
             sock.close()
         self._outside = {}
 
+    def cut(self) -> None:
+        """The clients' sockets of this moment reach nobody any more; new ones do."""
+        self._cut |= self._outside.keys()
+        self.rebind()
+
     def _from_client(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
             data, client = self._front.recvfrom(2048)
+            if client in self._cut:
+                return
             if client not in self._outside:
                 sock = self._outside[client] = self._socket()
                 self._loop.add_reader(sock, functools.partial(self._from_server, sock, client))

@@ -33,7 +33,7 @@ async def open_tab(browser: Browser, url: str, problems: list[str], script: str 
     page = await browser.new_page()
     await page.add_init_script(script)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type in {"error", "warning"} else None)
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     await page.goto(url)
     return page
 

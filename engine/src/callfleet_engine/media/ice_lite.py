@@ -10,7 +10,8 @@ The rules of this module:
 - The first nominated address is selected at once. Later the client may move: a newly nominated
   address is selected when authentic media comes from it, or when the selected one is silent. A
   check that somebody recorded and sends again from elsewhere moves nothing.
-- Credentials of a restart serve beside the old ones until a nominated check carries them.
+- Credentials of a restart serve beside the old ones until a nominated check carries them. Chromium
+  may pair its new sockets with the old ones and stay there.
 - Silence of all addresses for `CONSENT_SWEEPS` sweeps of the port ends the connection (RFC 7675).
 """
 

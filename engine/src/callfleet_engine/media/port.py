@@ -11,6 +11,7 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -32,12 +33,31 @@ from callfleet_engine.media.udp import UdpTransport
 log = logging.getLogger(__name__)
 
 CONSENT_SECONDS = 15.0
+SOCKETS = 8
+"""Of each family. The kernel bounds a socket's buffers, whatever the process asks for (Linux:
+212,992 bytes as installed), and one such buffer for all participants holds a few milliseconds of
+their media. Each client always comes to the same socket of the group (SO_REUSEPORT)."""
+
 _TRIES_FOR_A_TWIN = 16
 """A free port of one family may be taken in the other."""
 
 
+def _free(address: str, port: int) -> int:
+    """The port if nobody has it, else OSError; 0 finds one.
+
+    Sockets that share a port would join another engine's on the node's network, unnoticed.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind((address, port))
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
 class Side(asyncio.DatagramProtocol):
-    """The port on one address of this host."""
+    """One socket of the port."""
 
     def __init__(self, port: MediaPort) -> None:
         self._port = port
@@ -116,9 +136,11 @@ class MediaPort:
         sides: list[Side] = []
         try:
             for address in addresses:
-                side = Side(self)
-                port = UdpTransport.bind(address, side, port).address[1]
-                sides.append(side)
+                port = _free(address, port)
+                for _ in range(SOCKETS):
+                    side = Side(self)
+                    UdpTransport.bind(address, side, port, shared=True)
+                    sides.append(side)
         except OSError:
             for side in sides:
                 side.transport.close()

@@ -77,8 +77,16 @@ class MediaConnection(Protocol):
     """
 
     media_received: Callable[[bytes], bool]
-    local_username: str
-    local_password: str
+
+    @property
+    def local_username(self) -> str:
+        """The ufrag of the next description."""
+        ...
+
+    @property
+    def local_password(self) -> str:
+        """Its password."""
+        ...
 
     def send_now(self, data: bytes) -> bool:
         """Send without awaiting; False if there is nowhere to."""

@@ -13,7 +13,7 @@ import socket
 _BATCH = 32
 _MAX_DATAGRAM = 2048
 _SOCKET_BUFFER = 4 << 20
-"""Of all participants together; the kernel gives at most net.core.rmem_max."""
+"""The kernel gives at most net.core.rmem_max and net.core.wmem_max."""
 
 
 class UdpTransport(asyncio.DatagramTransport):
@@ -30,10 +30,18 @@ class UdpTransport(asyncio.DatagramTransport):
         protocol.connection_made(self)
 
     @classmethod
-    def bind(cls, address: str, protocol: asyncio.DatagramProtocol, port: int = 0) -> UdpTransport:
+    def bind(
+        cls,
+        address: str,
+        protocol: asyncio.DatagramProtocol,
+        port: int = 0,
+        *,
+        shared: bool = False,
+    ) -> UdpTransport:
         """Bind a port of `address`, 0 for a free one.
 
-        Raises OSError if the host has no such address or the port is taken.
+        `shared`: with other sockets of this user that are bound so; the kernel gives each peer to
+        one of them. Raises OSError if the host has no such address or the port is taken.
         """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -43,6 +51,8 @@ class UdpTransport(asyncio.DatagramTransport):
                 sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
             if family == socket.AF_INET6:  # a twin of IPv4 has the same number
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((address, port))
         except OSError:
             sock.close()
