@@ -23,7 +23,6 @@ SCHEDULE = {"name": "weekdays", "cron": "0 8 * * 1-5", "durationSeconds": 60, "m
         ({"scaling": {"schedules": [SCHEDULE]}}, "scaling.schedules[weekdays]"),
         ({"scaling": {"forecast": {"mode": "Observe"}}}, "scaling.forecast.mode: Observe"),
         ({"scaling": {"maxBlockingPerMillion": 10}}, "scaling.maxBlockingPerMillion: 10"),
-        ({"exposure": {"type": "HostNetwork"}}, "exposure.type: HostNetwork"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),
         (
@@ -61,7 +60,17 @@ def test_switching_the_erlang_floor_off_is_in_effect() -> None:
 @pytest.mark.parametrize(
     ("spec", "remedy"),
     [
-        (CallClusterSpec.model_validate({"exposure": {"type": "HostPort"}}), "set TurnOnly"),
+        (
+            CallClusterSpec.model_validate(
+                {
+                    "exposure": {
+                        "type": "HostPort",
+                        "address": {"source": "STUN", "value": "stun.example.org:3478"},
+                    }
+                }
+            ),
+            "set Auto or Static",
+        ),
         (TurnPoolSpec.model_validate({"exposure": {"type": "HostNetwork"}}), "set HostPort"),
         (
             TurnPoolSpec.model_validate({"listeners": [{"protocol": "TCP", "port": 3478}]}),

@@ -15,6 +15,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.plan import engines
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
+from callfleet_operator.reconcile.engine_addresses import tell_addresses
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
@@ -85,6 +86,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         withhold_pods=bool(exposure),
     )
 
+    unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
     relays, no_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
     await push(listed.pods, tell, "relays", now.memory)
@@ -99,6 +101,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         no_relays=no_relays,
+        unaddressed_pods=unaddressed,
         update_revision=revisions.update.hash,
         rollout=rolling,
     )
