@@ -76,7 +76,7 @@ def say(**message: object) -> None:
 
 async def serve() -> None:
     """Take commands from standard input, one JSON object a line."""
-    plane = AiortcPlane(MediaSettings(address="127.0.0.1", attempt_seconds=60))
+    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), attempt_seconds=60))
     await plane.start()
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(

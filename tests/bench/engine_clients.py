@@ -15,7 +15,6 @@ from fractions import Fraction
 from struct import pack_into
 
 import av
-from aioice import Connection
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSenderInfo, RtcpSrPacket
@@ -23,6 +22,7 @@ from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSenderInfo, RtcpSrPac
 from callfleet_engine.media.interface import Kind
 from callfleet_engine.media.rtp import HEADER
 from callfleet_engine.media.seams import Certificate, ForwardingPeerConnection
+from tests.bench.full_ice import FullConnection
 
 FRAMES_PER_SECOND = 25
 AUDIO_INTERVAL = 0.02
@@ -87,14 +87,12 @@ class ClientConnection(ForwardingPeerConnection):
     def __init__(self, certificate: Certificate, counter: ReceivedCounter) -> None:
         self.up = asyncio.Event()
         super().__init__(
-            address="127.0.0.1",
+            connection=FullConnection(),
             certificate=certificate,
             on_rtp=counter.received,
             on_rtcp=lambda _: None,
             on_state=self._changed,
         )
-        probe = functools.partial(Connection.add_remote_candidate, self.connection)
-        self.connection.add_remote_candidate = probe  # type: ignore[method-assign] # client's end
         self.dtls._set_role("client")
 
     def _changed(self) -> None:

@@ -62,7 +62,13 @@ async def test_status(pod: Pod) -> None:
         "pendingJoins": 0,
         "capacityParticipants": 80,
         "relays": 0,
-        "addresses": [{"address": "127.0.0.1", "source": "--media-address"}],
+        "addresses": [
+            {
+                "address": "127.0.0.1",
+                "port": pod.engine.parts.plane.port,
+                "source": "--media-address",
+            }
+        ],
     }
 
 

@@ -41,6 +41,13 @@ def test_what_it_prints_it_reads() -> None:
         ({"open": True, "listen": "a:70000"}, "--listen: 'a:70000' is not HOST:PORT"),
         ({"open": True, "media_address": "example.org"}, "--media-address: 'example.org' is not"),
         ({"open": True, "media_address": "0.0.0.0"}, "--media-address: 0.0.0.0 is no address"),
+        ({"open": True, "media_address": "fe80::1"}, "--media-address: fe80::1 is no address"),
+        ({"open": True, "media_address": ()}, "--media-address is empty"),
+        ({"open": True, "media_address": ("10.0.0.1", "10.0.0.2")}, "at most one address of IPv4"),
+        ({"open": True, "media_port": 70_000}, "--media-port: "),
+        ({"open": True, "external_address": "2001:db8::1"}, "of IPv6; give a --media-address"),
+        ({"open": True, "external_address": "x"}, "--external-address: 'x' is not"),
+        ({"open": True, "advertise": "both"}, "--advertise both needs --external-address"),
         ({"open": True, "database": "mysql://x"}, "--database: "),
         ({"open": True, "turn": ("http://x",)}, "--turn: 'http://x' is no TURN URL"),
         ({"open": True, "turn": ("turn:x:3478",)}, "--turn and --turn-secret-file belong together"),
@@ -53,6 +60,14 @@ def test_what_it_prints_it_reads() -> None:
 def test_a_bad_setting_is_refused_by_its_flag(values: dict[str, object], says: str) -> None:
     with pytest.raises(InvalidSettings, match=says.replace(".", r"\.")):
         load(values)
+
+
+def test_a_pods_addresses_come_with_commas() -> None:
+    """As status.podIPs of the downward API."""
+    settings = load({"open": True, "media_address": ("10.0.0.7,fd00::7",)})
+    assert settings.media_address == ("10.0.0.7", "fd00::7")
+    assert settings.advertise_mode == "internal"
+    assert load({"open": True, "external_address": "192.0.2.7"}).advertise_mode == "external"
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -52,8 +52,8 @@ def set_up(cluster: Cluster, directory: Path) -> Fleet:
             cluster.kubectl(
                 "-n", NAMESPACE, "rollout", "status", workload, f"--timeout={READY_SECONDS}s"
             )
-    with step("helm install callfleet charts/callfleet", "10 s"):
-        _install_chart(cluster, images, directory)
+    with step("helm upgrade --install callfleet charts/callfleet", "10 s"):
+        install_chart(cluster, images, directory)
     with step("kubectl apply -f examples/demo.yaml", "15 s until both are ready"):
         cluster.kubectl("-n", NAMESPACE, "apply", "-f", str(example_file("demo")))
         for kind in ("turnpool", "callcluster"):
@@ -84,11 +84,12 @@ def load_command(cluster: Cluster, fleet: Fleet, scenario: object, directory: Pa
     )
 
 
-def _install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) -> None:
+def install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) -> None:
+    """The operator, or nothing new where it is. Raises HarnessError."""
     values = directory / "values.yaml"
     values.write_text(helm_values({image.part: image.reference for image in images}))
     command = [
-        str(helm()), f"--kubeconfig={cluster.kubeconfig}", "install", "callfleet",
+        str(helm()), f"--kubeconfig={cluster.kubeconfig}", "upgrade", "--install", "callfleet",
         str(CHECKOUT / "charts/callfleet"), f"--namespace={OPERATOR_NAMESPACE}",
         "--create-namespace", f"--values={values}",
         f"--set=prometheus.url=http://prometheus.{NAMESPACE}:9090",
@@ -100,7 +101,7 @@ def _install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) -
         capture_output=True, text=True, check=False, timeout=READY_SECONDS,
     )  # fmt: skip
     if done.returncode:
-        raise HarnessError(f"helm install: {done.stderr or done.stdout}")
+        raise HarnessError(f"helm upgrade: {done.stderr or done.stdout}")
     (directory / "notes.txt").write_text(done.stdout)
     _wait(cluster, OPERATOR_NAMESPACE, "deployment", "--all", "condition=Available")
 

@@ -28,8 +28,33 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--listen", metavar="HOST:PORT", help="Signalling and page.  [127.0.0.1:8080]")
 @click.option(
     "--media-address",
+    multiple=True,
     metavar="IP",
-    help="Address of this host that media is sent to and from.  [127.0.0.1]",
+    help="Address of this host that media is sent to and from; one of IPv4 and one of IPv6.  "
+    "[127.0.0.1]",
+)
+@click.option(
+    "--media-port",
+    type=int,
+    metavar="PORT",
+    help="UDP port of all media; 0 takes a free one.  [0]",
+)
+@click.option(
+    "--external-address",
+    multiple=True,
+    metavar="IP",
+    help="By which clients reach the media port, where that is another address.",
+)
+@click.option(
+    "--external-address-file",
+    type=FILE,
+    help="The same, a line each with where it comes from; read again when it changes. No calls "
+    "are taken while it is empty.",
+)
+@click.option(
+    "--advertise",
+    type=click.Choice(["internal", "external", "both"]),
+    help="Which addresses clients are told.  [external if one is given]",
 )
 @click.option("--keys-file", type=FILE, help="JWK Set that join tokens are verified with.")
 @click.option("--open", is_flag=True, default=None, help="Let everybody join without a token.")

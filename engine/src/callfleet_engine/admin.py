@@ -35,9 +35,10 @@ class DrainRequest(_Json):
 
 
 class Address(_Json):
-    """An address that is handed out, and why."""
+    """An address of the media port that clients are told, and where it comes from."""
 
     address: str
+    port: int
     source: str
 
 

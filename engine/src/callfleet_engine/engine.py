@@ -96,7 +96,13 @@ class Engine:
         stack.push_async_callback(parts.store.close)
         await self._open_store()
         stack.push_async_callback(parts.plane.close)
-        await parts.plane.start()
+        try:
+            await parts.plane.start()
+        except OSError as error:
+            raise InvalidSettings(
+                f"{flag('media_address')} {', '.join(settings.media_address)} "
+                f"{flag('media_port')} {settings.media_port}: {error}"
+            ) from error
         await stack.enter_async_context(parts.samples)
         background = Background()
         stack.push_async_callback(background.finish, 0)
@@ -169,7 +175,9 @@ class Engine:
     def _why_not_ready(self) -> str | None:
         if not self._ready:
             return "starting or ending"
-        return "sealed" if self.parts.sealed else None
+        if self.parts.sealed:
+            return "sealed"
+        return None if self.parts.media_addresses() else self.parts.media_addresses.why_none
 
 
 async def run(settings: Settings) -> None:
@@ -190,7 +198,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with Engine(settings, terminate) as engine:
-            _announce(engine.listening)
+            _announce(engine.listening, engine.parts.plane.port)
             await terminate.wait()
             logger.info("ending", extra={"graceSeconds": settings.termination_grace})
             await _first(engine.drained(), stop.wait(), within_seconds=settings.termination_grace)
@@ -214,12 +222,13 @@ async def _first(*works: Coroutine[None, None, object], within_seconds: float) -
             task.result()
 
 
-def _announce(listening: Listening) -> None:
+def _announce(listening: Listening, media_port: int) -> None:
     line = {
         "event": "listening",
         "listen": str(listening.listen),
         "metrics": str(listening.metrics),
         "admin": str(listening.admin),
+        "mediaPort": media_port,
     }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

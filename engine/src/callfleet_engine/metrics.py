@@ -168,6 +168,14 @@ class _Moment(Collector):
         lost.add_metric(["in"], counters.lost_packets_in)
         lost.add_metric(["out"], counters.lost_packets_out)
         yield lost
+        dropped = CounterMetricFamily(
+            f"{PREFIX}_media_dropped_datagrams",
+            "Datagrams that the media port did not take or send.",
+            labels=["cause"],
+        )
+        for cause, count in counters.dropped_datagrams.items():
+            dropped.add_metric([cause], count)
+        yield dropped
         jitter = HistogramMetricFamily(
             f"{PREFIX}_jitter_seconds", "Interarrival jitter of published streams."
         )

@@ -24,6 +24,7 @@ from callfleet_engine.calls.sampling import Sampler
 from callfleet_engine.drain import Drain
 from callfleet_engine.limits import FixedLimits, LimitsSource, read_limits
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
+from callfleet_engine.media_addresses import MediaAddresses
 from callfleet_engine.metrics import Gauges, Metrics
 from callfleet_engine.reloading import Reloading
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
@@ -72,7 +73,14 @@ class Parts:
         self.store = SqlStore(_store_settings(settings), self.metrics.observe_store)
         self.samples = BufferedSamples(self.store.insert_metrics)
         self.sampler = Sampler(self.samples)
-        self.plane = AiortcPlane(MediaSettings(address=settings.media_address))
+        self.media_addresses = MediaAddresses(settings)
+        self.plane = AiortcPlane(
+            MediaSettings(
+                addresses=settings.media_address,
+                port=settings.media_port,
+                advertised=self.media_addresses,
+            )
+        )
         self.me = Owner(settings.pod_uid, settings.pod_address or str(listening))
         self.peers = Peers(
             self.store,
@@ -100,7 +108,7 @@ class Parts:
             peers=self.peers,
             admission=self.admission,
             limits=self.limits,
-            is_open=lambda: self.drain.admission is Admission.OPEN,
+            is_open=lambda: self._admits is Admission.OPEN,
             random=random,
         )
         reception = Reception(self.me.uid, entry, self.host, self.forwarder, self.metrics)
@@ -125,13 +133,20 @@ class Parts:
         """Whether this pod takes nothing ever again."""
         return self.drain.admission is Admission.SEALED
 
+    @property
+    def _admits(self) -> Admission:
+        """What other pods are told: one that clients cannot reach yet takes no new calls."""
+        if self.drain.admission is Admission.OPEN and not self.media_addresses():
+            return Admission.DRAINING
+        return self.drain.admission
+
     def beat(self) -> PodBeat:
         """The heartbeat of this moment."""
         return PodBeat(
             uid=self.me.uid,
             name=self.settings.pod_name,
             address=self.me.address,
-            admission=self.drain.admission,
+            admission=self._admits,
             participants=self.admission.participants,
             pending_joins=self.admission.pending_joins,
             capacity=self.limits.value.capacity_participants,
@@ -164,7 +179,10 @@ class Parts:
             capacity_participants=self.limits.value.capacity_participants,
             stress={**self.plane.stress()},
             relays=len(self.relays),
-            addresses=(Address(address=self.settings.media_address, source="--media-address"),),
+            addresses=tuple(
+                Address(address=told.address, port=self.plane.port, source=told.source)
+                for told in self.media_addresses()
+            ),
         )
 
     def _call_lost(self, route: CallRoute) -> None:

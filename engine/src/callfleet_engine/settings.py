@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from callfleet_engine.limits import Limits
+from callfleet_engine.media.advertised import Advertise
 from callfleet_engine.store.interface import InvalidDatabaseUrl
 from callfleet_engine.store.settings import SqliteFile, parse_database_url
 from callfleet_engine.turn.relays import Relay
@@ -66,6 +67,28 @@ class Endpoint(BaseModel):
 At = Annotated[Endpoint, BeforeValidator(Endpoint.parse)]
 
 
+def _split(value: object) -> object:
+    """The downward API gives a pod's addresses with commas between."""
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, tuple | list):
+        return value
+    return tuple(part for text in value for part in str(text).split(",") if part)
+
+
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address") from None
+    if address.is_unspecified or address.is_link_local or address.is_multicast:
+        raise ValueError(f"{text} is no address that clients can send to; give the one they reach")
+    return address
+
+
 class Settings(BaseModel):
     """Everything the engine is told at its start. A field is named like its flag."""
 
@@ -74,7 +97,11 @@ class Settings(BaseModel):
     listen: At = Endpoint(host="127.0.0.1", port=8080)
     metrics: At = Endpoint(host="127.0.0.1", port=9090)
     admin: At = Endpoint(host="127.0.0.1", port=9091)
-    media_address: str = "127.0.0.1"
+    media_address: Addresses = ("127.0.0.1",)
+    media_port: int = Field(0, ge=0, le=65_535)
+    external_address: Addresses = ()
+    external_address_file: Path | None = None
+    advertise: Advertise | None = None
     mediaplane: str = "auto"
     open: bool = False
     keys_file: Path | None = None
@@ -98,17 +125,12 @@ class Settings(BaseModel):
     termination_grace: float = Field(3595.0, ge=0)
     log_level: str = "info"
 
-    @field_validator("media_address")
+    @field_validator("media_address", "external_address")
     @classmethod
-    def _an_ip_address(cls, value: str) -> str:
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not an IP address of this host") from None
-        if address.is_unspecified:
-            raise ValueError(
-                f"{value} is no address that clients can send to; give the one they reach"
-            )
+    def _ip_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        families = [_ip_address(text).version for text in value]
+        if len(set(families)) < len(families):
+            raise ValueError(f"{', '.join(value)}: give at most one address of IPv4 and of IPv6")
         return value
 
     @field_validator("database")
@@ -156,6 +178,25 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _media_is_reached(self) -> Self:
+        if not self.media_address:
+            raise ValueError("--media-address is empty: give an address of this host")
+        bound = {_ip_address(text).version for text in self.media_address}
+        for text in self.external_address:
+            version = _ip_address(text).version
+            if version not in bound:
+                raise ValueError(
+                    f"--external-address: {text} is an address of IPv{version}; give a "
+                    "--media-address of the same kind too"
+                )
+        has_external = self.external_address or self.external_address_file
+        if self.advertise in {"external", "both"} and not has_external:
+            raise ValueError(
+                f"--advertise {self.advertise} needs --external-address or --external-address-file"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _turn_belongs_together(self) -> Self:
         if bool(self.turn) != bool(self.turn_secret_file):
             raise ValueError(
@@ -170,6 +211,14 @@ class Settings(BaseModel):
     def single_pod(self) -> bool:
         """Whether the database serves one engine only."""
         return isinstance(parse_database_url(self.database), SqliteFile)
+
+    @property
+    def advertise_mode(self) -> Advertise:
+        """What was asked for; without it the external address where there is to be one."""
+        if self.advertise is not None:
+            return self.advertise
+        has_external = self.external_address or self.external_address_file
+        return "external" if has_external else "internal"
 
     @property
     def fixed_limits(self) -> Limits:

@@ -153,6 +153,10 @@ class FleetPod:
     """A person has asked for its drain, by the annotation `callfleet.dev/drain-requested`."""
     drain_reason: str = ""
     """Why it was cordoned, a constant of `plan.reasons`; empty when that was done by hand."""
+    media_port: int | None = None
+    """UDP port of an engine's media; None of one that was made without a fixed port."""
+    external_address: str = ""
+    """What the pod was told of its address for clients, with where it comes from."""
 
 
 class MetricsProblem(StrEnum):

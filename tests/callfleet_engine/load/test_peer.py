@@ -13,6 +13,7 @@ from tests.waiting import until
 async def test_counts_what_comes_and_decodes_nothing() -> None:
     sending = CountingPeerConnection([], "all")
     receiving = CountingPeerConnection([], "all")
+    assert sending.pair == ""
     try:
         for loop in (encode_audio(), encode_video(Video())):
             sending.addTrack(LoopedTrack(loop))
@@ -28,6 +29,7 @@ async def test_counts_what_comes_and_decodes_nothing() -> None:
         assert [reception.missing for reception in receptions.values()] == [0, 0]
         decoders = [t.name for t in threading.enumerate() if t.name.endswith("-decoder")]
         assert decoders == []
+        assert sending.pair == "host-host"
     finally:
         await sending.close()
         await receiving.close()

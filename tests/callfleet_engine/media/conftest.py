@@ -17,7 +17,7 @@ def loopback_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def plane() -> AsyncIterator[AiortcPlane]:
-    plane = AiortcPlane(MediaSettings(address="127.0.0.1"))
+    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",)))
     await plane.start()
     yield plane
     await plane.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
@@ -84,6 +85,8 @@ class Peer:
         self.last_frame: dict[str, Any] = {}
         self.dropped = 0
         self.auto_answer = True
+        self.publish_through: tuple[str, int] | None = None
+        self.subscribe_through: tuple[str, int] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.subscribe_pc.on("track", self._track)
 
@@ -120,13 +123,15 @@ class Peer:
     async def renegotiate(self) -> str:
         await self.publish_pc.setLocalDescription(await self.publish_pc.createOffer())
         answer = await self.session.publish(self.publish_pc.localDescription.sdp)
-        await self.publish_pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        seen = through(self.publish_through, answer)
+        await self.publish_pc.setRemoteDescription(RTCSessionDescription(seen, "answer"))
         self._record(self.publish_pc, self.feedback, None)
         return answer
 
     async def answer(self) -> None:
         sdp, _ = self.offers[-1]
-        await self.subscribe_pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        seen = through(self.subscribe_through, sdp)
+        await self.subscribe_pc.setRemoteDescription(RTCSessionDescription(seen, "offer"))
         self._record(self.subscribe_pc, self.reports, self.packets)
         await self.subscribe_pc.setLocalDescription(await self.subscribe_pc.createAnswer())
         await self.session.answer(self.subscribe_pc.localDescription.sdp)
@@ -220,6 +225,18 @@ class Peer:
 
 def new_pc() -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+
+
+def through(address: tuple[str, int] | None, sdp: str) -> str:
+    """The description as one behind a translator at this address sees it."""
+    if address is None:
+        return sdp
+    host, port = address
+    return re.sub(r"(a=candidate:\S+ 1 udp \d+) \S+ \d+", rf"\1 {host} {port}", sdp)
+
+
+def ufrag_of(sdp: str) -> str:
+    return sdp.partition("a=ice-ufrag:")[2].partition("\r\n")[0]
 
 
 def ssrc_of(sdp: str, mid: str) -> int:

@@ -125,7 +125,7 @@ def test_what_is_wrong_with_an_offer_is_said(offer: str, change: Change, message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (swap("ice-ufrag:abcd", "ice-ufrag:efgh"), "restarts ICE"),
+        (swap("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"), "another peer connection"),
         (lambda sdp: sdp.split("m=video")[0].replace("BUNDLE 0 1", "BUNDLE 0"), "removes"),
         (swap("a=mid:1", "a=mid:7"), "renames"),
     ],

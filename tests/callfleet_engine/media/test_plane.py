@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import aioice.ice
 import pytest
 from aiortc import RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
@@ -17,7 +16,8 @@ from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpRrPacke
 from callfleet_engine.media.interface import BadSdpError, MediaError, NotPermittedError
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
 from callfleet_engine.media.session import MAX_PUBLISHERS
-from tests.callfleet_engine.media.peers import Peer, Picture, continuous, until
+from tests.callfleet_engine.media.peers import Peer, Picture, continuous, ufrag_of, until
+from tests.callfleet_engine.media.translator import Translator
 
 Make = Callable[..., Peer]
 
@@ -289,12 +289,10 @@ async def test_a_client_that_hangs_up_is_lost(peers: Make) -> None:
         await alice.session.publish("v=0")
 
 
-async def test_a_client_that_falls_silent_is_lost(
-    peers: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.1)
-    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
-    alice = peers("alice")
+async def test_a_client_that_falls_silent_is_lost() -> None:
+    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), consent_seconds=1.5))
+    await plane.start()
+    alice = Peer("alice").join(plane.open_call("other"))
     await alice.publish(AudioStreamTrack())
     await until(lambda: alice.connected_events, "connected")
     dtls: Any = alice.publish_pc.getTransceivers()[0].receiver.transport
@@ -302,6 +300,58 @@ async def test_a_client_that_falls_silent_is_lost(
         protocol.transport.close()
     await until(lambda: alice.losses == ["consent"], "consent has expired")
     assert alice.failures == []
+    assert plane.media_port.connections == 0
+    assert plane.media_port.by_address == {}
+    await asyncio.gather(alice.close(), plane.close())
+
+
+async def test_a_client_whose_address_changes_stays_in_the_call(
+    peers: Make, plane: AiortcPlane
+) -> None:
+    """Both connections, each behind a translator that forgets its mapping."""
+    server = ("127.0.0.1", plane.port)
+    publishing, subscribing = Translator(server), Translator(server)
+    alice, bob = peers("alice"), peers("bob")
+    alice.publish_through, bob.subscribe_through = publishing.address, subscribing.address
+    await alice.publish_both()
+    await until(lambda: bob.offers and bob.received("alice", "video"), "bob gets video")
+    assert publishing.outside | subscribing.outside <= set(plane.media_port.by_address)
+    for translator in (publishing, subscribing):
+        translator.rebind()
+    known = plane.media_port.by_address
+    await until(
+        lambda: (
+            publishing.outside
+            and subscribing.outside
+            and publishing.outside | subscribing.outside <= known.keys()
+        ),
+        "both are known by their new addresses",
+    )
+    before = len(bob.received("alice", "video"))
+    await until(lambda: len(bob.received("alice", "video")) > before + 10, "video goes on")
+    assert not alice.losses + bob.losses
+    for translator in (publishing, subscribing):
+        translator.close()
+
+
+@pytest.mark.parametrize("pc", ["publish", "subscribe"])
+async def test_a_restart_of_ice_keeps_media(peers: Make, pc: str) -> None:
+    """aiortc's client has no restart: it keeps to the old credentials, which must serve on."""
+    alice, bob = await two(peers)
+    if pc == "publish":
+        offer = (await alice.publish_pc.createOffer()).sdp
+        old = ufrag_of(alice.publish_pc.remoteDescription.sdp)
+        answer = await alice.session.publish(
+            offer.replace(f"a=ice-ufrag:{ufrag_of(offer)}", "a=ice-ufrag:anew")
+        )
+        assert ufrag_of(answer) != old
+    else:
+        bob.session.restart_ice()
+        await until(lambda: bob.answered == 2, "bob has answered again")
+        assert ufrag_of(bob.offers[0][0]) != ufrag_of(bob.offers[1][0])
+    before = len(bob.received("alice", "video"))
+    await until(lambda: len(bob.received("alice", "video")) > before + 10, "video goes on")
+    assert not alice.losses + bob.losses
 
 
 @pytest.mark.parametrize(
@@ -330,7 +380,8 @@ async def test_the_path_is_told_by_the_clients_candidates(
 
 
 async def test_an_attempt_ends_in_time(call: AiortcCall) -> None:
-    plane = AiortcPlane(MediaSettings(address="127.0.0.1", attempt_seconds=0.3))
+    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), attempt_seconds=0.3))
+    await plane.start()
     call = plane.open_call("other")
     alice, bob = Peer("alice").join(call), Peer("bob").join(call)
     bob.auto_answer = False

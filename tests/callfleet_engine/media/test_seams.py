@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import struct
+import inspect
 import threading
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any, cast
 
 import aioice.ice
+import aiortc.rtcicetransport
+import aiortc.rtcpeerconnection
 import pylibsrtp
 import pytest
-from aioice import Candidate, stun
-from aioice.ice import Connection, StunProtocol
+from aioice.ice import Connection
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
-from hypothesis import given
-from hypothesis import strategies as st
 
 from callfleet_engine.media import seams
+from callfleet_engine.media.advertised import Advertised
+from callfleet_engine.media.ice_lite import LiteConnection
+from callfleet_engine.media.port import MediaPort
 from callfleet_engine.media.rtp import HEADER
 from callfleet_engine.media.seams import Certificate, ForwardingPeerConnection
 from tests.callfleet_engine.media.peers import new_pc, until
@@ -35,8 +38,11 @@ class Server:
         self.rtp: list[bytes] = []
         self.rtcp: list[bytes] = []
         self.states = 0
+        self.port = MediaPort(lambda: (Advertised("127.0.0.1", "test"),))
+        self.port.bind(("127.0.0.1",), 0)
+        self.connection = LiteConnection(self.port)
         self.pc = ForwardingPeerConnection(
-            address="127.0.0.1",
+            connection=self.connection,
             certificate=CERTIFICATE,
             on_rtp=self.rtp.append,
             on_rtcp=self.rtcp.append,
@@ -45,6 +51,10 @@ class Server:
 
     def _state(self) -> None:
         self.states += 1
+
+    async def close(self) -> None:
+        await self.pc.close()
+        await self.port.close()
 
     @property
     def up(self) -> bool:
@@ -55,7 +65,7 @@ class Server:
 async def server() -> AsyncIterator[Server]:
     server = Server()
     yield server
-    await server.pc.close()
+    await server.close()
 
 
 @pytest.fixture
@@ -89,6 +99,56 @@ def test_the_versions_are_those_looked_into() -> None:
     assert version("aiortc") == "1.16.0"
     assert version("aioice") == "0.13.0"
     assert version("pylibsrtp") == "1.0.0"
+
+
+USED_OF_A_CONNECTION = {
+    "add_remote_candidate",
+    "close",
+    "connect",
+    "gather_candidates",
+    "get_event",
+    "ice_controlling",
+    "local_candidates",
+    "local_password",
+    "local_username",
+    "recv",
+    "remote_candidates",
+    "remote_is_lite",
+    "remote_password",
+    "remote_username",
+    "send",
+}
+
+
+def test_what_aiortc_uses_of_a_connection_is_known() -> None:
+    """`LiteConnection` stands in for aioice's wherever aiortc reaches for one."""
+    used = {
+        node.attr
+        for module in (aiortc.rtcicetransport, aiortc.rtcpeerconnection)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "_connection"
+    }
+    assert used == USED_OF_A_CONNECTION
+
+
+async def test_the_stand_in_has_what_aiortc_uses(server: Server) -> None:
+    """Coroutine functions where aioice has them, plain members elsewhere."""
+    theirs, ours = Connection(ice_controlling=False), server.connection
+    for name in USED_OF_A_CONNECTION:
+        assert inspect.iscoroutinefunction(getattr(ours, name)) == (
+            inspect.iscoroutinefunction(getattr(theirs, name))
+        ), name
+    assert ours.ice_controlling is False
+    ours.ice_controlling = True  # as aiortc does to whoever offers
+    assert ours.ice_controlling is False
+
+
+async def test_descriptions_say_ice_lite(server: Server) -> None:
+    """aiortc writes the attribute when the gatherer's parameters say so, and never says so."""
+    server.pc.add_line("audio")
+    assert "a=ice-lite" in (await server.pc.make_offer()).splitlines()
 
 
 async def test_transceivers_are_made_with_our_senders_and_receivers(server: Server) -> None:
@@ -185,30 +245,27 @@ async def test_offers_keep_mids_ssrcs_and_payload_types(
     assert second[video.mid].codecs == first[video.mid].codecs
 
 
-async def test_a_clients_candidates_are_never_probed(
-    server: Server, client: RTCPeerConnection
-) -> None:
-    await publish(server, client)
-    assert [c.type for c in server.pc.connection.remote_candidates] == ["prflx"]
-    assert server.pc.connection.remote_address is not None
-
-
 async def test_forged_and_replayed_packets_are_rejected(
     server: Server, client: RTCPeerConnection
 ) -> None:
     await publish(server, client)
     dtls: Any = client.getTransceivers()[0].receiver.transport
+    source = server.connection.remote_address
+    assert source is not None
     packet = HEADER.pack(0x80, 96, 1, 1, 4711) + b"x"
     protected = dtls._tx_srtp.protect(packet)
-    server.pc.connection.data_received(protected, 1)
+    server.connection.datagram_received(protected, source)
     assert server.rtp[-1] == packet
-    before = server.pc.dtls.rejected
-    server.pc.connection.data_received(protected, 1)
-    server.pc.connection.data_received(protected[:-1] + b"\0", 1)
-    server.pc.connection.data_received(bytes([0x80, 96]) + bytes(40), 1)
-    server.pc.connection.data_received(bytes([0x80]), 1)
-    server.pc.connection.data_received(bytes([0x80]) * 1600, 1)
-    assert server.pc.dtls.rejected == before + 3
+    before = server.port.dropped()["srtp"]
+    for bad in (
+        protected,
+        protected[:-1] + b"\0",
+        bytes([0x80, 96]) + bytes(40),
+        bytes([0x80]),
+        bytes([0x80]) * 1600,
+    ):
+        server.connection.datagram_received(bad, source)
+    assert server.port.dropped()["srtp"] == before + 5
     assert server.rtp[-1] == packet
 
 
@@ -226,89 +283,15 @@ async def test_nothing_is_sent_before_it_is_up(server: Server) -> None:
     assert not server.pc.dtls.send_rtcp(bytes(8))
 
 
-def stun_protocol(heard: Heard) -> seams._StunProtocol:
-    return seams._StunProtocol(cast("Connection", heard))
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.data: list[bytes] = []
-        self.requests: list[stun.Message] = []
-
-    def data_received(self, data: bytes, component: int) -> None:
-        assert component == 1
-        self.data.append(data)
-
-    def request_received(self, message: stun.Message, *_: object) -> None:
-        self.requests.append(message)
-
-
-async def test_media_goes_past_the_stun_parser() -> None:
-    heard = Heard()
-    protocol = stun_protocol(heard)
-    protocol.datagram_received(b"\x80 media", ("127.0.0.1", 1))
-    protocol.datagram_received(b"\x16 dtls", ("127.0.0.1", 1))
-    protocol.datagram_received(b"", ("127.0.0.1", 1))
-    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    protocol.datagram_received(bytes(request), ("127.0.0.1", 1))
-    assert heard.data == [b"\x80 media", b"\x16 dtls"]
-    assert len(heard.requests) == 1
-
-
-async def test_malformed_stun_is_dropped() -> None:
-    """aioice's parser lets struct.error out at an attribute of a wrong length."""
-    malformed = struct.pack("!HHI12sHH", 1, 4, stun.COOKIE, bytes(12), 0x24, 3)
-    upstream = StunProtocol(cast("Connection", Heard()))
-    with pytest.raises(struct.error):
-        upstream.datagram_received(malformed, ("127.0.0.1", 1))
-    heard = Heard()
-    stun_protocol(heard).datagram_received(malformed, ("127.0.0.1", 1))
-    assert (heard.data, heard.requests) == ([], [])
-
-
-@given(st.binary(max_size=60), st.sampled_from([0x0001, 0x0101, 0x0111, 0x0003]))
-def test_any_datagram_is_taken(body: bytes, kind: int) -> None:
-    async def take() -> None:
-        protocol = stun_protocol(Heard())
-        protocol.local_candidate = Candidate("1", 1, "udp", 1, "127.0.0.1", 1, "host")
-        protocol.datagram_received(body, ("127.0.0.1", 1))
-        header = struct.pack("!HHI12s", kind, len(body), stun.COOKIE, bytes(12))
-        protocol.datagram_received(header + body, ("127.0.0.1", 1))
-
-    asyncio.run(take())
-
-
-async def test_a_check_without_priority_is_taken(server: Server) -> None:
-    """aioice reads PRIORITY unasked; FFmpeg 8 leaves it out."""
-    server.pc.add_line("audio")
-    await server.pc.make_offer()
-    connection = server.pc.connection
-    connection.remote_password = "x" * 24
-    protocol = connection._protocols[0]
-    check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    with pytest.raises(KeyError, match="PRIORITY"):
-        Connection.check_incoming(connection, check, ("127.0.0.1", 9), protocol)
-    connection.check_incoming(check, ("127.0.0.1", 9), protocol)
-    assert [c.port for c in connection.remote_candidates] == [9]
-
-
-async def test_the_queue_of_dtls_is_bounded(server: Server) -> None:
-    """aioice's queue is not, and anybody can send to the port."""
-    for _ in range(1000):
-        server.pc.connection.data_received(b"\x16 flood", 1)
-        server.pc.connection.data_received(b"\x50 channel data", 1)
-    assert server.pc.connection._queue.qsize() == seams._MAX_QUEUED_DTLS
-
-
 async def test_closing_while_it_connects_leaves_nothing(client: RTCPeerConnection) -> None:
     before = asyncio.all_tasks()
     server = Server()
     client.addTrack(VideoStreamTrack())
     await client.setLocalDescription(await client.createOffer())
     await server.pc.answer_offer(client.localDescription.sdp)
-    await server.pc.close()
+    await server.close()
     await until(lambda: asyncio.all_tasks() <= before, "its tasks have ended")
-    assert server.pc.connection.ended
+    assert server.connection.ended
 
 
 async def test_the_end_of_a_client_is_seen(server: Server, client: RTCPeerConnection) -> None:
@@ -317,4 +300,4 @@ async def test_the_end_of_a_client_is_seen(server: Server, client: RTCPeerConnec
     await client.close()
     await until(lambda: server.pc.dtls.state == "closed", "DTLS is closed")
     assert server.states > states
-    assert not server.pc.connection.ended
+    assert not server.connection.ended

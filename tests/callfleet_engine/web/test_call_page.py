@@ -3,92 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from callfleet_engine.engine import Engine
 from callfleet_engine.tokens import Permission
-from tests.callfleet_engine.engines import running, settings
-from tests.callfleet_engine.keys import join_keys, join_token
+from tests.callfleet_engine.keys import join_token
+from tests.callfleet_engine.web.tabs import ADVANCES, PLAYS, join, link, open_tab
 
 pytestmark = pytest.mark.peer
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
-PLAYS = """
-(participant) => {
-  const video = document.querySelector(`[data-participant="${participant}"] video`);
-  return video !== null && video.videoWidth > 0 && video.currentTime > 0.5
-    && video.srcObject.getAudioTracks().length === 1;
-}
-"""
-ADVANCES = """
-async (participant) => {
-  const video = document.querySelector(`[data-participant="${participant}"] video`);
-  const before = video.currentTime;
-  await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-  await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-  return video.currentTime - before;
-}
-"""
-
-
-@pytest.fixture
-def chromium() -> Path:
-    if not CHROMIUM.exists():
-        pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium")
-    return CHROMIUM
-
-
-@pytest.fixture
-async def browser(chromium: Path) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return join_keys(tmp_path)
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, keys: Path) -> AsyncIterator[Engine]:
-    async with running(settings(tmp_path, keys_file=keys)) as [engine]:
-        yield engine
-
-
-def link(engine: Engine, token: str = "", room: str = "room") -> str:
-    return f"http://localhost:{engine.listening.listen.port}/r/{room}#token={token}"
-
-
-async def open_tab(browser: Browser, url: str, problems: list[str]) -> Page:
-    page = await browser.new_page()
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    await page.goto(url)
-    return page
-
-
-async def join(browser: Browser, url: str, name: str, problems: list[str]) -> tuple[Page, str]:
-    """A tab in the call, and the participant's id."""
-    page = await open_tab(browser, url, problems)
-    await page.get_by_label("Your name").fill(name)
-    await page.get_by_role("button", name="Join").click()
-    await expect(page.get_by_role("button", name="Leave")).to_be_visible(timeout=15_000)
-    participant = await page.locator(".own").get_attribute("data-participant")
-    assert participant is not None
-    return page, participant
 
 
 async def test_two_tabs_see_and_hear_each_other(

@@ -17,7 +17,6 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"exposure": {"type": "HostNetwork"}}, "exposure.type: HostNetwork"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),
         (
@@ -49,7 +48,17 @@ def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "remedy"),
     [
-        (CallClusterSpec.model_validate({"exposure": {"type": "HostPort"}}), "set TurnOnly"),
+        (
+            CallClusterSpec.model_validate(
+                {
+                    "exposure": {
+                        "type": "HostPort",
+                        "address": {"source": "STUN", "value": "stun.example.org:3478"},
+                    }
+                }
+            ),
+            "set Auto or Static",
+        ),
         (TurnPoolSpec.model_validate({"exposure": {"type": "HostNetwork"}}), "set HostPort"),
     ],
 )

@@ -197,13 +197,13 @@ async def test_a_cluster_and_a_pool_of_one_name_do_not_meet(blind: World) -> Non
     assert (await blind.condition(first, "Ready"))[0] == "True"
 
 
-@pytest.mark.parametrize("kind", ["HostPort", "HostNetwork"])
-async def test_engines_with_an_exposure_of_later(blind: World, kind: str) -> None:
-    key = await make_cluster(blind, exposure={"type": kind})
+async def test_engines_with_an_address_of_later(blind: World) -> None:
+    address = {"source": "STUN", "value": "stun.example.org:3478"}
+    key = await make_cluster(blind, exposure={"type": "HostPort", "address": address})
     await blind.settle(key)
     status, reason, message = await blind.condition(key, "Ready")
     assert (status, reason) == ("False", "ExposureNotSupported")
-    assert "TurnOnly" in message
+    assert "Auto or Static" in message
     assert blind.pods == {}
 
 

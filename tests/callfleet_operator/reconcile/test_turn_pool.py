@@ -40,7 +40,7 @@ async def test_from_nothing_to_a_relay_that_is_handed_out(here: World) -> None:
         for pod in await here.list_pods()
         if pod["metadata"]["name"] == "calls-engine-0"
     )
-    assert here.of("relays-relay-0").told == [{"address": engine}]
+    assert here.of("relays-relay-0").told == [{"address": engine, "port": 10000}]
 
 
 async def test_at_rest_nothing_is_written(here: World) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,10 +73,40 @@ def test_what_pods_are_made_of_changes_the_revision() -> None:
     assert len(revisions) == len(specs)
 
 
+@pytest.mark.parametrize(
+    ("name", "exposure"),
+    [
+        ("host-port", {"type": "HostPort"}),
+        (
+            "host-network",
+            {
+                "type": "HostNetwork",
+                "hostPortRange": {"min": 30000, "max": 30099},
+                "address": {"source": "NodeInternalIP"},
+            },
+        ),
+    ],
+)
+def test_template_of_a_pod_on_a_port_of_the_node(name: str, exposure: dict[str, Any]) -> None:
+    cluster = call_cluster(exposure=exposure)
+    golden.check(f"engine-template-{name}", engine_template(FLEET, cluster.spec))
+
+
+def test_a_static_address_is_given_as_it_is() -> None:
+    address = {"source": "Static", "value": "203.0.113.7"}
+    cluster = call_cluster(exposure={"type": "HostPort", "address": address})
+    env = engine_template(FLEET, cluster.spec)["spec"]["containers"][0]["env"]
+    assert {"name": "CALLFLEET_ENGINE_EXTERNAL_ADDRESS", "value": "203.0.113.7"} in env
+
+
 def test_variables_that_the_operator_sets_are_all_reserved() -> None:
+    direct = [
+        call_cluster(exposure={"type": "HostPort", "address": address})
+        for address in ({"source": "Auto"}, {"source": "NodeInternalIP"})
+    ]
     rendered = {
         variable["name"]
-        for cluster in (CLUSTER, full_call_cluster())
+        for cluster in (CLUSTER, full_call_cluster(), *direct)
         for variable in engine_template(Fleet.of(cluster, INSTALLATION), cluster.spec)["spec"][
             "containers"
         ][0]["env"]

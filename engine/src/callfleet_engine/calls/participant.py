@@ -210,6 +210,11 @@ class Participant:
         async with self._media_operation() as media:
             await media.add_candidate(pc, candidate)
 
+    async def restart_ice(self) -> None:
+        """An offer with new ICE credentials follows. Raises CallError `not_joined`."""
+        async with self._media_operation() as media:
+            media.restart_ice()
+
     def toggle(self, *, audio: bool | None, video: bool | None) -> None:
         """Send, or hold back; None: as it was."""
         before = self.presence

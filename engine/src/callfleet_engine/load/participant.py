@@ -196,7 +196,8 @@ class Participant:
         answer = RTCSessionDescription(sdp=published["answer"], type="answer")
         await connection.setRemoteDescription(answer)
         await self._until_connected(connection)
-        self._write("connected", seconds=round(time.monotonic() - started, 3))
+        seconds = round(time.monotonic() - started, 3)
+        self._write("connected", seconds=seconds, pair=connection.pair)
 
     async def _until_connected(self, connection: CountingPeerConnection) -> None:
         changed = asyncio.Event()

@@ -73,6 +73,18 @@ class CountingPeerConnection(RTCPeerConnection):
         transceiver._callfleet_reception = reception  # type: ignore[attr-defined]  # noqa: SLF001
         return transceiver
 
+    @property
+    def pair(self) -> str:
+        """The types of the selected pair, own and remote, such as `relay-host`; empty before."""
+        transceivers = self.getTransceivers()
+        if not transceivers:
+            return ""
+        transport: Any = transceivers[0].receiver.transport
+        selected = transport.transport._connection._nominated.get(1)  # noqa: SLF001
+        if selected is None:
+            return ""
+        return f"{selected.local_candidate.type}-{selected.remote_candidate.type}"
+
     def receptions(self) -> dict[str, Reception]:
         """What has come so far, by mid."""
         return {

@@ -30,10 +30,12 @@ class RemoteDescription:
     """What a client's description says beyond what the peer connection reads itself.
 
     `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid;
-    `candidates` are (address, port) with their type.
+    `candidates` are (address, port) with their type. Another `ufrag` than before with the same
+    `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1).
     """
 
     ufrag: str
+    fingerprints: frozenset[str]
     mids: tuple[str, ...]
     ssrcs: dict[str, tuple[int, ...]]
     candidates: tuple[tuple[Address, str], ...]
@@ -76,9 +78,9 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
                 "Offer " + " or ".join(_codec_names(media.kind)) + ".",
             )
     remote = _remote(sections)
-    if previous is not None and remote.ufrag != previous.ufrag:
+    if previous is not None and remote.fingerprints != previous.fingerprints:
         raise BadSdpError(
-            "The offer restarts ICE or belongs to another peer connection.",
+            "The offer belongs to another peer connection than the one before it.",
             "Join the call again to publish from a new peer connection.",
         )
     if previous is not None and remote.mids[: len(previous.mids)] != previous.mids:
@@ -154,6 +156,11 @@ def _parse(sdp: str, remedy: str) -> SessionDescription:
 def _check_section(media: MediaDescription) -> None:
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise BadSdpError("An m-line has no ICE credentials.", "Keep a=ice-ufrag and a=ice-pwd.")
+    if media.ice.iceLite:
+        raise BadSdpError(
+            "The client is ICE-lite, and so is the engine: nobody would check a pair.",
+            "Use full ICE, as browsers do.",
+        )
     if media.dtls is not None and not media.dtls.fingerprints:
         raise BadSdpError("An m-line has no DTLS fingerprint.", "Keep a=fingerprint.")
     if not media.rtcp_mux:
@@ -176,6 +183,12 @@ def _remote(sections: list[MediaDescription]) -> RemoteDescription:
                 candidates[found[0]] = found
     return RemoteDescription(
         ufrag=(ice.usernameFragment or "") if ice is not None else "",
+        fingerprints=frozenset(
+            f"{f.algorithm} {f.value}".lower()
+            for m in sections
+            if m.dtls is not None
+            for f in m.dtls.fingerprints
+        ),
         mids=tuple(m.rtp.muxId for m in sections),
         ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
         candidates=tuple(candidates.values())[:MAX_CANDIDATES],

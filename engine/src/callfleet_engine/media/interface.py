@@ -9,9 +9,9 @@ Everything belongs to the thread and event loop that called `MediaPlane.start`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypedDict, get_args
 
 Kind = Literal["audio", "video"]
 PeerConnection = Literal["publish", "subscribe"]
@@ -23,6 +23,24 @@ FailureCause = Literal["timeout", "ice", "dtls"]
 LossCause = Literal["consent", "dtls_closed", "internal"]
 """Why media ended: ICE consent expired (RFC 7675), the peer closed DTLS, or a defect of the
 engine, which is logged."""
+
+
+Dropped = Literal[
+    "unknown_source",
+    "unknown_ufrag",
+    "malformed",
+    "unauthenticated",
+    "replayed",
+    "address_in_use",
+    "srtp",
+    "send_buffer",
+]
+"""Why a datagram was not taken or not sent: media or DTLS from an address that no check made
+known; a check for nobody; STUN that is none; a check with a wrong password; a check seen before
+from elsewhere; a check from an address that is another's; media that is forged, replayed or
+damaged; the kernel's buffer was full."""
+
+DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 
 
 class MediaError(Exception):
@@ -157,6 +175,7 @@ class MediaCounters:
     lost_packets_in: int
     lost_packets_out: int
     jitter_seconds: Histogram
+    dropped_datagrams: Mapping[Dropped, int] = field(default_factory=dict)
 
 
 class Stress(TypedDict):
@@ -182,6 +201,9 @@ class MediaSession(Protocol):
 
     async def add_candidate(self, pc: PeerConnection, candidate: IceCandidateInit | None) -> None:
         """Take a trickled candidate; None ends them. Raises `BadSdpError`."""
+
+    def restart_ice(self) -> None:
+        """Offer again with new ICE credentials: the client has lost its way to receive."""
 
     def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
         """Forward what the participant publishes, or hold it back (muted). None: as it was."""
@@ -217,8 +239,12 @@ class MediaPlane(Protocol):
     def name(self) -> str:
         """The `mediaplane` label of the metric `info`."""
 
+    @property
+    def port(self) -> int:
+        """The number of the UDP port of all participants; 0 before `start`."""
+
     async def start(self) -> None:
-        """Begin to measure stress."""
+        """Bind the port and begin to measure stress. Raises OSError if it cannot be bound."""
 
     def open_call(self, call_id: str) -> MediaCall:
         """A new, empty call. Raises ValueError if the id is open."""
@@ -230,4 +256,4 @@ class MediaPlane(Protocol):
         """Averages of the last seconds."""
 
     async def close(self) -> None:
-        """Close all calls."""
+        """Close all calls and the port."""

@@ -9,7 +9,9 @@ from typing import Protocol
 from aiortc import RTCCertificate
 
 from callfleet_engine.media.description import MAX_CANDIDATES, Address
+from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import FailureCause, LossCause, Path, PeerConnection
+from callfleet_engine.media.port import MediaPort
 from callfleet_engine.media.seams import Datagram, ForwardingPeerConnection
 
 CLOSE_SECONDS = 5.0
@@ -20,6 +22,9 @@ class LinkEvents(Protocol):
 
     def link_connected(self, link: Link, path: Path, seconds: float) -> None:
         """Media can flow."""
+
+    def link_moved(self, link: Link) -> None:
+        """Media goes to another address of the client from now on."""
 
     def link_failed(self, link: Link, cause: FailureCause) -> None:
         """It never connected."""
@@ -36,7 +41,7 @@ class Link:
         name: PeerConnection,
         events: LinkEvents,
         *,
-        address: str,
+        port: MediaPort,
         certificate: RTCCertificate,
         attempt_seconds: float,
         on_rtp: Datagram,
@@ -44,8 +49,10 @@ class Link:
     ) -> None:
         self.name = name
         self.connected = False
+        self.connection = LiteConnection(port)
+        self.connection.moved = self._moved
         self.pc = ForwardingPeerConnection(
-            address=address,
+            connection=self.connection,
             certificate=certificate,
             on_rtp=on_rtp,
             on_rtcp=on_rtcp,
@@ -66,13 +73,17 @@ class Link:
             self._candidates[address] = candidate_type
 
     def _path(self) -> Path:
-        address = self.pc.connection.remote_address
+        address = self.connection.remote_address
         known = self._candidates.get(address) if address is not None else None
         if known is not None:
             return "relayed" if known == "relay" else "direct"
         # An address that no candidate names: relayed if the client has relays only.
         types = set(self._candidates.values())
         return "relayed" if types == {"relay"} else "direct"
+
+    def _moved(self) -> None:
+        if self.connected:
+            self._events.link_moved(self)
 
     def _state_changed(self) -> None:
         if self._ended:
@@ -81,7 +92,7 @@ class Link:
         if self.connected:
             if dtls in {"closed", "failed"} or ice in {"closed", "failed"}:
                 self._end()
-                self._events.link_lost("consent" if self.pc.connection.ended else "dtls_closed")
+                self._events.link_lost("consent" if self.connection.ended else "dtls_closed")
         elif dtls == "connected":
             self.connected = True
             self._timer.cancel()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.interface import (
     Kind,
     MediaCounters,
@@ -14,6 +16,7 @@ from callfleet_engine.media.interface import (
     MediaEvents,
     Stress,
 )
+from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.seams import Certificate
 from callfleet_engine.media.session import MAX_PUBLISHERS, AiortcSession
@@ -29,13 +32,18 @@ _PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 class MediaSettings:
     """What the owner of a plane chooses.
 
-    `address` is the one host candidate, an IP address of this host. `forwards_per_core` (packets
-    a second, a received one counted as `stress.RECEIVED_COST`) and `egress_bits_per_second` are
-    what counts as full. `max_video_bitrate` (bit/s) is asked of each publisher.
-    `attempt_seconds` is how long a peer connection may take to connect.
+    `addresses` are this host's, at most one of each family; `port` is bound on all of them, 0 for
+    a free one. `advertised` gives the addresses that clients are told at this moment; without it
+    they are told `addresses`. `consent_seconds` of silence end a participant.
+    `forwards_per_core` (packets a second, a received one counted as `stress.RECEIVED_COST`) and
+    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is asked of each
+    publisher. `attempt_seconds` is how long a peer connection may take to connect.
     """
 
-    address: str
+    addresses: tuple[str, ...]
+    port: int = 0
+    advertised: Callable[[], Sequence[Advertised]] | None = None
+    consent_seconds: float = CONSENT_SECONDS
     forwards_per_core: float = 95_000.0
     egress_bits_per_second: float = 1e9
     max_video_bitrate: int = 2_500_000
@@ -113,6 +121,10 @@ class AiortcPlane:
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self.certificate = Certificate.generateCertificate()
+        bound = tuple(Advertised(address, "bound") for address in settings.addresses)
+        self.media_port = MediaPort(
+            settings.advertised or (lambda: bound), consent_seconds=settings.consent_seconds
+        )
         self.totals = Totals()
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
@@ -127,8 +139,17 @@ class AiortcPlane:
         self._last = self.totals.snapshot()
         self._last_bytes = 0
 
+    @property
+    def port(self) -> int:
+        """The number of the bound port."""
+        return self.media_port.number
+
     async def start(self) -> None:
-        """Begin to measure stress and to report to publishers."""
+        """Bind the port, begin to measure stress and to report to publishers.
+
+        Raises OSError if the port cannot be bound.
+        """
+        self.media_port.bind(self.settings.addresses, self.settings.port)
         loop = asyncio.get_running_loop()
         self._last_tick = loop.time()
         self._last_cpu = time.process_time()
@@ -148,17 +169,18 @@ class AiortcPlane:
 
     def counters(self) -> MediaCounters:
         """Totals for metrics."""
-        return self.totals.snapshot()
+        return replace(self.totals.snapshot(), dropped_datagrams=self.media_port.dropped())
 
     def stress(self) -> Stress:
         """Averages of the last seconds."""
         return self._meter.stress()
 
     async def close(self) -> None:
-        """Close all calls."""
+        """Close all calls and the port."""
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*(call.close() for call in list(self._calls.values())))
+        await self.media_port.close()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

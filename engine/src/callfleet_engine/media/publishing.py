@@ -132,6 +132,11 @@ class Publishing:
             if isinstance(packet, RtcpSrPacket) and (track := self._by_ssrc.get(packet.ssrc)):
                 track.sender_report(packet.sender_info, now)
 
+    def request_keyframes(self, now: float) -> None:
+        """Ask for a fresh start of every video."""
+        for track in self._by_mid.values():
+            track.request_keyframe(now)
+
     def tick(self, now: float) -> None:
         """Ten times a second."""
         for track in self._by_mid.values():

@@ -3,9 +3,8 @@
 Everything that leans on their insides stands here; `test_seams.py` holds one test for each
 behaviour leaned on, so that a new release of either says what it broke.
 
-- `_StunProtocol`, `_IceConnection`: media goes past the STUN parser and the queue; the one host
-  candidate is the given address, 127.0.0.1 too; checks go only to addresses that sent an
-  authenticated check, so a client's candidates are never probed.
+- `_IceGatherer`: hands out a connection of our own in place of aioice's (`ice_lite.py`, one shared
+  port beneath all of them) and says `a=ice-lite`.
 - `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue.
 - `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
 - `ForwardingPeerConnection`: uses these; one transport, no RTX, a certificate shared by all.
@@ -13,19 +12,12 @@ behaviour leaned on, so that a new release of either says what it broke.
 
 from __future__ import annotations
 
-import logging
-import struct
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pylibsrtp
-from aioice import Candidate, Connection
-from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import StunProtocol
-from aioice.stun import Message
-from aioice.utils import random_string
 from aiortc import (
     RTCBundlePolicy,
     RTCCertificate,
@@ -41,16 +33,14 @@ from aiortc import (
 )
 from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint
+from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
+from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
-from callfleet_engine.media.udp import UdpTransport
-
-log = logging.getLogger(__name__)
 
 MAX_DATAGRAM = 1500
-_MAX_QUEUED_DTLS = 64
 _FORWARDED = {"audio": {"audio/opus"}, "video": {"video/vp8", "video/h264"}}
 CODECS = {
     kind: [
@@ -79,100 +69,51 @@ class Certificate(RTCCertificate):
         return [f for f in super().getFingerprints() if f.algorithm == "sha-256"]
 
 
-class _StunProtocol(StunProtocol):
-    """Tells STUN from the rest by the first byte (RFC 7983)."""
+class MediaConnection(Protocol):
+    """What the seams use of an ICE connection, beside what aiortc uses of aioice's.
 
-    receiver: _IceConnection
+    `media_received` is set by them: it takes a datagram of SRTP or SRTCP and says whether it was
+    authentic.
+    """
 
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        if isinstance(data, str) or not data:
-            return
-        if data[0] > 3:
-            self.receiver.data_received(data, 1)
-            return
-        try:
-            super().datagram_received(data, addr)
-        except struct.error:  # an attribute of a wrong length: the parser means ValueError
-            log.debug("malformed STUN from %s dropped", addr[0])
-
-
-class _IceConnection(Connection):
-    def __init__(self, address: str) -> None:
-        # aioice's ufrags of four characters are few for a server.
-        super().__init__(
-            ice_controlling=False,
-            local_username=random_string(8),
-            local_password=random_string(24),
-        )
-        self._address = address
-        self.media_received: Datagram = lambda _: None
-
-    async def gather_candidates(self) -> None:
-        if self._local_candidates_start:
-            return
-        self._local_candidates_start = True
-        protocol = _StunProtocol(self)
-        host, port = UdpTransport.bind(self._address, protocol).address
-        protocol.local_candidate = Candidate(
-            foundation=candidate_foundation("host", "udp", host),
-            component=1,
-            transport="udp",
-            priority=candidate_priority(1, "host"),
-            host=host,
-            port=port,
-            type="host",
-        )
-        self._protocols.append(protocol)
-        self._local_candidates.append(protocol.local_candidate)
-        self._local_candidates_end = True
-
-    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
-        """Never pair it: the client's own checks make it known as peer-reflexive."""
-
-    def check_incoming(
-        self, message: Message, addr: tuple[str, int], protocol: StunProtocol
-    ) -> None:
-        # Some clients leave PRIORITY out, and aioice reads it unasked.
-        message.attributes.setdefault("PRIORITY", candidate_priority(1, "prflx"))
-        super().check_incoming(message, addr, protocol)
-
-    def data_received(self, data: bytes, component: int) -> None:
-        if 127 < data[0] < 192:
-            self.media_received(data)
-        elif 19 < data[0] < 64 and self._queue.qsize() < _MAX_QUEUED_DTLS:
-            super().data_received(data, component)
+    media_received: Callable[[bytes], bool]
 
     @property
-    def ended(self) -> bool:
-        """Whether it closed or closes by itself or by request."""
-        return self._closing
+    def local_username(self) -> str:
+        """The ufrag of the next description."""
+        ...
 
     @property
-    def remote_address(self) -> tuple[str, int] | None:
-        """The selected pair's remote address."""
-        pair = self._nominated.get(1)
-        return pair.remote_addr if pair else None
+    def local_password(self) -> str:
+        """Its password."""
+        ...
 
     def send_now(self, data: bytes) -> bool:
-        """Send on the selected pair without awaiting; False if there is none."""
-        pair = self._nominated.get(1)
-        if pair is None:
-            return False
-        pair.protocol.transport.sendto(data, pair.remote_addr)
-        return True
+        """Send without awaiting; False if there is nowhere to."""
+        ...
 
 
 class _IceGatherer(RTCIceGatherer):
-    def __init__(self, connection: _IceConnection) -> None:
+    _connection: Any
+
+    def __init__(self, connection: MediaConnection) -> None:
         super().__init__(iceServers=[])
         self._connection = connection
+
+    def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802 (aiortc's name)
+        connection = self._connection
+        return RTCIceParameters(
+            usernameFragment=connection.local_username,
+            password=connection.local_password,
+            iceLite=isinstance(connection, LiteConnection),
+        )
 
 
 class _DtlsTransport(RTCDtlsTransport):
     def __init__(
         self,
         ice: RTCIceTransport,
-        connection: _IceConnection,
+        connection: MediaConnection,
         certificate: RTCCertificate,
         on_rtp: Datagram,
         on_rtcp: Datagram,
@@ -181,20 +122,20 @@ class _DtlsTransport(RTCDtlsTransport):
         self._connection = connection
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
-        self.rejected = 0
         connection.media_received = self._media_received
 
-    def _media_received(self, data: bytes) -> None:
+    def _media_received(self, data: bytes) -> bool:
         session: Any = self._rx_srtp
         if session is None or not 12 <= len(data) <= MAX_DATAGRAM:
-            return
+            return False
         try:
             if 192 <= data[1] < 224:  # RFC 5761 section 4
                 self._on_rtcp(session.unprotect_rtcp(data))
             else:
                 self._on_rtp(session.unprotect(data))
         except pylibsrtp.Error:  # forged, replayed or damaged
-            self.rejected += 1
+            return False
+        return True
 
     def send_rtp(self, packet: bytes) -> bool:
         """Protect and send an RTP packet; False if the transport is not up."""
@@ -293,16 +234,15 @@ class ForwardingPeerConnection(RTCPeerConnection):
     def __init__(
         self,
         *,
-        address: str,
+        connection: MediaConnection,
         certificate: RTCCertificate,
         on_rtp: Datagram,
         on_rtcp: Datagram,
         on_state: Callable[[], None],
     ) -> None:
         super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-        self.connection = _IceConnection(address)
-        self.ice = RTCIceTransport(_IceGatherer(self.connection))
-        self.dtls = _DtlsTransport(self.ice, self.connection, certificate, on_rtp, on_rtcp)
+        self.ice = RTCIceTransport(_IceGatherer(connection))
+        self.dtls = _DtlsTransport(self.ice, connection, certificate, on_rtp, on_rtcp)
         # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
         # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
         self.dtls._set_role("server")  # noqa: SLF001 (a seam)

@@ -71,6 +71,7 @@ class AiortcSession:
         self._subscribing: Subscribing | None = None
         self._publish_lock = asyncio.Lock()
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
+        self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
         self._ended = False
         self._closed = False
@@ -97,6 +98,8 @@ class AiortcSession:
             if link is None:
                 self._call.check_room_for_publisher()
                 link = self._publish_link = self._new_link("publish")
+            elif self._publish_remote is not None and remote.ufrag != self._publish_remote.ufrag:
+                link.connection.restart()
             self._publish_remote = remote
             self._note_candidates(link, remote)
             answer = await _negotiated(link.pc.answer_offer(offer_sdp))
@@ -136,6 +139,13 @@ class AiortcSession:
             )
         if candidate is not None and (found := check_candidate(candidate)):
             link.add_candidate(*found)
+
+    def restart_ice(self) -> None:
+        """Offer again with new ICE credentials as soon as no offer is outstanding."""
+        self._check_open()
+        if self._subscribing is not None:
+            self._restart_wanted = True
+            self.tracks_changed()
 
     def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
         """Forward what the participant publishes, or hold it back."""
@@ -186,7 +196,7 @@ class AiortcSession:
         return Link(
             name,
             self,
-            address=plane.settings.address,
+            port=plane.media_port,
             certificate=plane.certificate,
             attempt_seconds=plane.settings.attempt_seconds,
             on_rtp=self._publish_rtp if publishing else _nothing_to_publish,
@@ -234,7 +244,7 @@ class AiortcSession:
         if self._negotiation != "stable":
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
-        if Subscribing.wanted(self._publishers()) != offered:
+        if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:
             self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
@@ -242,6 +252,9 @@ class AiortcSession:
     async def _offer(self) -> None:
         if self._subscribing is None:
             self._subscribing = Subscribing(self._new_link("subscribe"), self._call.plane.totals)
+        if self._restart_wanted:
+            self._restart_wanted = False
+            self._subscribing.link.connection.restart()
         async with asyncio.timeout(NEGOTIATION_SECONDS):
             sdp = await self._subscribing.offer(self._publishers())
         if not self._ended:
@@ -263,6 +276,14 @@ class AiortcSession:
         if link.name == "subscribe" and self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         self._events.connected(link.name, path, seconds)
+
+    def link_moved(self, link: Link) -> None:
+        """The client is at another address; what was on its way to the old one is lost."""
+        now = self._loop.time()
+        if link.name == "publish":
+            self._publishing.request_keyframes(now)
+        elif self._subscribing is not None:
+            self._subscribing.request_keyframes(now)
 
     def link_failed(self, link: Link, cause: FailureCause) -> None:
         """One of the two never connected: the attempt is over."""

@@ -154,6 +154,12 @@ class Subscribing:
                 if downtrack := self._by_ssrc.get(ssrc):
                     downtrack.request_keyframe(now)
 
+    def request_keyframes(self, now: float) -> None:
+        """Ask the publishers for a fresh start of every video that is sent."""
+        for downtrack in self._by_ssrc.values():
+            if downtrack.track is not None:
+                downtrack.track.request_keyframe(now)
+
     def tick(self) -> None:
         """Ten times a second."""
         for downtrack in self._by_ssrc.values():

@@ -12,7 +12,8 @@ import socket
 
 _BATCH = 32
 _MAX_DATAGRAM = 2048
-_SOCKET_BUFFER = 1 << 20
+_SOCKET_BUFFER = 4 << 20
+"""The kernel gives at most net.core.rmem_max and net.core.wmem_max."""
 
 
 class UdpTransport(asyncio.DatagramTransport):
@@ -29,15 +30,30 @@ class UdpTransport(asyncio.DatagramTransport):
         protocol.connection_made(self)
 
     @classmethod
-    def bind(cls, address: str, protocol: asyncio.DatagramProtocol) -> UdpTransport:
-        """Bind a free port of `address`. Raises OSError if the host has no such address."""
+    def bind(
+        cls,
+        address: str,
+        protocol: asyncio.DatagramProtocol,
+        port: int = 0,
+        *,
+        shared: bool = False,
+    ) -> UdpTransport:
+        """Bind a port of `address`, 0 for a free one.
+
+        `shared`: with other sockets of this user that are bound so; the kernel gives each peer to
+        one of them. Raises OSError if the host has no such address or the port is taken.
+        """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
-            sock.bind((address, 0))
+            if family == socket.AF_INET6:  # a twin of IPv4 has the same number
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((address, port))
         except OSError:
             sock.close()
             raise
@@ -58,7 +74,7 @@ class UdpTransport(asyncio.DatagramTransport):
             received(data, address)
 
     def sendto(  # type: ignore[override] # media needs neither other buffers nor a default peer
-        self, data: bytes, addr: tuple[str, int]
+        self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]
     ) -> None:
         """Send at once or drop: media that waits is late."""
         if self._closing:

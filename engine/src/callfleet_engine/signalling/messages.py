@@ -104,6 +104,12 @@ class Toggle(_Client):
     video: StrictBool | None = None
 
 
+class Restart(_Client):
+    """Ask for an offer with new ICE credentials: the way to receive is lost."""
+
+    type: Literal["restart"]
+
+
 class IceError(_Message):
     """RTCPeerConnectionIceErrorEvent (W3C WebRTC, section 4.8.2)."""
 
@@ -148,7 +154,7 @@ class End(_Client):
 
 
 ClientMessage = Annotated[
-    Join | Publish | Subscribe | Candidate | Toggle | Report | StatsRequest | Leave | End,
+    Join | Publish | Subscribe | Candidate | Toggle | Restart | Report | StatsRequest | Leave | End,
     Field(discriminator="type"),
 ]
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)

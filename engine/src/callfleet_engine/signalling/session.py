@@ -20,6 +20,7 @@ from callfleet_engine.signalling.messages import (
     Publish,
     Published,
     Report,
+    Restart,
     Stats,
     StatsRequest,
     Subscribe,
@@ -52,17 +53,6 @@ class Session:
     async def _act(self, message: ClientMessage) -> None:
         participant = self._participant
         match message:
-            case Publish():
-                answer = await participant.publish(message.offer)
-                participant.send(Published(id=message.id, answer=answer))
-            case Subscribe():
-                await participant.subscribe(message.answer)
-            case Candidate():
-                await participant.add_candidate(message.pc, _candidate(message))
-            case Toggle():
-                participant.toggle(audio=message.audio, video=message.video)
-            case Report():
-                await participant.report(message)
             case StatsRequest():
                 figures = self._call.statistics(participant)
                 participant.send(Stats(id=message.id, participants=figures))
@@ -77,6 +67,27 @@ class Session:
                     "This socket has joined already.",
                     "Open another WebSocket to join another call.",
                 )
+            case _:
+                await self._act_on_media(message)
+
+    async def _act_on_media(
+        self, message: Publish | Subscribe | Candidate | Toggle | Restart | Report
+    ) -> None:
+        participant = self._participant
+        match message:
+            case Publish():
+                answer = await participant.publish(message.offer)
+                participant.send(Published(id=message.id, answer=answer))
+            case Subscribe():
+                await participant.subscribe(message.answer)
+            case Candidate():
+                await participant.add_candidate(message.pc, _candidate(message))
+            case Toggle():
+                participant.toggle(audio=message.audio, video=message.video)
+            case Restart():
+                await participant.restart_ice()
+            case Report():
+                await participant.report(message)
 
 
 def _candidate(message: Candidate) -> IceCandidateInit | None:

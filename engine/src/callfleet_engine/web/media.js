@@ -88,6 +88,20 @@ export class Media extends EventTarget {
     if (publishing) await this.publish(this.#local);
   }
 
+  // Find a new way for one connection; what it carries goes on.
+  async #restartIce(name) {
+    if (name === 'subscribe') {
+      this.#signalling.send({ type: 'restart' });
+      return;
+    }
+    const pc = this.#connections.publish;
+    await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
+    const { answer } = await this.#signalling.request({
+      type: 'publish', offer: pc.localDescription.sdp,
+    });
+    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  }
+
   close() {
     for (const name of Object.keys(this.#connections)) {
       this.#connections[name]?.close();
@@ -101,6 +115,7 @@ export class Media extends EventTarget {
   #open(name) {
     const pc = new RTCPeerConnection(this.#configuration);
     this.#connections[name] = pc;
+    let connected = false;
     pc.onicecandidate = ({ candidate }) => {
       const message = { type: 'candidate', pc: name, candidate: candidate?.toJSON() ?? null };
       if (name === 'publish' && this.#held) this.#held.push(message);
@@ -112,6 +127,10 @@ export class Media extends EventTarget {
     };
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === 'failed') this.#reportSoon();
+      if (pc.connectionState === 'connected') connected = true;
+      if (pc.connectionState === 'disconnected' && connected) {
+        this.#restartIce(name).catch((error) => console.warn('ICE restart', error));
+      }
       this.#changed(pc.connectionState);
     };
     return pc;

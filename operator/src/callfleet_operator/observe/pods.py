@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from callfleet_operator.observation import Admission, FleetPod, PodLoad, Process
+from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
+from callfleet_operator.render.engine_pod import MEDIA_PORT
 from callfleet_operator.render.fleet import ADMISSION_LABEL, REVISION_LABEL, SEALED_LABEL
 
 DRAIN_ID: Final = "callfleet.dev/drain-id"
@@ -73,7 +75,15 @@ def fleet_pod(body: Body, *, ordinal: int, owned: bool, zone: str, load: PodLoad
         process=_process(body),
         drain_requested=DRAIN_REQUESTED in annotations,
         drain_reason=annotations.get(DRAIN_REASON, ""),
+        media_port=media_port_of(body),
+        external_address=annotations.get(EXTERNAL_ADDRESS, ""),
     )
+
+
+def media_port_of(body: Body) -> int | None:
+    """The UDP port in a pod's annotation; None if there is none, or no port."""
+    text = (body["metadata"].get("annotations") or {}).get(MEDIA_PORT, "")
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,4}", text) and int(text) <= 65535 else None
 
 
 def _admission(labels: Mapping[str, str]) -> Admission:

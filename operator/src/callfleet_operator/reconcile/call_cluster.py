@@ -21,6 +21,7 @@ from callfleet_operator.observation import NoOutlook, Outlook
 from callfleet_operator.plan import engines
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.plan.schedules import unreadable as unreadable_schedules
+from callfleet_operator.reconcile.engine_addresses import tell_addresses
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
@@ -92,6 +93,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         withhold_pods=bool(exposure),
     )
 
+    unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
     relays, no_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
     await push(listed.pods, tell, "relays", now.memory)
@@ -107,6 +109,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         no_relays=no_relays,
+        unaddressed_pods=unaddressed,
         update_revision=revisions.update.hash,
         rollout=rolling,
     )

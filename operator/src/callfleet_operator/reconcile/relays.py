@@ -72,10 +72,20 @@ def _free(pod: FleetPod) -> int:
     return max(0 if used.low == used.high else 1, int(pod.load.capacity - used.high))
 
 
-def peer_list(engines: Iterable[FleetPod]) -> list[dict[str, str]]:
-    """Body of `PUT /admin/v1/peers`: every engine pod that may carry a call, draining ones too."""
-    addresses = {pod.address for pod in engines if pod.address and pod.process is not Process.ENDED}
-    return [{"address": address} for address in sorted(addresses)]
+def peer_list(engines: Iterable[FleetPod]) -> list[dict[str, Any]]:
+    """Body of `PUT /admin/v1/peers`: every engine pod that may carry a call, draining ones too.
+
+    A pod with a media port is reached there only.
+    """
+    peers = {
+        (pod.address, pod.media_port)
+        for pod in engines
+        if pod.address and pod.process is not Process.ENDED
+    }
+    return [
+        {"address": address} if port is None else {"address": address, "port": port}
+        for address, port in sorted(peers, key=lambda peer: (peer[0], peer[1] or 0))
+    ]
 
 
 async def push(

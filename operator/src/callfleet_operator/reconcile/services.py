@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,6 +81,8 @@ class Services:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     randomness: Callable[[int], bytes]
+    media_ports: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a pod is given a port of the nodes: one choice at a time."""
     memories: dict[Key, tuple[str, FleetMemory]] = field(default_factory=dict)
     """With the uid of the object they belong to: its successor starts without."""
 

@@ -24,12 +24,12 @@ from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import Admission, FleetPod
 from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTED
 from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
+from callfleet_operator.reconcile.media_ports import create_pod
 from callfleet_operator.reconcile.objects import Troubles, is_owned
 from callfleet_operator.reconcile.revisions import Revision
 from callfleet_operator.reconcile.services import FleetMemory, Services
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.fleet import ADMISSION_LABEL, SEALED_LABEL, Fleet
-from callfleet_operator.render.pod import ordinal_pod
 
 UNDRAIN: Final = "undrain"
 """Subject of `FleetMemory.troubles`: a pod that was told to take new calls again and has not."""
@@ -83,10 +83,9 @@ class Hands:
             self.troubles.refused("Pod", step.pod.name, refusal)
 
     async def _create(self, step: Create) -> bool:
-        body = ordinal_pod(self.fleet, self.revision.template, step.ordinal)
-        name = body["metadata"]["name"]
+        name = self.fleet.pod_name(step.ordinal)
         try:
-            await self.services.kube.create(body)
+            await create_pod(self.services, self.fleet, self.revision.template, step.ordinal)
         except AlreadyExistsError:
             # A former attempt of ours whose answer was lost, or somebody else's pod.
             live = await self.services.kube.get(PODS, self.fleet.namespace, name)

@@ -6,36 +6,91 @@ from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.api.v1alpha1.callcluster import AuthMode, EngineExposureType, StoreType
+from callfleet_operator.api.v1alpha1.common import Address, AddressSource
+from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.template import common_environment, pod_template, variable
+from callfleet_operator.render.template import common_environment, from_pod, pod_template, variable
 
 SIGNALLING_PORT: Final = 8080
+MEDIA_PORT: Final = "callfleet.dev/media-port"
+"""Annotation of an engine pod: the UDP port of all its media. The pod itself reads it."""
+MEDIA_PORT_RANGE: Final = "callfleet.dev/media-port-range"
+"""Annotation of a template whose pods each get a port of their own from MIN-MAX."""
+OWN_NETWORK_MEDIA_PORT: Final = 10000
+"""Of pods that are reached at their own address: the same for all, no pod is in another's way."""
 
 _PREFIX: Final = "CALLFLEET_ENGINE"
 _CONFIG: Final = "/etc/callfleet/engine"
 _JOIN_KEYS: Final = "/etc/callfleet/join-keys"
 _TURN: Final = "/etc/callfleet/turn"
+_POD: Final = "/etc/callfleet/pod"
 _DATA: Final = "/var/lib/callfleet"
 
 
 def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
     """The template that every engine pod of one revision is made from."""
-    return pod_template(
+    template = pod_template(
         fleet,
         spec,
         resources=spec.resources,
         environment=_environment(fleet, spec),
-        ports=[{"name": "signalling", "containerPort": SIGNALLING_PORT, "protocol": "TCP"}],
+        ports=[
+            {"name": "signalling", "containerPort": SIGNALLING_PORT, "protocol": "TCP"},
+            {"name": "media", "containerPort": OWN_NETWORK_MEDIA_PORT, "protocol": "UDP"},
+        ],
         volumes=_volumes(fleet, spec),
-        annotations={},
+        annotations=_media_port(spec),
     )
+    if spec.exposure.type is EngineExposureType.HOST_NETWORK:
+        template["spec"] |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    return template
+
+
+def is_direct(spec: CallClusterSpec) -> bool:
+    """Whether clients may reach the pods without a relay, on a port of the node."""
+    return spec.exposure.type is not EngineExposureType.TURN_ONLY
+
+
+def _media_port(spec: CallClusterSpec) -> dict[str, str]:
+    if not is_direct(spec):
+        return {MEDIA_PORT: str(OWN_NETWORK_MEDIA_PORT)}
+    ports = spec.exposure.host_port_range
+    return {MEDIA_PORT_RANGE: f"{ports.min}-{ports.max}"}
+
+
+def _exposure(spec: CallClusterSpec) -> list[dict[str, Any]]:
+    """Which port and addresses the pod takes and tells clients."""
+    port = from_pod(f"{_PREFIX}_MEDIA_PORT", f"metadata.annotations['{MEDIA_PORT}']")
+    if not is_direct(spec):
+        return [
+            variable(f"{_PREFIX}_MEDIA_ADDRESS", f"$({_PREFIX}_POD_ADDRESS)"),
+            port,
+            variable(f"{_PREFIX}_REQUIRE_RELAY", "true"),
+        ]
+    # Relays send to the pod's own address, all others to the node's.
+    return [
+        from_pod(f"{_PREFIX}_MEDIA_ADDRESS", "status.podIPs"),
+        port,
+        variable(f"{_PREFIX}_ADVERTISE", "both"),
+        _external_address(spec.exposure.address),
+    ]
+
+
+def _external_address(address: Address) -> dict[str, Any]:
+    name = f"{_PREFIX}_EXTERNAL_ADDRESS"
+    if address.source is AddressSource.STATIC:
+        return variable(name, address.value)
+    if address.source is AddressSource.NODE_INTERNAL_IP:
+        return from_pod(name, "status.hostIP")
+    # What only the operator can read, and only once the pod has a node.
+    return variable(f"{name}_FILE", f"{_POD}/external-address")
 
 
 def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
     made = [
         *common_environment(_PREFIX, _CONFIG, spec),
         variable(f"{_PREFIX}_LISTEN", f"0.0.0.0:{SIGNALLING_PORT}"),
-        variable(f"{_PREFIX}_MEDIA_ADDRESS", f"$({_PREFIX}_POD_ADDRESS)"),
+        *_exposure(spec),
         variable(f"{_PREFIX}_CONSUMER", fleet.consumer),
         variable(f"{_PREFIX}_LIMITS_FILE", f"{_CONFIG}/limits.json"),
         variable(f"{_PREFIX}_TURN_KEYS_DIRECTORY", _TURN),
@@ -47,8 +102,6 @@ def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
         made.append(variable(f"{_PREFIX}_OPEN", "true"))
     else:
         made.append(variable(f"{_PREFIX}_KEYS_FILE", f"{_JOIN_KEYS}/keys.json"))
-    if spec.exposure.type is EngineExposureType.TURN_ONLY:
-        made.append(variable(f"{_PREFIX}_REQUIRE_RELAY", "true"))
     if spec.signalling.allowed_origins:
         origins = " ".join(spec.signalling.allowed_origins)
         made.append(variable(f"{_PREFIX}_ALLOWED_ORIGINS", origins))
@@ -75,6 +128,15 @@ def _volumes(fleet: Fleet, spec: CallClusterSpec) -> dict[str, tuple[str, dict[s
         "turn-keys": (_TURN, {"secret": {"secretName": fleet.turn_secret_name}}),
         "tmp": ("/tmp", {"emptyDir": {"sizeLimit": "256Mi"}}),  # noqa: S108  # the pod's own
     }
+    if is_direct(spec) and spec.exposure.address.source is AddressSource.AUTO:
+        annotation = {
+            "path": "external-address",
+            "fieldRef": {
+                "apiVersion": "v1",
+                "fieldPath": f"metadata.annotations['{EXTERNAL_ADDRESS}']",
+            },
+        }
+        made["pod"] = (_POD, {"downwardAPI": {"items": [annotation]}})
     if spec.auth.mode is AuthMode.TOKEN:
         keys = {"secretName": spec.auth.keys_secret_ref.name}
         made["join-keys"] = (_JOIN_KEYS, {"secret": keys})

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
 from callfleet_operator.api.v1alpha1.turnpool import NamespacesFrom, Protocol
+from callfleet_operator.render.engine_pod import is_direct
 from callfleet_operator.render.fleet import (
     COMPONENT_LABEL,
     NAME_LABEL,
@@ -23,7 +24,11 @@ _PART_OF_LABEL: Final = "app.kubernetes.io/part-of"
 def engine_network_policy(
     fleet: Fleet, spec: CallClusterSpec, installation: Installation
 ) -> dict[str, Any]:
-    """Signalling and metrics for all, admin for the operator, media (UDP) for the relays."""
+    """Signalling and metrics for all, admin for the operator, media (UDP) for the relays.
+
+    With exposure HostPort the media port is for all. Pods on the node's network are beyond any
+    policy.
+    """
     relays = [
         {
             "namespaceSelector": _namespace(pool.namespace or fleet.namespace),
@@ -36,7 +41,12 @@ def engine_network_policy(
         }
         for pool in spec.turn.pool_refs
     ]
-    media = [{"from": relays, "ports": [{"protocol": "UDP"}]}] if relays else []
+    # Any port for the relays: pods of an earlier revision may not have the one named media.
+    media: list[dict[str, Any]] = (
+        [{"from": relays, "ports": [{"protocol": "UDP"}]}] if relays else []
+    )
+    if is_direct(spec):
+        media.append({"ports": [{"protocol": "UDP", "port": "media"}]})
     return _policy(
         fleet,
         ingress=[

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callfleet_operator.observation import Admission
+from callfleet_operator.render.engine_pod import MEDIA_PORT
 from callfleet_operator.render.fleet import (
     ADMISSION_LABEL,
     ORDINAL_LABEL,
@@ -17,11 +18,14 @@ from callfleet_operator.render.relay_pod import RELAYS_PER_NODE
 from callfleet_operator.render.revision import revision_hash
 
 
-def ordinal_pod(fleet: Fleet, template: Mapping[str, Any], ordinal: int) -> dict[str, Any]:
+def ordinal_pod(
+    fleet: Fleet, template: Mapping[str, Any], ordinal: int, *, media_port: int | None = None
+) -> dict[str, Any]:
     """The pod of `ordinal`, open for new work.
 
-    A relay's port on the node is its listener's plus ordinal modulo relaysPerNode. The scheduler
-    puts no two pods with one port on a node, so a node has at most relaysPerNode of them.
+    A relay's port on the node is its listener's plus ordinal modulo relaysPerNode, an engine's is
+    `media_port`, which a template with a range of them needs. The scheduler puts no two pods with
+    one port on a node, so a node has at most relaysPerNode of them.
     """
     metadata = fleet.metadata(fleet.pod_name(ordinal))
     metadata["labels"] = {
@@ -37,4 +41,9 @@ def ordinal_pod(fleet: Fleet, template: Mapping[str, Any], ordinal: int) -> dict
         for port in spec["containers"][0]["ports"]:
             if port["name"] not in ("metrics", "admin"):
                 port["hostPort"] = port["containerPort"] + ordinal % int(relays_per_node)
+    if media_port is not None:
+        metadata["annotations"][MEDIA_PORT] = str(media_port)
+        for port in spec["containers"][0]["ports"]:
+            if port["name"] == "media":
+                port |= {"containerPort": media_port, "hostPort": media_port}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

@@ -27,9 +27,9 @@ def common_environment(prefix: str, config_directory: str, spec: FleetSpec) -> l
     """Variables of both components. What later values refer to by `$(NAME)` stands first."""
     grace = spec.drain.termination_grace_period_seconds - GOODBYE_SECONDS
     return [
-        _from_pod(f"{prefix}_POD_NAME", "metadata.name"),
-        _from_pod(f"{prefix}_POD_UID", "metadata.uid"),
-        _from_pod(f"{prefix}_POD_ADDRESS", "status.podIP"),
+        from_pod(f"{prefix}_POD_NAME", "metadata.name"),
+        from_pod(f"{prefix}_POD_UID", "metadata.uid"),
+        from_pod(f"{prefix}_POD_ADDRESS", "status.podIP"),
         variable(f"{prefix}_METRICS", f"0.0.0.0:{METRICS_PORT}"),
         variable(f"{prefix}_ADMIN", f"0.0.0.0:{ADMIN_PORT}"),
         variable(f"{prefix}_ADMIN_KEYS_FILE", f"{config_directory}/admin-keys.json"),
@@ -37,7 +37,8 @@ def common_environment(prefix: str, config_directory: str, spec: FleetSpec) -> l
     ]
 
 
-def _from_pod(name: str, field_path: str) -> dict[str, Any]:
+def from_pod(name: str, field_path: str) -> dict[str, Any]:
+    """An environment variable from the downward API."""
     return {
         "name": name,
         "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field_path}},
@@ -55,7 +56,8 @@ def pod_template(
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
     """The template of a fleet's pods, within Pod Security's level "restricted" but for the ports
-    on the node that relays get later (baseline and restricted forbid these).
+    on the node that relays and engines get later, and the node's network (baseline and restricted
+    forbid these).
 
     `volumes` gives to each name the path and the source. Nothing in here depends on
     `spec.scaling`: a change of the numbers must not change running pods.

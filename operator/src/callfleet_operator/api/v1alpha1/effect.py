@@ -29,8 +29,9 @@ def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
     Ready says it (False): a pod that looks fine and serves nobody would be worse than none.
     """
     if isinstance(spec, CallClusterSpec):
-        if spec.exposure.type is not EngineExposureType.TURN_ONLY:
-            return f"exposure.type {spec.exposure.type} is not in effect yet: set TurnOnly"
+        direct = spec.exposure.type is not EngineExposureType.TURN_ONLY
+        if direct and spec.exposure.address.source is AddressSource.STUN:
+            return "exposure.address.source STUN is not in effect yet: set Auto or Static"
         return ""
     if spec.exposure.type is not RelayExposureType.HOST_PORT:
         return f"exposure.type {spec.exposure.type} is not in effect yet: set HostPort"
@@ -38,8 +39,6 @@ def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
 
 
 def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
-    if spec.exposure.type is not EngineExposureType.TURN_ONLY:
-        yield f"exposure.type: {spec.exposure.type}"
     if spec.signalling.tls_secret_ref.name:
         yield f"signalling.tlsSecretRef.name: {spec.signalling.tls_secret_ref.name}"
     if spec.quality.presets_config_map_ref.name:
