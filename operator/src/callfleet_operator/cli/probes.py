@@ -28,7 +28,7 @@ from callfleet_operator.cli.views.checks import (
 from callfleet_operator.gateway.errors import ForbiddenError, KubeError
 from callfleet_operator.gateway.prometheus import Prometheus, PrometheusError
 from callfleet_operator.gateway.resources import CRDS, SECRETS
-from callfleet_operator.gateway.stun import NoAnswerError, binding
+from callfleet_operator.gateway.stun import NoAnswerError, TurnServer, binding
 from callfleet_operator.gateway.user import Access, UserKube
 from callfleet_operator.observe.queries import (
     DEMAND_WINDOW,
@@ -324,16 +324,17 @@ async def check_relays(resource: TurnPool) -> list[Check]:
 
     async def one(pod: str, url: str) -> Check:
         subject = f"relay {pod}"
-        host, _, port = url.removeprefix("turn:").partition("?")[0].rpartition(":")
+        server = TurnServer.of(url)
+        port = "TCP" if server.transport == "TLS" else server.transport
         async with slots:
             try:
-                seconds = await binding(host.strip("[]"), int(port), RELAY_TIMEOUT)
+                seconds = await binding(server, RELAY_TIMEOUT)
             except NoAnswerError as silent:
                 return problem(
                     subject,
                     f"{url}: {silent}.",
-                    f"Clients must reach UDP port {port} of {host}: see the firewall and "
-                    "exposure.address; from here it may be another way than theirs.",
+                    f"Clients must reach {port} port {server.port} of {server.host}: see the "
+                    "firewall and exposure.address; from here it may be another way than theirs.",
                 )
         return ok(subject, f"{url} answered in {seconds * 1000:.0f} ms.")
 
