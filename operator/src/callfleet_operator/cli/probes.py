@@ -46,7 +46,7 @@ PROMETHEUS_TIMEOUT: Final = 5.0
 RELAY_TIMEOUT: Final = 3.0
 RELAYS_AT_MOST: Final = 64
 _TOGETHER: Final = 8
-_OFTEN_EMPTY: Final = frozenset({"arrivals", "duration", "call_size"})
+_OFTEN_EMPTY: Final = frozenset({"arrivals", "hourly_arrivals", "duration", "call_size"})
 """Rates and means that have no series before the first call."""
 
 
