@@ -224,7 +224,7 @@ class _Leader:
                 return _End(calm=rounds.done() and not watches.done(), asked=stopping.done())
 
     async def _watch(self, wakes: Wakes, instance: str, ending: asyncio.Event) -> None:
-        """Run kopf. `ending` is set when it begins to end: it may hang then, for 20 seconds."""
+        """Run kopf. `ending` is set when it begins to end, which may take it five seconds."""
         registry = kopf_registry(wakes)
 
         @kopf.on.cleanup(registry=registry)

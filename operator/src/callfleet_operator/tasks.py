@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from callfleet_operator.gateway.errors import UnavailableError
 
+_INSIST = 0.5
 _PATIENCE_FIRST, _PATIENCE_MAX = 1.0, 15.0
 
 T = TypeVar("T")
@@ -27,8 +28,10 @@ async def running(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        # Again and again: kopf's watches swallow a cancellation that comes while they connect.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_INSIST)
 
 
 async def before(end: asyncio.Task[Any], work: Coroutine[Any, Any, T]) -> T:
