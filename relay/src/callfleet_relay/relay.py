@@ -56,11 +56,10 @@ from callfleet_relay.stress import (
     StressMeter,
     cores_for_one_thread,
 )
-from callfleet_relay.transport.connections import StreamFigures, StreamLimits, TrustedProxies
+from callfleet_relay.transport.connections import StreamFigures, StreamLimits
 from callfleet_relay.transport.dataplane import DataPlane
-from callfleet_relay.transport.planes import DataPlanes
+from callfleet_relay.transport.planes import DataPlanes, open_streams
 from callfleet_relay.transport.python import PythonDataPlane
-from callfleet_relay.transport.reception import StreamListener
 from callfleet_relay.transport.stream import StreamDataPlane
 from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
@@ -126,7 +125,16 @@ class Relay(Collector):
             receiver=self._receive,
         )
         if settings.has_streams:
-            self.streams = self._open_streams(self.plane, rates)
+            self.streams = open_streams(
+                settings,
+                self._loop,
+                beside=self.plane,
+                rates=rates,
+                receiver=self._receive,
+                gone=self._gone,
+                limits=self._stream_limits,
+                certificate=self.certificate,
+            )
             self.plane = DataPlanes(self.plane, self.streams)
         own = settings.own_addresses(
             [*self.plane.listening, *http_addresses], self.advertised.address
@@ -284,29 +292,6 @@ class Relay(Collector):
             certificate_expires=self.certificate.expires if self.certificate else None,
         )
         return families(snapshot)
-
-    def _open_streams(self, datagrams: DataPlane, rates: BitRates) -> StreamDataPlane:
-        settings = self.settings
-        first = len(datagrams.listening)
-        listen = [
-            StreamListener(number, each.address, tls=each.transport == "tls")
-            for number, each in enumerate(self._listeners[first:], start=first)
-        ]
-        try:
-            return StreamDataPlane(
-                self._loop,
-                listen,
-                relay_host=str(settings.relay_address),
-                rates=rates,
-                receiver=self._receive,
-                gone=self._gone,
-                limits=self._stream_limits,
-                proxies=TrustedProxies(settings.proxy_protocol_from),
-                certificate=self.certificate,
-            )
-        except OSError:
-            datagrams.close()
-            raise
 
     def _take_limits(self, text: str) -> dict[str, object]:
         limits = read_limits(text, self.settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from callfleet_relay.events import (
     BindChannel,
     Forbid,
@@ -12,7 +14,13 @@ from callfleet_relay.events import (
     UnbindChannel,
 )
 from callfleet_relay.message import Address
-from callfleet_relay.transport.dataplane import DataPlane, Figures, Traffic
+from callfleet_relay.quota import BitRates
+from callfleet_relay.settings import Settings
+from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
+from callfleet_relay.transport.dataplane import DataPlane, Figures, Receiver, Traffic
+from callfleet_relay.transport.reception import StreamListener
+from callfleet_relay.transport.stream import Gone, StreamDataPlane
+from callfleet_relay.transport.tls import Certificate
 
 
 class DataPlanes:
@@ -75,3 +83,39 @@ class DataPlanes:
 
     def _of_listener(self, listener: int) -> DataPlane:
         return self._streams if listener >= self._first_stream else self._datagrams
+
+
+def open_streams(
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    beside: DataPlane,
+    rates: BitRates,
+    receiver: Receiver,
+    gone: Gone,
+    limits: StreamLimits,
+    certificate: Certificate | None,
+) -> StreamDataPlane:
+    """The plane of the TCP and TLS listeners, beside that of the UDP ones, which is closed where
+    one cannot be bound. Raises OSError.
+    """
+    listeners = [each for each in settings.listeners if each.transport != "udp"]
+    first = len(beside.listening)
+    try:
+        return StreamDataPlane(
+            loop,
+            [
+                StreamListener(number, each.address, tls=each.transport == "tls")
+                for number, each in enumerate(listeners, start=first)
+            ],
+            relay_host=str(settings.relay_address),
+            rates=rates,
+            receiver=receiver,
+            gone=gone,
+            limits=limits,
+            proxies=TrustedProxies(settings.proxy_protocol_from),
+            certificate=certificate,
+        )
+    except OSError:
+        beside.close()
+        raise
