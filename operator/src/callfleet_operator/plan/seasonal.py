@@ -34,6 +34,8 @@ _LEVEL_WITHIN: Final = (1 / 3, 3.0)
 """A day is less or more than usual, but a rush beyond that is no matter of the season."""
 _JUDGED_OVER: Final = 7 * _DAY
 _ENOUGH_JUDGED: Final = _DAY
+_MOST: Final = 1e9
+"""What is above it is no figure of a fleet, and not known."""
 _KNOWN_AT_LEAST: Final = 0.9
 """Part of a span that has to be known for its highest value to be."""
 
@@ -52,9 +54,7 @@ def outlook(history: History, *, horizon: timedelta, now: datetime) -> Outlook |
 
     A history that is missing, too short, too old or full of holes gives the reason instead.
     """
-    values = [
-        value if math.isfinite(value) and value >= 0 else math.nan for value in history.values
-    ]
+    values = [value if 0 <= value <= _MOST else math.nan for value in history.values]
     known = sum(1 for value in values if not math.isnan(value))
     if not known:
         return NoOutlook("Prometheus has no history of the participants")
