@@ -42,7 +42,7 @@ async def test_each_change_of_the_number_is_kept_with_its_trace(here: World) -> 
     assert [one.number for one in decisions] == list(range(1, len(decisions) + 1))
     for one in decisions:
         stages = [record.stage for record in one.trace]
-        assert (stages[0], stages[-1], len(stages)) == ("Classify", "Total", 11)
+        assert (stages[0], stages[-1], len(stages)) == ("Classify", "Total", 14)
         assert one.trace[-2].after.low == one.after
         assert one.message
 
@@ -116,7 +116,7 @@ async def test_one_decision_is_one_line_of_the_log(
     assert fields["object"] == f"CallCluster {here.namespace}/calls"
     assert (fields["decision"], fields["from"], fields["to"]) == (1, 0, 1)
     assert fields["reason"]
-    assert len(fields["trace"]) == 11
+    assert len(fields["trace"]) == 14
     assert "0 to 1 open pods: " in line.getMessage()
 
 
