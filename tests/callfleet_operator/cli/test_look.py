@@ -189,6 +189,7 @@ async def test_a_damaged_history_is_said(here: World) -> None:
 async def test_watch_goes_on_until_it_is_interrupted(here: World) -> None:
     key = await grown(here)
     process = await asyncio.create_subprocess_exec(
+        *("env", "--default-signal=INT"),  # what runs in the background ignores it
         str(Path(sys.executable).with_name("callfleet")),
         *("status", "calls", "--watch", "--interval=0.5", "--no-live"),
         f"--namespace={here.namespace}",
