@@ -32,7 +32,7 @@ test: lint types imports generated ## Everything that CI runs; installs what the
 	$(BIN)/pytest -m 'not cluster' --numprocesses $(WORKERS) --cov --cov-report=
 	$(BIN)/pytest -m cluster --cov --cov-append
 
-test-unit: setup ## Tests that need Python only; under a minute
+test-unit: setup ## Tests that need Python only; a minute and a half on two cores
 	$(BIN)/pytest -m 'not api and not cluster and not peer' --numprocesses $(WORKERS)
 
 lint: setup ## Style and common mistakes
