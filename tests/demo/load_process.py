@@ -92,5 +92,7 @@ class LoadProcess:
                 self._process.kill()
                 self._process.wait()
         self._reader.join(10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._log.close()
         return self._process.returncode

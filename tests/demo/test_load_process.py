@@ -1,4 +1,4 @@
-"""The load must not outlive the demo, however that ends."""
+"""The load must not outlive the demo, however that ends, and leave nothing open in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.processes import identity_of
+from tests.demo.load_process import Event, LoadProcess
 
 pytestmark = pytest.mark.peer
 
@@ -38,3 +39,18 @@ def test_the_load_of_a_killed_demo_is_gone(tmp_path: Path) -> None:
     while identity_of(load) == running:
         assert time.monotonic() < deadline, f"{load} still runs"
         time.sleep(0.02)
+
+
+def test_an_ended_load_leaves_no_file_open(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    before = _open_files()
+
+    load = LoadProcess(["echo", '{"event": "started"}'], tmp_path / "load.log", seen.append)
+
+    assert load.finish() == 0
+    assert seen == [{"event": "started"}]
+    assert _open_files() <= before
+
+
+def _open_files() -> set[str]:
+    return {f"{file.name} {file.resolve()}" for file in Path("/proc/self/fd").iterdir()}
