@@ -89,7 +89,7 @@ def cost_of(
         terms = pool.terms
         items += (
             Item(
-                f"relays of {terms.name}",
+                f"relay pods of {terms.name}",
                 Decimal(pool.pods),
                 "pods",
                 terms.pod_monthly,
@@ -103,6 +103,6 @@ def cost_of(
                 "--egress-price, or cost.egressPerGB of the TurnPool",
             ),
         )
-    if prices.other_monthly:
+    if prices.other_monthly is not None:
         items.append(Item("everything else", Decimal(1), "month", prices.other_monthly))
     return Cost(prices.currency, tuple(items), egress)

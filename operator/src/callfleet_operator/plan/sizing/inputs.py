@@ -108,8 +108,8 @@ class Prices:
     pod_monthly: Decimal | None = None
     egress_per_gb: Decimal | None = None
     """Of 1e9 bytes."""
-    other_monthly: Decimal = Decimal(0)
-    """Database, load balancer and all else that does not grow with pods."""
+    other_monthly: Decimal | None = None
+    """Database, load balancer and all else that does not grow with pods; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True)

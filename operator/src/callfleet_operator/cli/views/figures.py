@@ -1,0 +1,92 @@
+"""A figure with its arithmetic in words, and numbers as people read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final
+
+from callfleet_operator.cli.views.words import UNKNOWN
+
+_FEW: Final = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a plan."""
+
+    key: str
+    """For programs."""
+    label: str
+    value: int | Decimal | None
+    """None: not known."""
+    unit: str
+    arithmetic: str
+    money: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Value and unit."""
+        text = money(self.value) if self.money else plain(self.value)
+        return f"{text} {self.unit}".rstrip()
+
+    def for_programs(self) -> dict[str, Any]:
+        """Counts and measures are numbers, money is a decimal string, unknown is null."""
+        return {
+            "value": in_program(self.value, money=self.money),
+            "unit": self.unit,
+            "arithmetic": self.arithmetic,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures that belong together."""
+
+    key: str
+    title: str
+    figures: tuple[Figure, ...]
+
+
+def plain(value: int | Decimal | None) -> str:
+    """At most two decimals, three digits of what is small: `1,000`, `34.09`, `0.00321`."""
+    if value is None:
+        return UNKNOWN
+    exact = Decimal(value)
+    if exact == exact.to_integral_value():
+        return f"{exact:,.0f}"
+    if abs(exact) >= _FEW:
+        return f"{exact:,.1f}".removesuffix(".0")
+    if abs(exact) >= 1:
+        return _short(f"{exact:.2f}")
+    return _short(f"{exact:.{2 - exact.adjusted()}f}") if exact.adjusted() > -7 else f"{exact:.1e}"
+
+
+def money(value: int | Decimal | None) -> str:
+    """Hundredths always: `1,234.50`."""
+    if value is None:
+        return UNKNOWN
+    return f"{Decimal(value).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+
+
+def percent(share: Decimal | float) -> str:
+    """A share as a percentage; what is not nothing is never shown as nothing."""
+    exact = Decimal(share) * 100
+    if not exact:
+        return "0 %"
+    if exact < Decimal("0.0001"):
+        return "<0.0001 %"
+    return f"{plain(exact)} %"
+
+
+def in_program(value: int | Decimal | None, *, money: bool = False) -> int | float | str | None:
+    """As JSON has it."""
+    if value is None or isinstance(value, int):
+        return value
+    if money:
+        return f"{value:f}"
+    return int(value) if value == value.to_integral_value() else float(f"{value:.12g}")
+
+
+def _short(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

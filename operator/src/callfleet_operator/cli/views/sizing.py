@@ -1,0 +1,378 @@
+"""A plan as figures with their arithmetic in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from callfleet_operator.cli.views.figures import Figure, Section, percent, plain
+from callfleet_operator.cli.views.figures import money as as_money
+from callfleet_operator.cli.views.words import count
+from callfleet_operator.plan.sizing.bandwidth import DATABASE_KILOBYTES, SIGNALLING_KILOBYTES
+from callfleet_operator.plan.sizing.cost import Item
+from callfleet_operator.plan.sizing.engines import REACTION, Floor
+from callfleet_operator.plan.sizing.inputs import ALLOCATIONS_PER_PERSON
+from callfleet_operator.plan.sizing.relays import PoolPods
+from callfleet_operator.plan.sizing.size import Sizing
+
+FLOORS: Final = {
+    Floor.TARGET: "the target",
+    Floor.EGRESS: "egress",
+    Floor.FREE_ROOM: "free room",
+    Floor.BLOCKING: "the blocking limit",
+    Floor.MINIMUM: "minReplicas",
+}
+
+
+def sections(sizing: Sizing) -> tuple[Section, ...]:
+    """Everything, in the order in which one figure follows from another."""
+    return (
+        Section("load", "Load", tuple(_load(sizing))),
+        Section("bandwidth", "Bandwidth in the busy hour", tuple(_bandwidth(sizing))),
+        Section("engines", "Engine pods", tuple(_engines(sizing))),
+        *(
+            Section(f"relays.{pool.terms.name}", f"Relays of {pool.terms.name}", tuple(_pool(pool)))
+            for pool in sizing.pools
+        ),
+        Section("cost", "Cost of a month", tuple(_cost(sizing))),
+    )
+
+
+def notes(sizing: Sizing) -> tuple[str, ...]:
+    """What the figures do not show by themselves."""
+    return tuple(_notes(sizing))
+
+
+def _load(sizing: Sizing) -> Iterator[Figure]:
+    usage, load = sizing.inputs.usage, sizing.load
+    users, concurrent = plain(load.users), plain(load.concurrent)
+    habits = f"{plain(usage.hours_per_month)} h"
+    share = f"{plain(usage.busy_hour_percent)} %"
+    days = count(usage.busy_days, "day")
+    yield Figure(
+        "users",
+        "users",
+        load.users,
+        "",
+        "as given"
+        if usage.users is not None
+        else f"{concurrent} people at a time x {days} / ({habits} a month x {share})",
+    )
+    yield Figure(
+        "userHours",
+        "hours of all users",
+        load.user_hours,
+        "h a month",
+        f"{users} users x {habits} a month",
+    )
+    yield Figure(
+        "concurrent",
+        "people in calls at a time",
+        load.concurrent,
+        "",
+        "as given, mean of the busy hour"
+        if usage.concurrent is not None
+        else f"{users} users x {habits} a month / {days} x {share} in the busiest hour",
+    )
+    yield Figure(
+        "calls",
+        "calls at a time",
+        load.erlangs,
+        "erlang",
+        f"{concurrent} people / {plain(usage.people_per_call)} a call",
+    )
+    yield Figure(
+        "callsPerMinute",
+        "calls that begin",
+        load.calls_per_second * 60,
+        "a minute",
+        f"{plain(load.erlangs)} calls / {plain(usage.call_minutes)} min each",
+    )
+
+
+def _bandwidth(sizing: Sizing) -> Iterator[Figure]:
+    inputs, load, media = sizing.inputs, sizing.load, sizing.bandwidth
+    rate, others = inputs.bitrate, inputs.usage.people_per_call - 1
+    people = f"{plain(load.concurrent)} people"
+    yield Figure(
+        "stream",
+        "one person sends",
+        media.stream,
+        "Mbit/s",
+        f"({plain(rate.audio_kilobits)} audio + {plain(rate.video_kilobits)} video) kbit/s"
+        f" + {plain(inputs.overhead_percent)} % headers",
+    )
+    yield Figure(
+        "received",
+        "one person receives",
+        media.received,
+        "Mbit/s",
+        f"{plain(media.stream)} Mbit/s x {plain(others)} others in the call",
+    )
+    yield Figure(
+        "enginesIn",
+        "engines receive",
+        media.engines_in,
+        "Mbit/s",
+        f"{people} x {plain(media.stream)} Mbit/s",
+    )
+    yield Figure(
+        "enginesOut",
+        "engines send",
+        media.engines_out,
+        "Mbit/s",
+        f"{people} x {plain(media.received)} Mbit/s; that much leaves the cluster",
+    )
+    yield Figure(
+        "relaysThrough",
+        "through relays",
+        media.relays_through,
+        "Mbit/s",
+        f"{plain(inputs.relayed_percent)} % of {people} x ({plain(media.stream)} + "
+        f"{plain(media.received)}) Mbit/s, in and out again",
+    )
+    for key, label, value, kilobytes in (
+        ("signalling", "signalling", media.signalling, SIGNALLING_KILOBYTES),
+        ("database", "database", media.database, DATABASE_KILOBYTES),
+    ):
+        yield Figure(
+            key,
+            label,
+            value,
+            "Mbit/s",
+            f"{plain(load.erlangs)} calls x {kilobytes} KB an hour x 8 / 3,600 s; not in the egress",
+        )
+
+
+def _engines(sizing: Sizing) -> Iterator[Figure]:
+    inputs, load, found = sizing.inputs, sizing.load, sizing.engines
+    terms = inputs.engines
+    people, erlangs = plain(load.concurrent), plain(load.erlangs)
+    target, limit = f"{terms.target_percent} %", plain(terms.max_blocking_per_million)
+    places = found.calls_per_pod
+    yield Figure(
+        "callsPerPod",
+        "calls a pod",
+        places,
+        "",
+        f"{terms.participants_per_pod} participants x {terms.new_call_limit_percent} % "
+        f"/ {plain(inputs.usage.people_per_call)} a call, whole calls, at least 1",
+    )
+    yield Figure(
+        "byTarget",
+        "pods for the target",
+        found.by_target,
+        "",
+        f"{people} people / ({terms.participants_per_pod} x {target}), rounded up",
+    )
+    yield Figure(
+        "byEgress",
+        "pods for egress",
+        found.by_egress,
+        "",
+        f"{plain(sizing.bandwidth.engines_out)} Mbit/s / ({plain(terms.pod_megabits)} Mbit/s x "
+        f"{target}), rounded up",
+    )
+    yield Figure(
+        "byFreeRoom",
+        "pods for free room",
+        found.by_free_room,
+        "",
+        f"({erlangs} calls, rounded up, + {found.reserve} that may begin in the "
+        f"{REACTION.total_seconds():.0f} s until another pod is ready: mean + 3 sigma) / "
+        f"{places} calls, rounded up",
+    )
+    yield Figure(
+        "byBlocking",
+        "pods for the blocking limit",
+        found.by_blocking,
+        "",
+        f"the fewest x {places} calls that refuse at most {limit} in a million of {erlangs} erlang "
+        "(Erlang B)"
+        if found.by_blocking is not None
+        else "maxBlockingPerMillion is 0: no such floor",
+    )
+    yield Figure(
+        "pods",
+        "pods",
+        found.pods,
+        "",
+        f"the largest of {found.by_target}, {found.by_egress}, {found.by_free_room}, "
+        f"{'' if found.by_blocking is None else f'{found.by_blocking} '}and minReplicas "
+        f"{terms.min_pods}: {FLOORS[found.decisive]} decides",
+    )
+    yield Figure(
+        "utilisationPercent",
+        "utilisation",
+        load.concurrent * 100 / (found.pods * terms.participants_per_pod),
+        "%",
+        f"{people} people / ({found.pods} pods x {terms.participants_per_pod})",
+    )
+    yield Figure(
+        "blockingPerMillion",
+        "new calls refused",
+        _per_million(found.blocking),
+        "in a million",
+        f"Erlang B, {found.pods} x {places} places and {erlangs} erlang; {percent(found.blocking)}",
+    )
+    yield Figure(
+        "blockingByTargetPerMillion",
+        f"at a flat {target}",
+        _per_million(found.blocking_by_target),
+        "in a million",
+        f"the same with the {count(found.by_target, 'pod')} of the target alone; "
+        f"{percent(found.blocking_by_target)}",
+    )
+    yield Figure(
+        "megabitsPerPod",
+        "one pod sends",
+        sizing.bandwidth.engines_out / found.pods,
+        "Mbit/s",
+        f"{plain(sizing.bandwidth.engines_out)} Mbit/s / {count(found.pods, 'pod')}",
+    )
+    if terms.connections_per_pod is not None:
+        yield Figure(
+            "databaseConnections",
+            "database connections",
+            found.pods * terms.connections_per_pod,
+            "at most",
+            f"{count(found.pods, 'pod')} x {terms.connections_per_pod}",
+        )
+
+
+def _pool(pool: PoolPods) -> Iterator[Figure]:
+    terms = pool.terms
+    target = f"{terms.target_percent} %"
+    people = pool.allocations / ALLOCATIONS_PER_PERSON
+    yield Figure(
+        "allocations",
+        "allocations",
+        pool.allocations,
+        "",
+        f"{plain(people)} relayed people x {ALLOCATIONS_PER_PERSON} peer connections",
+    )
+    yield Figure(
+        "byAllocations",
+        "relays for allocations",
+        pool.by_allocations,
+        "",
+        f"{plain(pool.allocations)} / ({plain(terms.allocations_per_pod)} a relay x {target}), "
+        "rounded up",
+    )
+    yield Figure(
+        "byBandwidth",
+        "relays for bandwidth",
+        pool.by_megabits,
+        "",
+        f"{plain(pool.megabits)} Mbit/s / ({plain(terms.pod_megabits)} Mbit/s x {target}), "
+        "rounded up",
+    )
+    yield Figure(
+        "pods",
+        "relays",
+        pool.pods,
+        "",
+        f"the largest of {pool.by_allocations}, {pool.by_megabits} and minReplicas "
+        f"{terms.min_pods}",
+    )
+    yield Figure(
+        "saturationPercent",
+        "saturation",
+        pool.saturation * 100,
+        "%",
+        f"{plain(pool.allocations)} allocations / ({count(pool.pods, 'relay')} x "
+        f"{plain(terms.allocations_per_pod)})",
+    )
+    yield Figure(
+        "megabitsPerPod",
+        "one relay forwards",
+        pool.megabits / pool.pods,
+        "Mbit/s",
+        f"{plain(pool.megabits)} Mbit/s / {count(pool.pods, 'relay')}",
+    )
+
+
+def _cost(sizing: Sizing) -> Iterator[Figure]:
+    load, cost = sizing.load, sizing.cost
+    received = plain(sizing.bandwidth.received)
+    yield Figure(
+        "egressGigabytes",
+        "egress",
+        cost.egress,
+        "GB",
+        f"{plain(load.user_hours)} h x {received} Mbit/s x 3,600 s / 8 / 1,000",
+    )
+    for item in cost.items:
+        yield Figure(_key(item), item.name, item.amount, cost.currency, _product(item), money=True)
+    total = cost.total
+    known = [as_money(item.amount) for item in cost.items if item.amount is not None]
+    yield Figure(
+        "total",
+        "total",
+        total,
+        cost.currency,
+        " + ".join(known) if total is not None else "a price is missing",
+        money=True,
+    )
+    yield Figure(
+        "perUser",
+        "a user",
+        None if total is None else (total / load.users).quantize(Decimal("0.0001")),
+        cost.currency,
+        "unknown total" if total is None else f"{as_money(total)} / {plain(load.users)} users",
+        money=True,
+    )
+
+
+def _key(item: Item) -> str:
+    first, *rest = item.name.split()
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _product(item: Item) -> str:
+    quantity = f"{plain(item.quantity)} {item.unit}"
+    if item.price is None:
+        return f"{quantity} x unknown price: say {item.missing}" if item.quantity else quantity
+    return f"{quantity} x {item.price:,f}"
+
+
+def _per_million(share: float) -> Decimal:
+    return Decimal(share) * 1_000_000
+
+
+def _notes(sizing: Sizing) -> Iterator[str]:
+    engines, terms = sizing.engines, sizing.inputs.engines
+    if engines.blocking_at_most_pods is not None:
+        yield (
+            f"maxReplicas is {terms.max_pods} and {engines.pods} are needed: raise "
+            f"scaling.maxReplicas. {count(terms.max_pods or 0, 'pod')} would refuse "
+            f"{percent(engines.blocking_at_most_pods)} of new calls in the busy hour."
+        )
+    if terms.connections_per_pod is None and engines.pods > 1:
+        yield "A SQLite store serves one pod: choose store.type PostgreSQL for more."
+    if engines.by_blocking is None:
+        yield "maxBlockingPerMillion is 0, so nothing limits how many new calls are refused."
+    for pool in sizing.pools:
+        most = pool.terms.max_pods
+        if most is not None and most < pool.pods:
+            yield (
+                f"TurnPool {pool.terms.name} has maxReplicas {most} and {pool.pods} are needed: "
+                "raise its scaling.maxReplicas."
+            )
+        if pool.pods == 1:
+            yield (
+                f"With one relay in {pool.terms.name} all that it carries stops with its node: "
+                "minReplicas 2 keeps half."
+            )
+    for item in sizing.cost.unpriced:
+        yield f"The price of {item.name} is not known: say {item.missing}."
+    if sizing.inputs.prices.other_monthly is None:
+        yield (
+            "Database, load balancer and whatever else does not grow with pods are not counted: "
+            "--other-monthly."
+        )
+    yield (
+        "Pods are counted as in the busy hour for the whole month; what scaling in saves depends on "
+        "the shape of your days and on whether nodes go with the pods."
+    )
