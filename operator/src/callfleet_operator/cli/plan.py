@@ -89,8 +89,8 @@ _USAGE: Final = (
     click.option(
         "--concurrent",
         type=click.IntRange(1, _MOST),
-        help="People in calls at a time, mean of the busy hour. Default: follows from users, hours, "
-        "days and the busy hour.",
+        help="People in calls at a time, mean of the busy hour. Default: follows from users, "
+        "hours, days and the busy hour.",
     ),
     click.option(
         "--hours-per-month",
@@ -196,6 +196,7 @@ def _inputs(command: Callable[..., Any]) -> Callable[..., Any]:
 @with_session
 def plan(
     session: Session,
+    /,
     *,
     target: Target | None,
     filename: Path | None,

@@ -310,7 +310,7 @@ def _pool(
     asked: Asked, choices: Choices, name: str, pool: TurnPool | None, prices: Prices
 ) -> PoolTerms:
     spec = pool.spec if pool else TurnPoolSpec()
-    where = f"TurnPool {name}" if pool else f"default, as TurnPool {name} is not given"
+    where = f"TurnPool {name}" if pool else "default"
     cost, currency = spec.cost, prices.currency
     flagged = (asked.relay_price, asked.egress_price)
     for flag, own in zip(flagged, (cost.pod_monthly, cost.egress_per_gb), strict=True):
@@ -323,7 +323,7 @@ def _pool(
         name=name,
         allocations_per_pod=choices.choose(
             f"allocationsPerRelay.{name}",
-            f"allocations of a relay of {name}",
+            f"allocations of a relay of TurnPool {name}",
             "",
             flag="--allocations-per-relay",
             given=asked.allocations_per_relay,
@@ -332,7 +332,7 @@ def _pool(
         ),
         target_percent=choices.choose(
             f"relayTargetPercent.{name}",
-            f"target saturation of {name}",
+            f"target saturation of TurnPool {name}",
             "%",
             flag="--relay-target-percent",
             given=asked.relay_target_percent,
@@ -344,14 +344,14 @@ def _pool(
         pod_megabits=asked.pod_mbit or POD_MEGABITS,
         pod_monthly=choices.price(
             f"relayPrice.{name}",
-            f"a relay of {name}",
+            f"a relay of TurnPool {name}",
             f"{currency} a month",
             (asked.relay_price, "--relay-price"),
             (_money(cost.pod_monthly), f"{where}: cost.podMonthly"),
         ),
         egress_per_gb=choices.price(
             f"relayEgressPrice.{name}",
-            f"egress of {name}",
+            f"egress of TurnPool {name}",
             f"{currency} a GB",
             (asked.egress_price, "--egress-price"),
             (_money(cost.egress_per_gb), f"{where}: cost.egressPerGB"),

@@ -27,7 +27,12 @@ class Figure:
     @property
     def shown(self) -> str:
         """Value and unit."""
-        text = money(self.value) if self.money else plain(self.value)
+        if self.money:
+            text = money(self.value)
+        elif self.unit == "%" and self.value is not None:
+            text = coarse(Decimal(self.value))
+        else:
+            text = plain(self.value)
         return f"{text} {self.unit}".rstrip()
 
     def for_programs(self) -> dict[str, Any]:
@@ -49,17 +54,22 @@ class Section:
 
 
 def plain(value: int | Decimal | None) -> str:
-    """At most two decimals, three digits of what is small: `1,000`, `34.09`, `0.00321`."""
+    """Digits enough to follow the arithmetic: `1,000`, `512.25`, `34.0909`, `0.00321`."""
     if value is None:
         return UNKNOWN
     exact = Decimal(value)
     if exact == exact.to_integral_value():
         return f"{exact:,.0f}"
     if abs(exact) >= _FEW:
-        return f"{exact:,.1f}".removesuffix(".0")
-    if abs(exact) >= 1:
-        return _short(f"{exact:.2f}")
+        return _short(f"{exact:,.2f}")
+    if exact.adjusted() > -3:
+        return _short(f"{exact:.4f}")
     return _short(f"{exact:.{2 - exact.adjusted()}f}") if exact.adjusted() > -7 else f"{exact:.1e}"
+
+
+def coarse(value: Decimal) -> str:
+    """One decimal at most, none of hundreds: for a table of many."""
+    return _short(f"{value:,.1f}") if abs(value) < _FEW else f"{value:,.0f}"
 
 
 def money(value: int | Decimal | None) -> str:
@@ -76,7 +86,9 @@ def percent(share: Decimal | float) -> str:
         return "0 %"
     if exact < Decimal("0.0001"):
         return "<0.0001 %"
-    return f"{plain(exact)} %"
+    if exact.adjusted() >= 1:
+        return f"{coarse(exact)} %"
+    return f"{_short(f'{exact:.{2 - exact.adjusted()}f}')} %"
 
 
 def in_program(value: int | Decimal | None, *, money: bool = False) -> int | float | str | None:

@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from callfleet_operator.cli.planning.choices import Assumption
-from callfleet_operator.cli.views.figures import Section, in_program, money, percent, plain
-from callfleet_operator.cli.views.sizing import notes, sections
+from callfleet_operator.cli.views.figures import Section, coarse, in_program, money, percent, plain
+from callfleet_operator.cli.views.sizing import sections
+from callfleet_operator.cli.views.sizing_notes import notes
+from callfleet_operator.cli.views.words import count
 from callfleet_operator.plan.sizing.size import Beyond, Sizing
 
 Row = Sizing | Beyond
@@ -68,8 +70,8 @@ def _headline(sizing: Sizing, title: str) -> str:
     cost = sizing.cost
     total = "cost unknown" if cost.total is None else f"{money(cost.total)} {cost.currency} a month"
     return (
-        f"{title}: {plain(sizing.load.users)} users, {plain(sizing.load.concurrent)} in calls at a "
-        f"time: {sizing.engines.pods} engine pods, {sizing.relays} relays, "
+        f"{title}: {sizing.load.users:,.0f} users, {coarse(sizing.load.concurrent)} in calls at a "
+        f"time: {count(sizing.engines.pods, 'engine pod')}, {count(sizing.relays, 'relay')}, "
         f"{percent(sizing.engines.blocking)} of new calls refused, {total}"
     )
 
@@ -125,15 +127,15 @@ def _rows(sizing: Sizing, rows: Sequence[Row]) -> Table:
         total, users = row.cost.total, row.load.users
         table.add_row(
             plain(row.load.concurrent),
-            plain(users.to_integral_value()),
-            plain(row.load.erlangs),
+            f"{users:,.0f}",
+            coarse(row.load.erlangs),
             plain(row.engines.pods),
             percent(row.engines.blocking),
             plain(row.engines.by_target),
             percent(row.engines.blocking_by_target),
             plain(row.relays),
-            plain(row.bandwidth.engines_out),
-            plain(row.cost.egress.to_integral_value()),
+            coarse(row.bandwidth.engines_out),
+            f"{row.cost.egress:,.0f}",
             money(total),
             money(None if total is None else total / users),
         )

@@ -32,16 +32,15 @@ def sections(sizing: Sizing) -> tuple[Section, ...]:
         Section("bandwidth", "Bandwidth in the busy hour", tuple(_bandwidth(sizing))),
         Section("engines", "Engine pods", tuple(_engines(sizing))),
         *(
-            Section(f"relays.{pool.terms.name}", f"Relays of {pool.terms.name}", tuple(_pool(pool)))
+            Section(
+                f"relays.{pool.terms.name}",
+                f"Relays of TurnPool {pool.terms.name}",
+                tuple(_pool(pool)),
+            )
             for pool in sizing.pools
         ),
         Section("cost", "Cost of a month", tuple(_cost(sizing))),
     )
-
-
-def notes(sizing: Sizing) -> tuple[str, ...]:
-    """What the figures do not show by themselves."""
-    return tuple(_notes(sizing))
 
 
 def _load(sizing: Sizing) -> Iterator[Figure]:
@@ -141,7 +140,8 @@ def _bandwidth(sizing: Sizing) -> Iterator[Figure]:
             label,
             value,
             "Mbit/s",
-            f"{plain(load.erlangs)} calls x {kilobytes} KB an hour x 8 / 3,600 s; not in the egress",
+            f"{plain(load.erlangs)} calls x {kilobytes} KB an hour x 8 / 3,600 s / 1,000; "
+            "not in the egress",
         )
 
 
@@ -205,9 +205,9 @@ def _engines(sizing: Sizing) -> Iterator[Figure]:
     yield Figure(
         "utilisationPercent",
         "utilisation",
-        load.concurrent * 100 / (found.pods * terms.participants_per_pod),
+        found.utilisation * 100,
         "%",
-        f"{people} people / ({found.pods} pods x {terms.participants_per_pod})",
+        f"{people} people / ({count(found.pods, 'pod')} x {terms.participants_per_pod})",
     )
     yield Figure(
         "blockingPerMillion",
@@ -304,7 +304,7 @@ def _cost(sizing: Sizing) -> Iterator[Figure]:
         f"{plain(load.user_hours)} h x {received} Mbit/s x 3,600 s / 8 / 1,000",
     )
     for item in cost.items:
-        yield Figure(_key(item), item.name, item.amount, cost.currency, _product(item), money=True)
+        yield Figure(item.key, item.name, item.amount, cost.currency, _product(item), money=True)
     total = cost.total
     known = [as_money(item.amount) for item in cost.items if item.amount is not None]
     yield Figure(
@@ -325,13 +325,9 @@ def _cost(sizing: Sizing) -> Iterator[Figure]:
     )
 
 
-def _key(item: Item) -> str:
-    first, *rest = item.name.split()
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def _product(item: Item) -> str:
-    quantity = f"{plain(item.quantity)} {item.unit}"
+    unit = item.unit if item.quantity != 1 else item.unit.removesuffix("s")
+    quantity = f"{plain(item.quantity)} {unit}"
     if item.price is None:
         return f"{quantity} x unknown price: say {item.missing}" if item.quantity else quantity
     return f"{quantity} x {item.price:,f}"
@@ -339,40 +335,3 @@ def _product(item: Item) -> str:
 
 def _per_million(share: float) -> Decimal:
     return Decimal(share) * 1_000_000
-
-
-def _notes(sizing: Sizing) -> Iterator[str]:
-    engines, terms = sizing.engines, sizing.inputs.engines
-    if engines.blocking_at_most_pods is not None:
-        yield (
-            f"maxReplicas is {terms.max_pods} and {engines.pods} are needed: raise "
-            f"scaling.maxReplicas. {count(terms.max_pods or 0, 'pod')} would refuse "
-            f"{percent(engines.blocking_at_most_pods)} of new calls in the busy hour."
-        )
-    if terms.connections_per_pod is None and engines.pods > 1:
-        yield "A SQLite store serves one pod: choose store.type PostgreSQL for more."
-    if engines.by_blocking is None:
-        yield "maxBlockingPerMillion is 0, so nothing limits how many new calls are refused."
-    for pool in sizing.pools:
-        most = pool.terms.max_pods
-        if most is not None and most < pool.pods:
-            yield (
-                f"TurnPool {pool.terms.name} has maxReplicas {most} and {pool.pods} are needed: "
-                "raise its scaling.maxReplicas."
-            )
-        if pool.pods == 1:
-            yield (
-                f"With one relay in {pool.terms.name} all that it carries stops with its node: "
-                "minReplicas 2 keeps half."
-            )
-    for item in sizing.cost.unpriced:
-        yield f"The price of {item.name} is not known: say {item.missing}."
-    if sizing.inputs.prices.other_monthly is None:
-        yield (
-            "Database, load balancer and whatever else does not grow with pods are not counted: "
-            "--other-monthly."
-        )
-    yield (
-        "Pods are counted as in the busy hour for the whole month; what scaling in saves depends on "
-        "the shape of your days and on whether nodes go with the pods."
-    )

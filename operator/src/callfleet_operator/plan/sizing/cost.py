@@ -19,6 +19,8 @@ _GIGABYTES_PER_MEGABIT_HOUR: Final = Decimal(3600) / 8 / 1000
 class Item:
     """Something that is paid for."""
 
+    key: str
+    """For programs."""
     name: str
     quantity: Decimal
     unit: str
@@ -71,6 +73,7 @@ def cost_of(
     relayed = egress * inputs.relayed_percent / 100
     items = [
         Item(
+            "enginePods",
             "engine pods",
             Decimal(engines),
             "pods",
@@ -78,6 +81,7 @@ def cost_of(
             "--pod-price, or cost.podMonthly of the CallCluster",
         ),
         Item(
+            "engineEgress",
             "egress of engines",
             egress - relayed,
             "GB",
@@ -89,14 +93,16 @@ def cost_of(
         terms = pool.terms
         items += (
             Item(
-                f"relay pods of {terms.name}",
+                f"relayPods.{terms.name}",
+                f"pods of TurnPool {terms.name}",
                 Decimal(pool.pods),
                 "pods",
                 terms.pod_monthly,
                 "--relay-price, or cost.podMonthly of the TurnPool",
             ),
             Item(
-                f"egress of {terms.name}",
+                f"relayEgress.{terms.name}",
+                f"egress of TurnPool {terms.name}",
                 relayed / len(pools),
                 "GB",
                 terms.egress_per_gb,
@@ -104,5 +110,5 @@ def cost_of(
             ),
         )
     if prices.other_monthly is not None:
-        items.append(Item("everything else", Decimal(1), "month", prices.other_monthly))
+        items.append(Item("other", "everything else", Decimal(1), "month", prices.other_monthly))
     return Cost(prices.currency, tuple(items), egress)
