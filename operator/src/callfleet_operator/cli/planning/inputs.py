@@ -36,6 +36,7 @@ BITRATE: Final = "720p"
 DIRECT_RELAYED_PERCENT: Final = Decimal(5)
 """Of people who could reach engines without (the source document, TURN Server Scaling)."""
 CONNECTIONS: Final = 10
+POOL: Final = "relays"
 
 
 def inputs_of(asked: Asked, planned: Planned | None) -> tuple[Inputs, tuple[Assumption, ...]]:
@@ -299,11 +300,13 @@ def _pools(planned: Planned | None, relayed: Decimal) -> Iterator[tuple[str, Tur
     """Names with the pools that are known."""
     if planned is None:
         if relayed:
-            yield "relays", None
+            yield POOL, None
         return
     here = planned.cluster.metadata.namespace
     for ref in planned.cluster.spec.turn.pool_refs:
-        yield ref.name, planned.pools.get((ref.namespace or here, ref.name))
+        home = ref.namespace or here
+        title = ref.name if home == here else f"{home}/{ref.name}"
+        yield title, planned.pools.get((home, ref.name))
 
 
 def _pool(

@@ -26,7 +26,8 @@ from callfleet_operator.plan.sizing.load import Load
 
 REACTION: Final = DETECTION + UNMEASURED_START
 """From the arrival of a call to a pod more, as long as none has been measured."""
-_NEGLIGIBLE: Final = 1e-12
+NEGLIGIBLE: Final = 1e-300
+"""A blocking below this is some number below it."""
 
 
 class Floor(StrEnum):
@@ -104,8 +105,8 @@ def engine_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> EnginePods:
         pods=pods,
         decisive=decisive,
         calls_per_pod=places,
-        blocking=blocking(pods * places, erlangs, negligible=_NEGLIGIBLE),
-        blocking_by_target=blocking(by_target * places, erlangs, negligible=_NEGLIGIBLE),
+        blocking=blocking(pods * places, erlangs, negligible=NEGLIGIBLE),
+        blocking_by_target=blocking(by_target * places, erlangs, negligible=NEGLIGIBLE),
         utilisation=load.concurrent / (pods * terms.participants_per_pod),
         blocking_at_most_pods=None if capped is None else blocking(capped * places, erlangs),
     )

@@ -140,11 +140,6 @@ class Inputs:
                 f"{engines.participants_per_pod}, and a call cannot span pods: lower "
                 "--people-per-call or raise --participants-per-pod."
             )
-        if self.relayed_percent and not self.pools:
-            raise SizingError(
-                f"{self.relayed_percent} % are relayed, but the CallCluster names no TurnPool: add "
-                "one to turn.poolRefs, or say --relayed-percent 0."
-            )
         for name, least, most in (
             ("The CallCluster", engines.min_pods, engines.max_pods),
             *((f"TurnPool {pool.name}", pool.min_pods, pool.max_pods) for pool in self.pools),
@@ -154,4 +149,10 @@ class Inputs:
                     f"{name} has minReplicas {least} above maxReplicas {most}: lower minReplicas "
                     "or raise maxReplicas."
                 )
+        if self.relayed_percent and not self.pools:
+            raise SizingError(
+                f"{self.relayed_percent} % are relayed, but the CallCluster names no TurnPool: add "
+                "one to turn.poolRefs, or, where clients reach engines without (exposure.type "
+                "HostPort), say --relayed-percent 0."
+            )
         return self
