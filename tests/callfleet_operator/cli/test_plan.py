@@ -167,9 +167,9 @@ def test_a_manifest_gives_capacity_limits_and_prices(where: str, tmp_path: Path)
 
     said = sources(found)
     assert said["participantsPerPod"] == (60, "CallCluster calls: capacity.participantsPerPod")
-    assert said["podPrice"] == (140, "CallCluster calls: cost.podMonthly")
-    assert said["relayPrice.relays"] == (69.9, "TurnPool relays: cost.podMonthly")
-    assert said["relayEgressPrice.relays"] == (0.05, "as of engines")
+    assert said["podPrice"] == ("140", "CallCluster calls: cost.podMonthly")
+    assert said["relayPrice.relays"] == ("69.90", "TurnPool relays: cost.podMonthly")
+    assert said["relayEgressPrice.relays"] == ("0.05", "as of engines")
     assert said["relayedPercent"][0] == 5
     assert said["allocationsPerRelay.relays"] == (500, "TurnPool relays: quota.allocationsPerPod")
     assert said["allocationsPerRelay.shared/edge"] == (2000, "default: quota.allocationsPerPod")

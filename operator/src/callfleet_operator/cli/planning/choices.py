@@ -20,6 +20,7 @@ class Assumption:
     """None: not known."""
     unit: str
     source: str
+    money: bool = False
 
 
 @dataclass(slots=True)
@@ -55,9 +56,9 @@ class Choices:
         """The first that is known, of values with their sources."""
         for value, source in candidates:
             if value is not None:
-                self.note(key, label, value, unit, source)
+                self.made.append(Assumption(key, label, value, unit, source, money=True))
                 return value
-        self.note(key, label, None, unit, missing)
+        self.made.append(Assumption(key, label, None, unit, missing, money=True))
         return None
 
     def note(

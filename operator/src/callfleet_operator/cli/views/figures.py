@@ -67,6 +67,11 @@ def plain(value: int | Decimal | None) -> str:
     return _short(f"{exact:.{2 - exact.adjusted()}f}") if exact.adjusted() > -7 else f"{exact:.1e}"
 
 
+def as_given(value: int | Decimal | None) -> str:
+    """An input as it was written, with signs between thousands."""
+    return UNKNOWN if value is None else f"{value:,d}" if isinstance(value, int) else f"{value:,f}"
+
+
 def coarse(value: Decimal) -> str:
     """One decimal at most, none of hundreds: for a table of many."""
     return _short(f"{value:,.1f}") if abs(value) < _FEW else f"{value:,.0f}"

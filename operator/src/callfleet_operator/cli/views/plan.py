@@ -12,7 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from callfleet_operator.cli.planning.choices import Assumption
-from callfleet_operator.cli.views.figures import Section, coarse, in_program, money, percent, plain
+from callfleet_operator.cli.views.figures import (
+    Section,
+    as_given,
+    coarse,
+    in_program,
+    money,
+    percent,
+    plain,
+)
 from callfleet_operator.cli.views.sizing import sections
 from callfleet_operator.cli.views.sizing_notes import notes
 from callfleet_operator.cli.views.words import count
@@ -31,8 +39,7 @@ def page(
     ]
     for section in sections(sizing):
         blocks += _titled(section.title, _figures(section))
-    blocks += _titled("The same habits with more or fewer people", _rows(sizing, rows))
-    blocks.append(Text(""))
+    blocks += [*_scaled(sizing, rows), Text("")]
     blocks += [Text(f"- {note}") for note in notes(sizing)]
     return Group(*blocks)
 
@@ -54,7 +61,9 @@ def for_programs(
         "assumptions": [
             {
                 "name": one.key,
-                "value": one.value if isinstance(one.value, str) else in_program(one.value),
+                "value": one.value
+                if isinstance(one.value, str)
+                else in_program(one.value, money=one.money),
                 "unit": one.unit,
                 "source": one.source,
             }
@@ -85,7 +94,7 @@ def _titled(title: str, table: RenderableType) -> Iterator[RenderableType]:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, no_wrap=True, justify="right" if name.isupper() else "left")
+        table.add_column(name, no_wrap=True, justify="right")
     return table
 
 
@@ -95,7 +104,7 @@ def _assumptions(assumptions: Sequence[Assumption]) -> Table:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold", ratio=1, style="dim")
     for one in assumptions:
-        value = one.value if isinstance(one.value, str) else plain(one.value)
+        value = one.value if isinstance(one.value, str) else as_given(one.value)
         table.add_row(one.label, f"{value} {one.unit}".rstrip(), one.source)
     return table
 
@@ -113,31 +122,45 @@ def _figures(section: Section) -> Table:
     return table
 
 
-def _rows(sizing: Sizing, rows: Sequence[Row]) -> Table:
+def _scaled(sizing: Sizing, rows: Sequence[Row]) -> Iterator[RenderableType]:
     target = sizing.inputs.engines.target_percent
-    currency = sizing.cost.currency
-    table = _table(
-        "AT A TIME", "USERS", "CALLS", "PODS", "REFUSED", f"AT {target} %", "REFUSED",
-        "RELAYS", "MBIT/S OUT", "GB", currency, f"{currency}/USER",
-    )  # fmt: skip
+    planned = [row for row in rows if isinstance(row, Sizing)]
+    yield from _titled("The same habits with more or fewer people", _capacity(planned, target))
+    yield Text(f"  AT {target} %: pods for that target alone, and what they refuse.\n", style="dim")
+    yield Padding(_money(planned, sizing.cost.currency), (0, 0, 0, 2))
     for row in rows:
         if isinstance(row, Beyond):
-            table.add_row(plain(row.concurrent), row.reason)
-            continue
-        total, users = row.cost.total, row.load.users
+            yield Text(f"  No plan for {plain(row.concurrent)} at a time. {row.reason}")
+
+
+def _capacity(rows: Sequence[Sizing], target: int) -> Table:
+    table = _table(
+        "AT A TIME", "USERS", "CALLS", "PODS", "REFUSED", f"AT {target} %", "REFUSED", "RELAYS"
+    )
+    for row in rows:
         table.add_row(
             plain(row.load.concurrent),
-            f"{users:,.0f}",
+            f"{row.load.users:,.0f}",
             coarse(row.load.erlangs),
             plain(row.engines.pods),
             percent(row.engines.blocking),
             plain(row.engines.by_target),
             percent(row.engines.blocking_by_target),
             plain(row.relays),
+        )
+    return table
+
+
+def _money(rows: Sequence[Sizing], currency: str) -> Table:
+    table = _table("AT A TIME", "MBIT/S OUT", "GB A MONTH", f"{currency} A MONTH", "A USER")
+    for row in rows:
+        total = row.cost.total
+        table.add_row(
+            plain(row.load.concurrent),
             coarse(row.bandwidth.engines_out),
             f"{row.cost.egress:,.0f}",
             money(total),
-            money(None if total is None else total / users),
+            money(None if total is None else total / row.load.users),
         )
     return table
 
