@@ -100,7 +100,7 @@ def test_piped_it_is_plain_lines() -> None:
     text = run("--users", "1000").stdout
     assert "\x1b" not in text
     assert "= 1,000 users x 20 h a month\n" in text
-    assert text.startswith("Plan: 1,000 users, 136 in calls at a time: 4 engine pods, 1 relay, ")
+    assert text.startswith("Plan: 1,000 users, 136 in calls at a time: 4 engine pods, 4 relays, ")
 
 
 def test_for_programs() -> None:
@@ -115,8 +115,8 @@ def test_for_programs() -> None:
         "unit": "h a month",
         "arithmetic": "1,000 users x 20 h a month",
     }
-    assert found["figures"]["relays"]["relays"]["pods"]["value"] == 1
-    assert found["figures"]["cost"]["total"]["value"] == "1854.72"
+    assert found["figures"]["relays"]["relays"]["pods"]["value"] == 4
+    assert found["figures"]["cost"]["total"]["value"] == "2064.72"
     assert found["figures"]["cost"]["egressGigabytes"]["value"] == 24494.4
     (row,) = found["byConcurrent"]
     assert (row["concurrent"], row["pods"], row["relays"]) == (10, 1, 1)
@@ -148,7 +148,7 @@ def test_the_source_documents_thousand_users() -> None:
     cost = found["figures"]["cost"]
     assert cost["egressGigabytes"]["value"] == 279_936
     assert cost["relayEgress.relays"]["value"] == "13996.80"
-    assert cost["total"]["value"] == "15756.80"
+    assert cost["total"]["value"] == "16526.80"
 
 
 def sources(found: Any) -> dict[str, tuple[object, str]]:  # noqa: ANN401
@@ -184,6 +184,19 @@ def test_a_manifest_gives_capacity_limits_and_prices(where: str, tmp_path: Path)
     assert figures["cost"]["relayPods.relays"]["value"] == "139.80"
     assert figures["cost"]["relayPods.relays"]["unit"] == "EUR"
     assert any("maxReplicas is 4 and 12 are needed" in note for note in found["notes"])
+
+
+def test_what_relays_are_told_to_bear() -> None:
+    env = 'env: [{name: CALLFLEET_RELAY_SUSTAINABLE_PACKET_RATE, value: "RATE"}]'
+    manifest = FLEET.replace("  quota:", f"  {env}\n  quota:")
+    found = data("-f-", "--users=10", stdin=manifest.replace("RATE", "1000"))
+    assert sources(found)["relayPackets.relays"] == (
+        1000,
+        "TurnPool relays: env CALLFLEET_RELAY_SUSTAINABLE_PACKET_RATE",
+    )
+    assert sources(found)["relayPackets.shared/edge"][0] == 30_000
+    message = refused("-f-", "--users=10", stdin=manifest.replace("RATE", "fast"))
+    assert "to 'fast': write packets a second, or say --relay-packets" in message
 
 
 def test_flags_go_before_the_manifest() -> None:

@@ -28,7 +28,14 @@ from callfleet_operator.cli.target import Target, TargetType
 from callfleet_operator.cli.views.plan import for_programs, page
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.gateway.user import UserKube
-from callfleet_operator.plan.sizing.inputs import BITRATES, SizingError
+from callfleet_operator.plan.sizing.inputs import (
+    BITRATES,
+    ENGINE_PACKETS,
+    OVERHEAD_PERCENT,
+    POD_MEGABITS,
+    RELAY_PACKETS,
+    SizingError,
+)
 from callfleet_operator.plan.sizing.size import at_concurrent, size
 
 AT: Final = (10, 50, 100, 500, 1000)
@@ -135,7 +142,12 @@ _CAPACITY: Final = (
     click.option(
         "--pod-mbit",
         type=_Amount("0", "1000000", above=True),
-        help="Mbit/s that a full engine or relay sends.  [default: 1000]",
+        help=f"Mbit/s that a full engine pod sends.  [default: {POD_MEGABITS}]",
+    ),
+    click.option(
+        "--pod-packets",
+        type=click.IntRange(1, 1_000_000_000),
+        help=f"Packets a second that a full engine pod forwards.  [default: {ENGINE_PACKETS}]",
     ),
 )
 _MEDIA: Final = (
@@ -146,13 +158,23 @@ _MEDIA: Final = (
     ),
     click.option("--audio-kbit", type=_Amount("0", "100000"), help="Instead of the profile's."),
     click.option("--video-kbit", type=_Amount("0", "100000"), help="Instead of the profile's."),
-    click.option("--overhead-percent", type=_PERCENT, help="Headers over media.  [default: 5]"),
+    click.option(
+        "--overhead-percent",
+        type=_PERCENT,
+        help=f"Headers over media.  [default: {OVERHEAD_PERCENT}]",
+    ),
     click.option(
         "--relayed-percent",
         type=_PERCENT,
         help="Media through relays. Default: all with exposure TurnOnly, else 5.",
     ),
     click.option("--allocations-per-relay", type=click.IntRange(1, 16384), help="Of a full relay."),
+    click.option(
+        "--relay-packets",
+        type=click.IntRange(1, 1_000_000_000),
+        help="Packets a second of a full relay, its --sustainable-packet-rate.  "
+        f"[default: {RELAY_PACKETS}]",
+    ),
     click.option(
         "--relay-target-percent", type=click.IntRange(10, 95), help="Target saturation of relays."
     ),

@@ -93,7 +93,8 @@ def test_neither_engines_nor_relays_are_above_their_target(inputs: Inputs) -> No
     for pool in found.pools:
         assert pool.saturation * 100 <= pool.terms.target_percent
         assert (
-            pool.megabits * 100 <= pool.pods * pool.terms.pod_megabits * pool.terms.target_percent
+            pool.packets * 100
+            <= pool.pods * pool.terms.packets_per_second * pool.terms.target_percent
         )
 
 

@@ -30,6 +30,8 @@ def test_an_office() -> None:
     assert round(1 / found.load.calls_per_second, 1) == Decimal("52.8")
     engines = found.engines
     assert engines.calls_per_pod == 17  # 80 x 85 % / 4
+    # 136.36 people x 141.83 packets/s x 6.5 = 125,710 over 66,500
+    assert engines.by_packets == 2
     assert engines.by_target == 3  # 136.36 / 56 = 2.4
     assert engines.reserve == 6  # 90 / 52.8 = 1.70, + 3 x 1.31 = 5.6
     assert engines.by_free_room == 3  # (35 + 6) / 17 = 2.4
@@ -43,17 +45,20 @@ def test_an_office() -> None:
     assert round(found.bandwidth.relays_through, 1) == Decimal("494.8")
     (pool,) = found.pools
     assert round(pool.allocations, 2) == Decimal("272.73")
-    assert (pool.by_allocations, pool.by_megabits, pool.pods) == (1, 1, 1)
+    assert pool.by_allocations == 1  # 272.73 / 1,400
+    # 136.36 people x 141.83 packets/s x 4 streams = 77,360 over 21,000
+    assert round(found.inputs.bitrate.packets, 2) == Decimal("141.83")
+    assert (pool.by_packets, pool.pods) == (4, 4)
     # 20,000 h x 2.7216 Mbit/s x 0.45 GB
     assert found.cost.egress == Decimal("24494.4")
     assert [item.amount for item in found.cost.items] == [
         Decimal("560.00"),
         Decimal("0.00"),
-        Decimal("70.00"),
+        Decimal("280.00"),
         Decimal("1224.72"),
         Decimal("150.00"),
     ]
-    assert found.cost.total == Decimal("2004.72")
+    assert found.cost.total == Decimal("2214.72")
 
 
 def test_the_source_document_with_its_errors_corrected() -> None:
@@ -66,10 +71,11 @@ def test_the_source_document_with_its_errors_corrected() -> None:
     amounts = {item.key: item.amount for item in found.cost.items}
     assert amounts["relayEgress.relays"] == Decimal("13996.80")
     assert amounts["enginePods"] == 10 * 140
-    assert amounts["relayPods.relays"] == 3 * 70  # 1,728 Mbit/s through at 700 each
-    assert found.cost.total == Decimal("15756.80")
+    # 1,000 people x 141.83 packets/s x 2 streams = 283,700 over 21,000
+    assert amounts["relayPods.relays"] == 14 * 70
+    assert found.cost.total == Decimal("16526.80")
     assert found.cost.total is not None
-    assert round(found.cost.total / found.load.users, 2) == Decimal("15.76")
+    assert round(found.cost.total / found.load.users, 2) == Decimal("16.53")
 
 
 def test_database_and_signalling_of_fifty_calls_are_no_ten_megabits() -> None:
@@ -143,6 +149,15 @@ def test_egress_of_a_pod_may_decide() -> None:
     found = size(replace(INPUTS, engines=engines)).engines
 
     assert (found.pods, found.decisive) == (6, Floor.EGRESS)  # 371.1 / 70 = 5.3
+
+
+def test_packets_of_large_calls_may_decide() -> None:
+    """Calls of twelve: 136.36 x 141.83 x (11 + 3.5) = 280,400 over 66,500 is 4.2."""
+    usage = replace(OFFICE, people_per_call=Decimal(12))
+    engines = replace(ENGINES, participants_per_pod=500, max_blocking_per_million=0)
+    found = size(replace(INPUTS, usage=usage, engines=engines)).engines
+
+    assert (found.pods, found.decisive) == (5, Floor.PACKETS)
 
 
 def test_other_loads_with_the_same_habits() -> None:

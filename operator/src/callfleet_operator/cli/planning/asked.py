@@ -26,8 +26,10 @@ class Asked:
     video_kbit: Decimal | None = None
     overhead_percent: Decimal | None = None
     pod_mbit: Decimal | None = None
+    pod_packets: int | None = None
     relayed_percent: Decimal | None = None
     allocations_per_relay: int | None = None
+    relay_packets: int | None = None
     relay_target_percent: int | None = None
     pod_price: Decimal | None = None
     relay_price: Decimal | None = None

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPool, TurnPoolSpec
+from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.api.v1alpha1.callcluster import EngineExposureType, StoreType
 from callfleet_operator.api.v1alpha1.common import Cost
 from callfleet_operator.cli.planning.asked import Asked
 from callfleet_operator.cli.planning.choices import Assumption, Choices
 from callfleet_operator.cli.planning.manifest import Planned
+from callfleet_operator.cli.planning.pools import money_of, pool_terms, pools_of
 from callfleet_operator.plan.sizing.inputs import (
     ANALYSIS,
     BITRATES,
+    ENGINE_PACKETS,
     OVERHEAD_PERCENT,
     POD_MEGABITS,
     Bitrate,
     EngineTerms,
     Inputs,
-    PoolTerms,
     Prices,
     SizingError,
     Usage,
@@ -36,7 +36,6 @@ BITRATE: Final = "720p"
 DIRECT_RELAYED_PERCENT: Final = Decimal(5)
 """Of people who could reach engines without (the source document, TURN Server Scaling)."""
 CONNECTIONS: Final = 10
-POOL: Final = "relays"
 
 
 def inputs_of(asked: Asked, planned: Planned | None) -> tuple[Inputs, tuple[Assumption, ...]]:
@@ -59,7 +58,7 @@ def inputs_of(asked: Asked, planned: Planned | None) -> tuple[Inputs, tuple[Assu
     relayed = _relayed(asked, choices, spec, given=planned is not None)
     prices = _prices(asked, choices, spec.cost, where)
     pools = tuple(
-        _pool(asked, choices, name, pool, prices) for name, pool in _pools(planned, relayed)
+        pool_terms(asked, choices, name, pool, prices) for name, pool in pools_of(planned, relayed)
     )
     return (
         Inputs(usage, bitrate, overhead, relayed, engines, pools, prices),
@@ -227,6 +226,15 @@ def _engines(
             otherwise=POD_MEGABITS,
             source="default: where an engine's egress stress is 1",
         ),
+        packets_per_second=choices.choose(
+            "podPackets",
+            "what a full pod forwards",
+            "packets/s",
+            flag="--pod-packets",
+            given=asked.pod_packets,
+            otherwise=ENGINE_PACKETS,
+            source="default: where an engine's packet stress is 1 (docs/capacity.md)",
+        ),
         connections_per_pod=connections,
     )
     choices.note("minPods", "pods at least", terms.min_pods, "", f"{where}: scaling.minReplicas")
@@ -277,14 +285,14 @@ def _prices(asked: Asked, choices: Choices, cost: Cost, where: str) -> Prices:
             "an engine pod",
             f"{currency} a month",
             (asked.pod_price, "--pod-price"),
-            (_money(cost.pod_monthly), f"{where}: cost.podMonthly"),
+            (money_of(cost.pod_monthly), f"{where}: cost.podMonthly"),
         ),
         egress_per_gb=choices.price(
             "egressPrice",
             "egress of engines",
             f"{currency} a GB",
             (asked.egress_price, "--egress-price"),
-            (_money(cost.egress_per_gb), f"{where}: cost.egressPerGB"),
+            (money_of(cost.egress_per_gb), f"{where}: cost.egressPerGB"),
         ),
         other_monthly=choices.price(
             "otherMonthly",
@@ -294,74 +302,3 @@ def _prices(asked: Asked, choices: Choices, cost: Cost, where: str) -> Prices:
             missing="not counted",
         ),
     )
-
-
-def _pools(planned: Planned | None, relayed: Decimal) -> Iterator[tuple[str, TurnPool | None]]:
-    """Names with the pools that are known."""
-    if planned is None:
-        if relayed:
-            yield POOL, None
-        return
-    here = planned.cluster.metadata.namespace
-    for ref in planned.cluster.spec.turn.pool_refs:
-        home = ref.namespace or here
-        title = ref.name if home == here else f"{home}/{ref.name}"
-        yield title, planned.pools.get((home, ref.name))
-
-
-def _pool(
-    asked: Asked, choices: Choices, name: str, pool: TurnPool | None, prices: Prices
-) -> PoolTerms:
-    spec = pool.spec if pool else TurnPoolSpec()
-    where = f"TurnPool {name}" if pool else "default"
-    cost, currency = spec.cost, prices.currency
-    flagged = (asked.relay_price, asked.egress_price)
-    for flag, own in zip(flagged, (cost.pod_monthly, cost.egress_per_gb), strict=True):
-        if flag is None and own and cost.currency != currency:
-            raise SizingError(
-                f"TurnPool {name} has prices in {cost.currency}, the plan is in {currency}: give "
-                "both in one currency, or --relay-price and --egress-price."
-            )
-    return PoolTerms(
-        name=name,
-        allocations_per_pod=choices.choose(
-            f"allocationsPerRelay.{name}",
-            f"allocations of a relay of TurnPool {name}",
-            "",
-            flag="--allocations-per-relay",
-            given=asked.allocations_per_relay,
-            otherwise=spec.quota.allocations_per_pod,
-            source=f"{where}: quota.allocationsPerPod",
-        ),
-        target_percent=choices.choose(
-            f"relayTargetPercent.{name}",
-            f"target saturation of TurnPool {name}",
-            "%",
-            flag="--relay-target-percent",
-            given=asked.relay_target_percent,
-            otherwise=spec.scaling.target_saturation_percent,
-            source=f"{where}: scaling.targetSaturationPercent",
-        ),
-        min_pods=spec.scaling.min_replicas,
-        max_pods=spec.scaling.max_replicas if pool else None,
-        pod_megabits=asked.pod_mbit or POD_MEGABITS,
-        pod_monthly=choices.price(
-            f"relayPrice.{name}",
-            f"a relay of TurnPool {name}",
-            f"{currency} a month",
-            (asked.relay_price, "--relay-price"),
-            (_money(cost.pod_monthly), f"{where}: cost.podMonthly"),
-        ),
-        egress_per_gb=choices.price(
-            f"relayEgressPrice.{name}",
-            f"egress of TurnPool {name}",
-            f"{currency} a GB",
-            (asked.egress_price, "--egress-price"),
-            (_money(cost.egress_per_gb), f"{where}: cost.egressPerGB"),
-            (prices.egress_per_gb, "as of engines"),
-        ),
-    )
-
-
-def _money(text: str) -> Decimal | None:
-    return Decimal(text) if text else None

@@ -12,13 +12,19 @@ from callfleet_operator.cli.views.words import count
 from callfleet_operator.plan.sizing.bandwidth import DATABASE_KILOBYTES, SIGNALLING_KILOBYTES
 from callfleet_operator.plan.sizing.cost import Item
 from callfleet_operator.plan.sizing.engines import REACTION, Floor
-from callfleet_operator.plan.sizing.inputs import ALLOCATIONS_PER_PERSON
+from callfleet_operator.plan.sizing.inputs import (
+    ALLOCATIONS_PER_PERSON,
+    AUDIO_PACKETS,
+    RECEIVED_COST,
+    VIDEO_PACKET_BYTES,
+)
 from callfleet_operator.plan.sizing.relays import PoolPods
 from callfleet_operator.plan.sizing.size import Sizing
 
 FLOORS: Final = {
     Floor.TARGET: "the target",
     Floor.EGRESS: "egress",
+    Floor.PACKETS: "packets",
     Floor.FREE_ROOM: "free room",
     Floor.BLOCKING: "the blocking limit",
     Floor.MINIMUM: "minReplicas",
@@ -35,7 +41,7 @@ def sections(sizing: Sizing) -> tuple[Section, ...]:
             Section(
                 f"relays.{pool.terms.name}",
                 f"Relays of TurnPool {pool.terms.name}",
-                tuple(_pool(pool)),
+                tuple(_pool(sizing, pool)),
             )
             for pool in sizing.pools
         ),
@@ -110,6 +116,14 @@ def _bandwidth(sizing: Sizing) -> Iterator[Figure]:
         f"{plain(media.stream)} Mbit/s x {plain(others)} others in the call",
     )
     yield Figure(
+        "streamPackets",
+        "in packets",
+        rate.packets,
+        "a second",
+        f"{AUDIO_PACKETS if rate.audio_kilobits else 0} audio + {plain(rate.video_kilobits)} "
+        f"kbit/s x 1,000 / 8 / {plain(VIDEO_PACKET_BYTES)} bytes",
+    )
+    yield Figure(
         "enginesIn",
         "engines receive",
         media.engines_in,
@@ -175,6 +189,15 @@ def _engines(sizing: Sizing) -> Iterator[Figure]:
         f"{target}), rounded up",
     )
     yield Figure(
+        "byPackets",
+        "pods for packets",
+        found.by_packets,
+        "",
+        f"{people} people x {plain(inputs.bitrate.packets)} packets/s x "
+        f"({plain(inputs.usage.people_per_call - 1)} forwarded + {RECEIVED_COST} for the one "
+        f"received) / ({plain(terms.packets_per_second)} x {target}), rounded up",
+    )
+    yield Figure(
         "byFreeRoom",
         "pods for free room",
         found.by_free_room,
@@ -198,7 +221,8 @@ def _engines(sizing: Sizing) -> Iterator[Figure]:
         "pods",
         found.pods,
         "",
-        f"the largest of {found.by_target}, {found.by_egress}, {found.by_free_room}, "
+        f"the largest of {found.by_target}, {found.by_egress}, {found.by_packets}, "
+        f"{found.by_free_room}, "
         f"{'' if found.by_blocking is None else f'{found.by_blocking} '}and minReplicas "
         f"{terms.min_pods}: {FLOORS[found.decisive]} decides",
     )
@@ -241,10 +265,11 @@ def _engines(sizing: Sizing) -> Iterator[Figure]:
         )
 
 
-def _pool(pool: PoolPods) -> Iterator[Figure]:
+def _pool(sizing: Sizing, pool: PoolPods) -> Iterator[Figure]:
     terms = pool.terms
     target = f"{terms.target_percent} %"
     people = pool.allocations / ALLOCATIONS_PER_PERSON
+    stream, per_call = sizing.inputs.bitrate.packets, sizing.inputs.usage.people_per_call
     yield Figure(
         "allocations",
         "allocations",
@@ -261,20 +286,19 @@ def _pool(pool: PoolPods) -> Iterator[Figure]:
         "rounded up",
     )
     yield Figure(
-        "byBandwidth",
-        "relays for bandwidth",
-        pool.by_megabits,
+        "byPackets",
+        "relays for packets",
+        pool.by_packets,
         "",
-        f"{plain(pool.megabits)} Mbit/s / ({plain(terms.pod_megabits)} Mbit/s x {target}), "
-        "rounded up",
+        f"{plain(people)} relayed people x {plain(stream)} packets/s x {plain(per_call)} streams / "
+        f"({plain(terms.packets_per_second)} x {target}), rounded up",
     )
     yield Figure(
         "pods",
         "relays",
         pool.pods,
         "",
-        f"the largest of {pool.by_allocations}, {pool.by_megabits} and minReplicas "
-        f"{terms.min_pods}",
+        f"the largest of {pool.by_allocations}, {pool.by_packets} and minReplicas {terms.min_pods}",
     )
     yield Figure(
         "saturationPercent",

@@ -35,6 +35,7 @@ class Floor(StrEnum):
 
     TARGET = "Target"
     EGRESS = "Egress"
+    PACKETS = "Packets"
     FREE_ROOM = "FreeRoom"
     BLOCKING = "Blocking"
     MINIMUM = "Minimum"
@@ -46,6 +47,7 @@ class EnginePods:
 
     by_target: int
     by_egress: int
+    by_packets: int
     reserve: int
     """Calls that begin before another pod can be ready."""
     by_free_room: int
@@ -72,6 +74,9 @@ def engine_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> EnginePods:
     places = calls_per_pod(people, terms.participants_per_pod, terms.new_call_limit_percent)
     by_target = _by_target(load.concurrent / terms.participants_per_pod, terms.target_percent)
     by_egress = _by_target(bandwidth.engines_out / terms.pod_megabits, terms.target_percent)
+    by_packets = _by_target(
+        bandwidth.engine_packets / terms.packets_per_second, terms.target_percent
+    )
     reserve = max(1, arrivals_at_most(_demand(inputs, load), REACTION))
     by_free_room = -(-(math.ceil(load.erlangs) + reserve) // places)
     erlangs = float(load.erlangs)
@@ -83,6 +88,7 @@ def engine_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> EnginePods:
     floors = {
         Floor.TARGET: by_target,
         Floor.EGRESS: by_egress,
+        Floor.PACKETS: by_packets,
         Floor.FREE_ROOM: by_free_room,
         Floor.BLOCKING: by_blocking or 0,
         Floor.MINIMUM: terms.min_pods,
@@ -99,6 +105,7 @@ def engine_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> EnginePods:
     return EnginePods(
         by_target=by_target,
         by_egress=by_egress,
+        by_packets=by_packets,
         reserve=reserve,
         by_free_room=by_free_room,
         by_blocking=by_blocking,

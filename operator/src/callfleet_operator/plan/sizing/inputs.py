@@ -17,7 +17,18 @@ measured 141 packets and 902 kbit/s a second of 640x360 (docs/capacity.md) 48 by
 ALLOCATIONS_PER_PERSON: Final = 2
 """One for each of a client's two peer connections."""
 POD_MEGABITS: Final = Decimal(1000)
-"""Mbit/s that a pod sends at full load: where an engine's egress stress is 1."""
+"""Mbit/s that an engine sends at full load: where its egress stress is 1."""
+ENGINE_PACKETS: Final = 95_000
+"""Packets a second that an engine forwards at full load: where its packet stress is 1, on one core
+(docs/capacity.md has the measurement)."""
+RECEIVED_COST: Final = Decimal("3.5")
+"""What a received packet costs an engine beside a forwarded one, of the same measurement."""
+RELAY_PACKETS: Final = 30_000
+"""Packets a second of a full relay, both directions: default of --sustainable-packet-rate."""
+AUDIO_PACKETS: Final = 50
+"""A second: Opus in frames of 20 ms."""
+VIDEO_PACKET_BYTES: Final = Decimal(1089)
+"""Mean of the measured 640x360: 793 kbit/s in 91 packets a second."""
 
 
 class SizingError(ValueError):
@@ -36,6 +47,12 @@ class Bitrate:
     def kilobits(self) -> Decimal:
         """kbit/s of one person's stream, without headers."""
         return self.audio_kilobits + self.video_kilobits
+
+    @property
+    def packets(self) -> Decimal:
+        """Packets a second of one person's stream."""
+        audio = Decimal(AUDIO_PACKETS) if self.audio_kilobits else Decimal(0)
+        return audio + self.video_kilobits * 1000 / 8 / VIDEO_PACKET_BYTES
 
 
 BITRATES: Final[Mapping[str, Bitrate]] = MappingProxyType(
@@ -82,6 +99,7 @@ class EngineTerms:
     max_pods: int | None = None
     """None: as many as are needed."""
     pod_megabits: Decimal = POD_MEGABITS
+    packets_per_second: int = ENGINE_PACKETS
     connections_per_pod: int | None = None
     """Database connections; None without a database server."""
 
@@ -95,7 +113,7 @@ class PoolTerms:
     target_percent: int
     min_pods: int = 1
     max_pods: int | None = None
-    pod_megabits: Decimal = POD_MEGABITS
+    packets_per_second: int = RELAY_PACKETS
     pod_monthly: Decimal | None = None
     egress_per_gb: Decimal | None = None
 

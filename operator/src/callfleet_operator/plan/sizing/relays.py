@@ -1,4 +1,4 @@
-"""Relays of the busy hour: allocations and bandwidth, whichever asks for more."""
+"""Relays of the busy hour: allocations and packets, whichever asks for more."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ class PoolPods:
     allocations: Decimal
     megabits: Decimal
     """Through all of them together."""
+    packets: Decimal
+    """A second, the same."""
     by_allocations: int
-    by_megabits: int
+    by_packets: int
     pods: int
 
     @property
@@ -47,22 +49,23 @@ def relay_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> tuple[PoolPo
             terms,
             relayed * ALLOCATIONS_PER_PERSON / len(inputs.pools),
             bandwidth.relays_through / len(inputs.pools),
+            bandwidth.relay_packets / len(inputs.pools),
         )
         for terms in inputs.pools
     )
 
 
-def _pool(terms: PoolTerms, allocations: Decimal, megabits: Decimal) -> PoolPods:
+def _pool(terms: PoolTerms, allocations: Decimal, megabits: Decimal, packets: Decimal) -> PoolPods:
     by_allocations = _at_target(allocations, terms.allocations_per_pod, terms.target_percent)
-    by_megabits = _at_target(megabits, terms.pod_megabits, terms.target_percent)
-    pods = max(by_allocations, by_megabits, terms.min_pods)
+    by_packets = _at_target(packets, terms.packets_per_second, terms.target_percent)
+    pods = max(by_allocations, by_packets, terms.min_pods)
     if pods > MOST_RELAYS:
         raise SizingError(
             f"TurnPool {terms.name} would need {pods} relays, and may have {MOST_RELAYS}: name "
             "several pools in turn.poolRefs, or plan several CallClusters."
         )
-    return PoolPods(terms, allocations, megabits, by_allocations, by_megabits, pods)
+    return PoolPods(terms, allocations, megabits, packets, by_allocations, by_packets, pods)
 
 
-def _at_target(load: Decimal, capacity: Decimal | int, target_percent: int) -> int:
+def _at_target(load: Decimal, capacity: int, target_percent: int) -> int:
     return math.ceil(load * 100 / (capacity * target_percent))
