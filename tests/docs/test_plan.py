@@ -13,7 +13,7 @@ from callfleet_operator.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "plan.md"
 SHOWN = re.compile(
-    r"^```sh\n(callfleet plan .*?)^```$\n+^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```sh\n(callfleet plan [^`]*)^```$\n+^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 EXAMPLES = SHOWN.findall(PAGE.read_text("utf-8"))
 

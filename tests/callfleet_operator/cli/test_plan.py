@@ -187,15 +187,15 @@ def test_a_manifest_gives_capacity_limits_and_prices(where: str, tmp_path: Path)
 
 
 def test_what_relays_are_told_to_bear() -> None:
-    env = 'env: [{name: CALLFLEET_RELAY_SUSTAINABLE_PACKET_RATE, value: "RATE"}]'
+    env = 'env: [{name: CALLFLEET_RELAY_SUSTAINABLE_PACKET_RATE, value: "MANY"}]'
     manifest = FLEET.replace("  quota:", f"  {env}\n  quota:")
-    found = data("-f-", "--users=10", stdin=manifest.replace("RATE", "1000"))
+    found = data("-f-", "--users=10", stdin=manifest.replace("MANY", "1000"))
     assert sources(found)["relayPackets.relays"] == (
         1000,
         "TurnPool relays: env CALLFLEET_RELAY_SUSTAINABLE_PACKET_RATE",
     )
     assert sources(found)["relayPackets.shared/edge"][0] == 30_000
-    message = refused("-f-", "--users=10", stdin=manifest.replace("RATE", "fast"))
+    message = refused("-f-", "--users=10", stdin=manifest.replace("MANY", "fast"))
     assert "to 'fast': write packets a second, or say --relay-packets" in message
 
 

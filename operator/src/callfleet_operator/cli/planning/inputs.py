@@ -233,7 +233,7 @@ def _engines(
             flag="--pod-packets",
             given=asked.pod_packets,
             otherwise=ENGINE_PACKETS,
-            source="default: where an engine's packet stress is 1 (docs/capacity.md)",
+            source="default: where an engine's packet stress is 1",
         ),
         connections_per_pod=connections,
     )

@@ -98,7 +98,7 @@ def _load(sizing: Sizing) -> Iterator[Figure]:
 
 def _bandwidth(sizing: Sizing) -> Iterator[Figure]:
     inputs, load, media = sizing.inputs, sizing.load, sizing.bandwidth
-    rate, others = inputs.bitrate, inputs.usage.people_per_call - 1
+    rate = inputs.bitrate
     people = f"{plain(load.concurrent)} people"
     yield Figure(
         "stream",
@@ -113,7 +113,7 @@ def _bandwidth(sizing: Sizing) -> Iterator[Figure]:
         "one person receives",
         media.received,
         "Mbit/s",
-        f"{plain(media.stream)} Mbit/s x {plain(others)} others in the call",
+        f"{plain(media.stream)} Mbit/s x ({plain(inputs.usage.people_per_call)} - 1) of the call",
     )
     yield Figure(
         "streamPackets",
