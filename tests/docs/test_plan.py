@@ -24,7 +24,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize(("command", "shown"), EXAMPLES)
 def test_what_is_shown_is_printed(command: str, shown: str) -> None:
-    _, *arguments = shlex.split(command)
+    _, *arguments = shlex.split(command.replace("\\\n", " "))
     ran = CliRunner().invoke(main, arguments, prog_name="callfleet")
 
     assert ran.exit_code == 0, ran.output
