@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from callfleet_operator.cli import main
 from callfleet_operator.cli.planning.asked import Asked
 from callfleet_operator.cli.planning.inputs import inputs_of
 from callfleet_operator.cli.planning.manifest import read_manifest
+from callfleet_operator.cli.session import Problem
 from callfleet_operator.cli.views.figures import money, percent, plain
 from callfleet_operator.cli.views.plan import page
 from callfleet_operator.plan.sizing.size import at_concurrent, size
@@ -228,9 +231,9 @@ def cluster(**spec: object) -> str:
         (["--users=0"], "0 is not in the range"),
         (["--users=many"], "'many' is not a valid integer"),
         (["--users=10", "--hours-per-month=two"], "write a decimal number such as 2.5"),
-        (["--users=10", "--hours-per-month=nan"], "write a number from 0 to 744"),
-        (["--users=10", "--hours-per-month=0"], "write a number above 0"),
-        (["--users=10", "--hours-per-month=745"], "write a number from 0 to 744"),
+        (["--users=10", "--hours-per-month=nan"], "write a number from 0.01 to 744"),
+        (["--users=10", "--hours-per-month=0"], "write a number from 0.01 to 744"),
+        (["--users=10", "--hours-per-month=745"], "write a number from 0.01 to 744"),
         (["--users=10", "--pod-price=-1"], "write a number from 0"),
         (["--users=10", "--currency=euro"], "write an ISO 4217 code such as EUR"),
         (["--users=10", "--bitrate=4k"], "'1080p'"),
@@ -250,6 +253,12 @@ def test_bad_flags_are_told_what_to_do(arguments: list[str], remedy: str) -> Non
     ("manifest", "remedy"),
     [
         ("kind: [", "standard input is no YAML: "),
+        ('{"apiVersion": "v1", "kind": "List", "items": 3}', "no Kubernetes object"),
+        ('{"apiVersion": "callfleet.dev/v1", "kind": ["a"]}', "has no kind ['a']"),
+        (
+            '{"apiVersion": "callfleet.dev/v1alpha1", "kind": "CallCluster", "metadata": 3}',
+            "no metadata.name",
+        ),
         ("just text", "each document needs apiVersion, kind and metadata"),
         ("", "There is no CallCluster in standard input"),
         ('{"apiVersion": "callfleet.dev/v1alpha1", "kind": "CallFleet"}', "no kind CallFleet"),
@@ -285,6 +294,42 @@ def test_bad_manifests_are_told_what_to_do(manifest: str, remedy: str) -> None:
     message = refused("-f-", "--users=10", stdin=manifest)
     assert remedy in message
     assert message.count("\n") == 1
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "List", "calls"])
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["apiVersion", "kind", "metadata", "name", "spec", "items", "scaling", "turn"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.fixed_dictionaries(
+    {
+        "apiVersion": st.just("callfleet.dev/v1alpha1"),
+        "kind": st.sampled_from(["CallCluster", "TurnPool"]) | TREES,
+        "metadata": st.just({"name": "calls"}) | TREES,
+        "spec": TREES,
+    }
+)
+
+
+@settings(deadline=None)
+@given(st.lists(OBJECTS | TREES, max_size=3))
+def test_any_manifest_is_read_or_refused(documents: list[object]) -> None:
+    text = yaml.safe_dump_all(documents)
+    try:
+        planned = read_manifest(text, "it", name="", namespace="media")
+    except Problem:
+        return
+    assert planned.cluster.metadata.name == "calls"
 
 
 def test_nothing_is_converted() -> None:

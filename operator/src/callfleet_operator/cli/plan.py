@@ -58,8 +58,8 @@ class _Amount(click.ParamType[Decimal]):
 
     name = "NUMBER"
 
-    def __init__(self, least: str, most: str, *, above: bool = False) -> None:
-        self._least, self._most, self._above = Decimal(least), Decimal(most), above
+    def __init__(self, least: str, most: str) -> None:
+        self._least, self._most = Decimal(least), Decimal(most)
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -72,8 +72,6 @@ class _Amount(click.ParamType[Decimal]):
             self.fail(f"{value!r}: write a decimal number such as 2.5", param, ctx)
         if not number.is_finite() or not self._least <= number <= self._most:
             self.fail(f"{value}: write a number from {self._least} to {self._most}", param, ctx)
-        if self._above and number == self._least:
-            self.fail(f"{value}: write a number above {self._least}", param, ctx)
         return number
 
 
@@ -101,7 +99,7 @@ _USAGE: Final = (
     ),
     click.option(
         "--hours-per-month",
-        type=_Amount("0", "744", above=True),
+        type=_Amount("0.01", "744"),
         help=f"Hours that one user is in calls.  [default: {HOURS}]",
     ),
     click.option(
@@ -122,7 +120,7 @@ _USAGE: Final = (
     ),
     click.option(
         "--call-minutes",
-        type=_Amount("0", "44640", above=True),
+        type=_Amount("0.01", "44640"),
         help=f"Mean length of a call.  [default: {CALL_MINUTES}]",
     ),
 )
@@ -141,7 +139,7 @@ _CAPACITY: Final = (
     ),
     click.option(
         "--pod-mbit",
-        type=_Amount("0", "1000000", above=True),
+        type=_Amount("0.01", "1000000"),
         help=f"Mbit/s that a full engine pod sends.  [default: {POD_MEGABITS}]",
     ),
     click.option(

@@ -78,9 +78,11 @@ def for_programs(
 def _headline(sizing: Sizing, title: str) -> str:
     cost = sizing.cost
     total = "cost unknown" if cost.total is None else f"{money(cost.total)} {cost.currency} a month"
+    users = "user" if sizing.load.users == 1 else "users"
     return (
-        f"{title}: {sizing.load.users:,.0f} users, {coarse(sizing.load.concurrent)} in calls at a "
-        f"time: {count(sizing.engines.pods, 'engine pod')}, {count(sizing.relays, 'relay')}, "
+        f"{title}: {sizing.load.users:,.0f} {users}, "
+        f"{coarse(sizing.load.concurrent)} in calls at a time: "
+        f"{count(sizing.engines.pods, 'engine pod')}, {count(sizing.relays, 'relay')}, "
         f"{percent(sizing.engines.blocking)} of new calls refused, {total}"
     )
 

@@ -98,7 +98,8 @@ def engine_pods(inputs: Inputs, load: Load, bandwidth: Bandwidth) -> EnginePods:
     if pods > MOST_PODS:
         raise SizingError(
             f"{load.concurrent:,.0f} people at a time need more than the {MOST_PODS} pods that a "
-            "CallCluster may have: raise --participants-per-pod, or plan several CallClusters."
+            f"CallCluster may have ({decisive} decides): raise --participants-per-pod, "
+            "or plan several CallClusters."
         )
     most = terms.max_pods
     capped = most if most is not None and most < pods else None
