@@ -173,7 +173,7 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
                 refused_pools=("edge/relays",),
                 invalid_schedules=BROKEN_SCHEDULE,
                 invalid_hold_until="tomorrow",
-                not_yet_in_effect=("region: eu", "cost.podMonthly: 40"),
+                not_yet_in_effect=("region: eu", "quality.presetsConfigMapRef.name: low"),
                 update_revision=REVISION,
             ),
         ),
@@ -201,7 +201,7 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
     yield "only the hold is wrong", cluster_case(steady, Facts(invalid_hold_until="tomorrow"))
     yield (
         "fields of a later release",
-        cluster_case(steady, Facts(not_yet_in_effect=("cost.podMonthly: 40",))),
+        cluster_case(steady, Facts(not_yet_in_effect=("quality.presetsConfigMapRef.name: low",))),
     )
     yield "open and with SQLite", cluster_case(observed(*loaded(5)), spec=sqlite())
     yield (

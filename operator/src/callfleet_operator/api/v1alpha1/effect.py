@@ -56,10 +56,6 @@ def _of_both(spec: FleetSpec) -> Iterator[str]:
     drain = DrainSpec()
     if spec.drain.on_deadline is not drain.on_deadline:
         yield f"drain.onDeadline: {spec.drain.on_deadline}"
-    if spec.cost.pod_monthly:
-        yield f"cost.podMonthly: {spec.cost.pod_monthly}"
-    if spec.cost.egress_per_gb:
-        yield f"cost.egressPerGB: {spec.cost.egress_per_gb}"
 
 
 def _of_address(spec: CallClusterSpec | TurnPoolSpec) -> Iterator[str]:
