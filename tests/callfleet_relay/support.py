@@ -158,8 +158,7 @@ def make_world(
     dont_fragment: bool = True,
 ) -> World:
     server = TurnServer(
-        relayed=RelayedHost(relay_host, family_of(relay_host)),
-        second=None if second_host is None else RelayedHost(second_host, family_of(second_host)),
+        relayed=[RelayedHost(host, family_of(host)) for host in (relay_host, second_host) if host],
         authenticator=Authenticator(
             realm=REALM,
             secrets=secrets,

@@ -60,6 +60,22 @@ def test_no_message_is_lost_over_ipv6(start_relay: StartRelay, flags: tuple[str,
     assert sent >= 160
 
 
+@pytest.mark.parametrize(
+    ("host", "flags"),
+    [("::1", ("-x", "-c")), ("::1", ("-x", "-s", "-c")), ("127.0.0.1", ("-Z",)), ("::1", ("-Z",))],
+    ids=["ipv6-channels", "ipv6-indications", "dual-to-ipv4", "dual-to-ipv6"],
+)
+def test_a_client_over_ipv4_reaches_peers_of_both_families(
+    start_relay: StartRelay, host: str, flags: tuple[str, ...]
+) -> None:
+    both = ("--relay-address", "127.0.0.1", "--relay-address", "::1", "--allow-peer", "::1/128")
+    relay = start_relay(*LOOPBACK, *both)
+    with echo_peer(host) as port:
+        counts = run_uclient(relay.address, "-m", "4", *flags, "-e", host, "-r", str(port))
+
+    assert counts == (160, 160)
+
+
 def test_a_user_of_the_file_is_served(start_relay: StartRelay, tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text(f"# made by turnadmin -k\nbob:{REALM}:{md5_key('bob', 'builder')}\n")

@@ -53,11 +53,18 @@ CONTEXT = {
     help="Seconds a TCP or TLS connection may be without an allocation.",
     type=int,
 )
-@click.option("--relay-address", help="This machine's address for relay sockets.", required=True)
+@click.option(
+    "--relay-address",
+    help="This machine's address for relay sockets. Twice: one of IPv4 and one of IPv6.",
+    required=True,
+    multiple=True,
+)
 @click.option(
     "--external-address",
     help="The address that reaches --relay-address from outside: IP, 'host' for --host-address, or "
-    "stun:HOST:PORT to ask a STUN server. Default: --relay-address.",
+    "stun:HOST:PORT to ask a STUN server. Twice with two relay addresses. Default: "
+    "--relay-address.",
+    multiple=True,
 )
 @click.option(
     "--host-address",

@@ -13,6 +13,8 @@ from callfleet_relay.credentials import Principal
 from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
+    Drop,
+    Dropped,
     Event,
     FiveTuple,
     Forbid,
@@ -24,9 +26,12 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Address, IcmpError, icmp_indication
 from callfleet_relay.peers import Ports
 from callfleet_relay.permissions import Permissions
+from callfleet_relay.quota import TokenBucket
 
 DEFAULT_LIFETIME = 600
 MAX_LIFETIME = 3600
+ICMP_RATE = 10.0
+"""ICMP errors a second that a client is told of: more say nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Allocation:
     timer: float = math.inf
     """When it is looked at next."""
     permissions: Permissions = field(default_factory=Permissions)
+    icmp_rate: TokenBucket | None = None
+    """There once it was told of an error."""
 
     @property
     def families(self) -> frozenset[int]:
@@ -102,6 +109,10 @@ class Allocation:
         """Tell the client of an ICMP message, if its peer is permitted (section 11.5)."""
         if not error.is_relayed or not self.permissions.permits(error.peer[0], now):
             return []
+        if self.icmp_rate is None:
+            self.icmp_rate = TokenBucket(ICMP_RATE, now)
+        if not self.icmp_rate.take(1, now):
+            return [Dropped(Drop.ICMP_RATE)]
         return [Reply(self.five_tuple, icmp_indication(error, token_bytes(12)))]
 
     def close(self, family: int) -> list[Event]:

@@ -58,6 +58,7 @@ class Drop(StrEnum):
     RATE = "rate"
     REPLY_RATE = "reply_rate"
     SLOW_READER = "slow_reader"
+    ICMP_RATE = "icmp_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ class SessionEnded:
     cause: SessionEnd
     user: str
     port: int
+    families: tuple[int, ...]
+    """Of the relayed addresses that it had in the end."""
     seconds: float
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from callfleet_relay.events import FiveTuple
 from callfleet_relay.message import Address
-from callfleet_relay.transport.python import Flow
+from callfleet_relay.transport.flow import Flow
 from callfleet_relay.transport.tls import TlsLayer
 
 MAX_QUEUED = 128 << 10

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Drop,
     FiveTuple,
     Forbid,
@@ -21,9 +22,11 @@ from callfleet_relay.events import (
     SendToPeer,
     UnbindChannel,
 )
-from callfleet_relay.message import Address
+from callfleet_relay.message import Address, IcmpError
 
 Receiver = Callable[[bytes, FiveTuple], None]
+IcmpReceiver = Callable[[int, IcmpError], None]
+"""Told of the session whose datagram an ICMP error is about."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,10 @@ class DataPlane(Protocol):
         """Send to a client."""
 
     def open_relay(self, event: OpenRelay) -> bool:
-        """Bind the relay socket of a new session; False where the port is not to be had."""
+        """Bind the relay sockets of a new session; False where the port is not to be had."""
+
+    def close_relay(self, event: CloseRelay) -> None:
+        """See `CloseRelay`."""
 
     def permit(self, event: Permit) -> None:
         """See `Permit`."""

@@ -6,6 +6,7 @@ import asyncio
 
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Forbid,
     OpenRelay,
     Permit,
@@ -17,7 +18,13 @@ from callfleet_relay.message import Address
 from callfleet_relay.quota import BitRates
 from callfleet_relay.settings import Settings
 from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
-from callfleet_relay.transport.dataplane import DataPlane, Figures, Receiver, Traffic
+from callfleet_relay.transport.dataplane import (
+    DataPlane,
+    Figures,
+    IcmpReceiver,
+    Receiver,
+    Traffic,
+)
 from callfleet_relay.transport.reception import StreamListener
 from callfleet_relay.transport.stream import Gone, StreamDataPlane
 from callfleet_relay.transport.tls import Certificate
@@ -47,6 +54,9 @@ class DataPlanes:
         if opened:
             self._by_session[event.session] = plane
         return opened
+
+    def close_relay(self, event: CloseRelay) -> None:
+        self._by_session[event.session].close_relay(event)
 
     def permit(self, event: Permit) -> None:
         self._by_session[event.session].permit(event)
@@ -92,6 +102,7 @@ def open_streams(
     beside: DataPlane,
     rates: BitRates,
     receiver: Receiver,
+    icmp_receiver: IcmpReceiver,
     gone: Gone,
     limits: StreamLimits,
     certificate: Certificate | None,
@@ -108,9 +119,10 @@ def open_streams(
                 StreamListener(number, each.address, tls=each.transport == "tls")
                 for number, each in enumerate(listeners, start=first)
             ],
-            relay_host=str(settings.relay_address),
+            relay_hosts=settings.relay_hosts,
             rates=rates,
             receiver=receiver,
+            icmp_receiver=icmp_receiver,
             gone=gone,
             limits=limits,
             proxies=TrustedProxies(settings.proxy_protocol_from),

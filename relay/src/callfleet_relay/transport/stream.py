@@ -20,7 +20,8 @@ from callfleet_relay.transport.connections import (
     TrustedProxies,
     session_end,
 )
-from callfleet_relay.transport.dataplane import Receiver, Traffic
+from callfleet_relay.transport.dataplane import IcmpReceiver, Receiver, Traffic
+from callfleet_relay.transport.flow import Flow
 from callfleet_relay.transport.framing import (
     MAX_FRAME,
     MAX_FRAME_WITHOUT_ALLOCATION,
@@ -28,7 +29,7 @@ from callfleet_relay.transport.framing import (
     frame_length,
 )
 from callfleet_relay.transport.proxy_protocol import SIGNATURE
-from callfleet_relay.transport.python import Flow, PythonDataPlane
+from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.transport.reception import Reception, StreamListener
 from callfleet_relay.transport.tls import Certificate, TlsLayer
 
@@ -66,16 +67,24 @@ class StreamDataPlane(PythonDataPlane):
         loop: asyncio.AbstractEventLoop,
         listen: Sequence[StreamListener],
         *,
-        relay_host: str,
+        relay_hosts: Sequence[str],
         rates: BitRates,
         receiver: Receiver,
+        icmp_receiver: IcmpReceiver,
         gone: Gone,
         limits: StreamLimits,
         proxies: TrustedProxies,
         certificate: Certificate | None,
     ) -> None:
         """`certificate`: for the TLS listeners. Raises OSError."""
-        super().__init__(loop, (), relay_host=relay_host, rates=rates, receiver=receiver)
+        super().__init__(
+            loop,
+            (),
+            relay_hosts=relay_hosts,
+            rates=rates,
+            receiver=receiver,
+            icmp_receiver=icmp_receiver,
+        )
         self._gone = gone
         self._input = bytearray(2 * MAX_FRAME)
         self._input_view = memoryview(self._input)
@@ -219,12 +228,12 @@ class StreamDataPlane(PythonDataPlane):
             if data[position] & 0xC0:
                 number = int.from_bytes(view[position : position + 2], "big")
                 length = int.from_bytes(view[position + 2 : position + 4], "big")
-                peer = flow.channels.get(number) if flow is not None else None
-                if flow is None or peer is None:
+                channel = flow.channels.get(number) if flow is not None else None
+                if flow is None or channel is None:
                     self._closed.drops[Drop.NO_CHANNEL] += 1
                 else:
                     start = position + CHANNEL_HEADER_LENGTH
-                    self._to_peer(flow, view[start : start + length], peer)
+                    self._to_peer(flow, view[start : start + length], channel)
             else:
                 self._receiver(bytes(view[position : position + size]), connection.five_tuple)
             position += size

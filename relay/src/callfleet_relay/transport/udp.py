@@ -19,7 +19,7 @@ _MEMINFO_DROPS = 8
 _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _PMTUDISC_WANT = 1
-_PMTUDISC_DO = 2
+_PMTUDISC_PROBE = 3
 
 
 def bind_udp(host: str, port: int, receive_buffer: int) -> socket.socket:
@@ -64,11 +64,15 @@ def kernel_drops(bound: socket.socket) -> int:
 
 
 def send_unfragmented(bound: socket.socket, data: bytes, address: Address) -> None:
-    """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long)."""
+    """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long).
+
+    What the system remembers of the path is passed over: whether it still holds, a router's ICMP
+    error tells the client.
+    """
     level, option = socket.IPPROTO_IP, _IP_MTU_DISCOVER
     if bound.family == socket.AF_INET6:
         level, option = socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER
-    bound.setsockopt(level, option, _PMTUDISC_DO)
+    bound.setsockopt(level, option, _PMTUDISC_PROBE)
     try:
         bound.sendto(data, address)
     finally:
