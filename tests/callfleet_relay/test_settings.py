@@ -103,7 +103,7 @@ def test_listeners_of_all_kinds_are_read() -> None:
 
     assert tuple(str(listener) for listener in read.listeners) == given
     assert read.has_streams
-    assert read.files == read.max_allocations + read.max_connections
+    assert read.files == read.max_allocations + 2 * read.max_connections
     assert settings().files == settings().max_allocations
     both = settings(relay_address=("10.0.0.1", "fd00::1"))
     assert both.files == 2 * both.max_allocations

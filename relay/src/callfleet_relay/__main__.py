@@ -105,6 +105,11 @@ CONTEXT = {
     help="Let clients reach one another's relayed addresses of this relay.",
     is_flag=True,
 )
+@click.option(
+    "--no-tcp-relay",
+    help="Relay no TCP: refuse the allocations of RFC 6062 to clients over TCP and TLS.",
+    is_flag=True,
+)
 @click.option("--max-allocations", help="Allocations at a time.", type=int)
 @click.option("--max-allocations-per-user", help="Allocations of one user at a time.", type=int)
 @click.option(

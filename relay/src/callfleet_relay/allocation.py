@@ -69,6 +69,8 @@ class Allocation:
     """When each family's address ends."""
     credential_ends: float
     """When its credential, with the grace, no longer bears it."""
+    tcp: bool = False
+    """It relays TCP, by connections, in place of datagrams (RFC 6062)."""
     timer: float = math.inf
     """When it is looked at next."""
     permissions: Permissions = field(default_factory=Permissions)

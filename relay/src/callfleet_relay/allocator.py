@@ -60,7 +60,8 @@ class Opening:
     def event(self) -> OpenRelay:
         """Asks for its socket."""
         families = self.wanted.families
-        return OpenRelay(self.session, self.five_tuple, self.port, families, self.user)
+        tcp = self.wanted.tcp
+        return OpenRelay(self.session, self.five_tuple, self.port, families, self.user, tcp)
 
 
 class Allocator:
@@ -75,8 +76,13 @@ class Allocator:
         gate: AdmissionGate,
         rate: PrefixRate | None,
         credential_grace: float,
+        tcp_relay: bool,
+        streams: frozenset[int],
     ) -> None:
-        """`relayed`: one host for each family; `rate`: of one client address."""
+        """`relayed`: one host for each family; `rate`: of one client address.
+
+        `tcp_relay`: whether TCP allocations are made, for clients of the listeners `streams`.
+        """
         self.ports = ports
         self.quota = quota
         self.gate = gate
@@ -86,6 +92,8 @@ class Allocator:
         self._hosts = {each.family: each.host for each in relayed}
         self._rate = rate
         self._grace = credential_grace
+        self._tcp_relay = tcp_relay
+        self._streams = streams
         self._last_session = 0
         self._alternatives: tuple[Address, ...] = ()
         self._redirected = 0
@@ -107,7 +115,12 @@ class Allocator:
         self, request: Message, five_tuple: FiveTuple, who: Authenticated, now: Instant
     ) -> OpenRelay:
         """Take what a new allocation needs. Raises `RequestError`."""
-        wanted = read_allocate(request, self.families)
+        wanted = read_allocate(
+            request,
+            self.families,
+            tcp_relay=self._tcp_relay,
+            stream=five_tuple.listener in self._streams,
+        )
         if not self.gate.is_open:
             raise self._redirect(family_of(five_tuple.client[0]))
         if self._rate is not None and not self._rate.admits(five_tuple.client[0], now.monotonic):
@@ -152,6 +165,7 @@ class Allocator:
             started=now.monotonic,
             expires=dict.fromkeys(wanted.families, now.monotonic + lifetime),
             credential_ends=credential_ends,
+            tcp=wanted.tcp,
         )
 
     def try_another(self, session: int) -> OpenRelay | None:

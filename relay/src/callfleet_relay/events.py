@@ -82,6 +82,8 @@ class OpenRelay:
     families: tuple[int, ...] = (4,)
     user: str = ""
     """Sessions of one user share its bit rate."""
+    tcp: bool = False
+    """Listen for TCP in place of UDP (RFC 6062)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,43 @@ class CloseRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectPeer:
+    """Connect to a peer from the relayed address; answer with `connected` or `failed`."""
+
+    session: int
+    connection: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitPeer:
+    """Keep the connection that this peer has just made, unread until it is bound."""
+
+    session: int
+    connection: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class BindPeer:
+    """Everything from here on goes between this client's connection and the peer's, as it is."""
+
+    session: int
+    connection: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePeer:
+    """Close a connection with a peer, and the client's that it is bound to."""
+
+    session: int
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Close the session's relay socket; its port is free again."""
+    """Close the session's relay sockets and connections; its port is free again."""
 
     session: int
     five_tuple: FiveTuple
@@ -187,6 +224,10 @@ Event = (
     | UnbindChannel
     | SendToPeer
     | CloseRelay
+    | ConnectPeer
+    | AdmitPeer
+    | BindPeer
+    | ClosePeer
     | SessionEnded
     | AllocateAnswered
     | PeerDenied

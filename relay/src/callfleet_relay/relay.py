@@ -21,9 +21,13 @@ from callfleet_relay.auth import Instant
 from callfleet_relay.credential_files import follow_credentials
 from callfleet_relay.drain import Admission, AdmissionGate
 from callfleet_relay.events import (
+    AdmitPeer,
     AllocateAnswered,
     BindChannel,
+    BindPeer,
+    ClosePeer,
     CloseRelay,
+    ConnectPeer,
     Drop,
     Dropped,
     Event,
@@ -45,17 +49,15 @@ from callfleet_relay.limits import read_limits
 from callfleet_relay.measuring import Measuring
 from callfleet_relay.message import Address, IcmpError
 from callfleet_relay.metrics import Counters, Snapshot, families
+from callfleet_relay.peer_reports import PeerReports
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
-from callfleet_relay.quota import AllocationQuota, BitRates
+from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
 from callfleet_relay.transport.connections import StreamFigures, StreamLimits
-from callfleet_relay.transport.dataplane import DataPlane
-from callfleet_relay.transport.planes import DataPlanes, open_streams
-from callfleet_relay.transport.python import PythonDataPlane
-from callfleet_relay.transport.stream import StreamDataPlane
+from callfleet_relay.transport.planes import Receivers, open_planes
 from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
 from callfleet_relay.watched import Followed, TextSource, UnusableFileError
@@ -109,32 +111,19 @@ class Relay(Collector):
             range(len(settings.listeners)), key=lambda at: settings.listeners[at].transport != "udp"
         )
         self._listeners = [settings.listeners[at] for at in self._order]
-        self.streams: StreamDataPlane | None = None
-        rates = BitRates(
-            per_allocation=settings.max_bits_per_second,
-            per_user=settings.max_bits_per_second_per_user,
+        receivers = Receivers(
+            received=self._receive,
+            icmp_received=self._icmp_received,
+            gone=self._gone,
+            peers=PeerReports(lambda: self.server.tcp, self._run, now),
         )
-        self.plane: DataPlane = PythonDataPlane(
+        self.plane, self.streams = open_planes(
+            settings,
             self._loop,
-            settings.listen_addresses,
-            relay_hosts=settings.relay_hosts,
-            rates=rates,
-            receiver=self._receive,
-            icmp_receiver=self._icmp_received,
+            receivers,
+            limits=self._stream_limits,
+            certificate=self.certificate,
         )
-        if settings.has_streams:
-            self.streams = open_streams(
-                settings,
-                self._loop,
-                beside=self.plane,
-                rates=rates,
-                receiver=self._receive,
-                icmp_receiver=self._icmp_received,
-                gone=self._gone,
-                limits=self._stream_limits,
-                certificate=self.certificate,
-            )
-            self.plane = DataPlanes(self.plane, self.streams)
         own = settings.own_addresses([*self.plane.listening, *http_addresses], hosts)
         self.server = TurnServer(
             relayed=[RelayedHost(host, family_of(host)) for host in hosts],
@@ -148,6 +137,10 @@ class Relay(Collector):
             credential_grace=settings.credential_grace,
             reply_rate=reply_rate(settings.reply_rate),
             allocation_rate=allocation_rate(settings.allocation_rate),
+            streams=frozenset(
+                number for number, each in enumerate(self._listeners) if each.transport != "udp"
+            ),
+            max_peer_connections=settings.max_peer_connections,
         )
         self._counters = Counters()
         self._drops = dict.fromkeys(Drop, 0)
@@ -167,6 +160,13 @@ class Relay(Collector):
             PeerDenied: self._peer_denied,
             Dropped: self._dropped,
         }
+        if self.streams is not None:
+            self._handlers |= {
+                ConnectPeer: self.streams.peers.connect,
+                AdmitPeer: self.streams.peers.admit,
+                BindPeer: self.streams.bind_peer,
+                ClosePeer: self.streams.close_peer,
+            }
         try:
             if settings.limits_file is not None:
                 limits_file = TextSource("limits", settings.limits_file, self._take_limits)
@@ -280,6 +280,7 @@ class Relay(Collector):
             ended=self._counters.ended,
             peer_denied=self._counters.peer_denied,
             figures=figures,
+            peer_connections=self.server.tcp.connections,
             streams=self.streams.stream_figures() if self.streams else StreamFigures(),
             readings=self.followed.readings,
             usable=self.followed.usable,
@@ -293,6 +294,7 @@ class Relay(Collector):
         allow_files(changed.files)
         self.server.quota.capacity = changed.max_allocations
         self.server.quota.per_user = changed.max_allocations_per_user
+        self.server.tcp.connections.limit = changed.max_peer_connections
         self._stream_limits.total = changed.max_connections
         self._stream_limits.per_source = changed.max_connections_per_address
         self._stream_limits.idle_seconds = changed.idle_limit

@@ -19,7 +19,9 @@ from callfleet_relay.message import (
 )
 from callfleet_relay.reservations import TOKEN_LENGTH
 
-_UDP = 17
+_TCP, _UDP = 6, 17
+_OF_DATAGRAMS = (Attribute.DONT_FRAGMENT, Attribute.EVEN_PORT, Attribute.RESERVATION_TOKEN)
+"""What an Allocate for TCP may not have (RFC 6062 section 5.1)."""
 _RESERVE_NEXT = 0x80
 _FAMILIES = {IPV4_PROTOCOL: 4, IPV6_PROTOCOL: 6}
 
@@ -90,6 +92,8 @@ class AllocateRequest:
     even_port: bool = False
     reserve_next: bool = False
     token: bytes | None = None
+    tcp: bool = False
+    """Towards peers (RFC 6062)."""
 
 
 def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> None:
@@ -101,10 +105,19 @@ def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> 
         raise RequestError(420, "Unknown Attribute", attributes=attributes)
 
 
-def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest:
-    """Check an Allocate; `families` are those that the relay has. Raises `RequestError`."""
-    if _byte(request, Attribute.REQUESTED_TRANSPORT, required=True) != _UDP:
+def read_allocate(
+    request: Message, families: frozenset[int], *, tcp_relay: bool, stream: bool
+) -> AllocateRequest:
+    """Check an Allocate; `families` are those that the relay has. Raises `RequestError`.
+
+    `tcp_relay`: whether it relays TCP; `stream`: whether the client has TCP or TLS.
+    """
+    transport = _byte(request, Attribute.REQUESTED_TRANSPORT, required=True)
+    tcp = transport == _TCP and tcp_relay
+    if not tcp and transport != _UDP:
         raise RequestError(442, "Unsupported Transport Protocol", Outcome.UNSUPPORTED)
+    if tcp and not (stream and request.lacks(*_OF_DATAGRAMS)):
+        raise bad_request()
     requested = _byte(request, Attribute.REQUESTED_ADDRESS_FAMILY)
     additional = _byte(request, Attribute.ADDITIONAL_ADDRESS_FAMILY)
     even = request.first(Attribute.EVEN_PORT)
@@ -128,6 +141,7 @@ def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest
         lifetime=lifetime,
         even_port=even is not None,
         reserve_next=reserve_next,
+        tcp=tcp,
     )
 
 
@@ -188,6 +202,14 @@ def read_channel(request: Message, families: frozenset[int]) -> tuple[int, Addre
     if not FIRST_CHANNEL <= number <= LAST_CHANNEL:
         raise bad_request()
     return number, _one_peer(request, families)
+
+
+def read_connection(request: Message) -> int:
+    """CONNECTION-ID. Raises `RequestError`."""
+    value = request.first(Attribute.CONNECTION_ID)
+    if value is None or len(value) != 4:
+        raise bad_request()
+    return int.from_bytes(value, "big")
 
 
 def read_send(

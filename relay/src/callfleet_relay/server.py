@@ -38,6 +38,7 @@ from callfleet_relay.message import (
     IcmpError,
     MalformedMessageError,
     Message,
+    TcpMethod,
     parse,
 )
 from callfleet_relay.peers import PeerEntry, PeerPolicy
@@ -56,7 +57,10 @@ from callfleet_relay.requests import (
     read_send,
     unauthenticated,
 )
+from callfleet_relay.tcp_relay import TcpRelay
 
+_OF_NO_ALLOCATION = (Method.ALLOCATE, TcpMethod.CONNECTION_BIND)
+"""Requests that may come from a 5-tuple without an allocation."""
 Handler = Callable[[Message, Allocation, Authenticated, Instant], None]
 
 
@@ -76,12 +80,16 @@ class TurnServer:
         reply_rate: PrefixRate | None = None,
         allocation_rate: PrefixRate | None = None,
         dont_fragment: bool = True,
+        streams: frozenset[int] = frozenset(),
+        max_peer_connections: int = 0,
     ) -> None:
         """`relayed`: the host of each family; `credential_grace`: seconds an allocation outlives
         its credential.
 
         `reply_rate`: of answers to strangers; `allocation_rate`: of Allocates of one client
-        address. `dont_fragment`: whether the data plane can send with the DF bit.
+        address. `dont_fragment`: whether the data plane can send with the DF bit. `streams`:
+        listeners whose clients have TCP or TLS. `max_peer_connections`: of TCP allocations; with
+        none there are no such allocations.
         """
         self.authenticator = authenticator
         self.policy = policy
@@ -94,14 +102,24 @@ class TurnServer:
             gate=gate,
             rate=allocation_rate,
             credential_grace=credential_grace,
+            tcp_relay=max_peer_connections > 0,
+            streams=streams,
         )
         self._answers = Answers(reply_rate)
         self._unsupported = frozenset[int](() if dont_fragment else (Attribute.DONT_FRAGMENT,))
         self._table = AllocationTable()
+        self.tcp = TcpRelay(
+            answers=self._answers,
+            table=self._table,
+            policy=policy,
+            streams=streams,
+            limit=max_peer_connections,
+        )
         self._handlers: dict[int, Handler] = {
             Method.REFRESH: self._refresh,
             Method.CREATE_PERMISSION: self._create_permission,
             Method.CHANNEL_BIND: self._channel_bind,
+            TcpMethod.CONNECT: self.tcp.connect,
         }
 
     @property
@@ -150,12 +168,17 @@ class TurnServer:
 
     def next_timer(self) -> float | None:
         """Monotonic time at which `handle_timer` is due, or None."""
-        timers = (self._table.next_timer(), self._allocator.reservations.next_expiry())
+        timers = (
+            self._table.next_timer(),
+            self._allocator.reservations.next_expiry(),
+            self.tcp.connections.next_timer(),
+        )
         return min((each for each in timers if each is not None), default=None)
 
     def handle_timer(self, now: Instant) -> list[Event]:
         """End what is over: allocations, permissions, channels, reserved ports."""
         self._allocator.expire(now.monotonic)
+        self.tcp.expire(now.monotonic)
         for allocation in self._table.take_due(now.monotonic):
             cause = allocation.end_at(now.monotonic)
             if cause is not None:
@@ -174,6 +197,7 @@ class TurnServer:
         self.policy.replace_pushed(entries)
         for allocation in self._table:
             permissions = allocation.permissions
+            self.tcp.end_denied(allocation.session)
             denied = permissions.denied(self.policy.ports, self.policy.allows)
             self._answers.events += allocation.end_permissions(*denied)
             self._answers.events.extend(
@@ -203,11 +227,11 @@ class TurnServer:
         if request.method == Method.BINDING:
             self._binding(request, five_tuple, now)
             return
-        if request.method != Method.ALLOCATE and request.method not in self._handlers:
+        if request.method not in (*self._handlers, *_OF_NO_ALLOCATION):
             self._answers.events.append(Dropped(Drop.MALFORMED))
             return
         allocation = self._table.get(five_tuple)
-        known = allocation.principal if allocation else None
+        known = allocation.principal if allocation else self.tcp.principal(request)
         try:
             who = self.authenticator.authenticate(request, five_tuple.client, now, known)
         except AuthenticationError as error:
@@ -219,6 +243,8 @@ class TurnServer:
             check_known(request, self._unsupported)
             if request.method == Method.ALLOCATE:
                 self._allocate(request, five_tuple, who, allocation, now)
+            elif request.method == TcpMethod.CONNECTION_BIND:
+                self.tcp.bind(request, five_tuple, who)
             else:
                 owned = _owned_by(allocation, who)
                 self._handlers[request.method](request, owned, who, now)
@@ -287,6 +313,8 @@ class TurnServer:
         self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
     ) -> None:
         number, peer = read_channel(request, allocation.families)
+        if allocation.tcp:
+            raise bad_request()
         permissions = allocation.permissions
         if not permissions.can_bind(number, peer):
             raise bad_request()
@@ -316,7 +344,11 @@ class TurnServer:
         except RequestError:
             self._answers.events.append(Dropped(Drop.MALFORMED))
             return
-        if allocation is None or not allocation.permissions.permits(peer[0], now.monotonic):
+        if (
+            allocation is None
+            or allocation.tcp
+            or not allocation.permissions.permits(peer[0], now.monotonic)
+        ):
             self._answers.events.append(Dropped(Drop.NO_PERMISSION))
         elif not self.policy.allows(peer):
             self._answers.events.append(PeerDenied(allocation.session, peer[0]))
@@ -326,6 +358,7 @@ class TurnServer:
 
     def _end(self, allocation: Allocation, cause: SessionEnd, now: Instant) -> None:
         self._table.remove(allocation)
+        self.tcp.session_ended(allocation.session)
         self._allocator.release(allocation)
         self.policy.relayed.closed(allocation.session, allocation.port)
         ended = SessionEnded(

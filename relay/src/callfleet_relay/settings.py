@@ -199,6 +199,7 @@ class Settings(BaseModel):
     max_allocations_per_user: int = Field(default=10, ge=1, le=60_000)
     max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
     credential_grace: int = Field(default=60, ge=0, le=3600)
+    no_tcp_relay: bool = False
     max_bits_per_second: int = Field(default=0, ge=0)
     max_bits_per_second_per_user: int = Field(default=0, ge=0)
     allocation_rate: int = Field(default=500, ge=0, le=1_000_000)
@@ -322,7 +323,13 @@ class Settings(BaseModel):
     def files(self) -> int:
         """Descriptors that sessions and connections may take."""
         sockets = self.max_allocations * len(self.relay_address)
-        return sockets + (self.max_connections if self.has_streams else 0)
+        connections = self.max_connections if self.has_streams else 0
+        return sockets + connections + self.max_peer_connections
+
+    @property
+    def max_peer_connections(self) -> int:
+        """TCP connections with peers, each of which a client's connection carries."""
+        return self.max_connections if self.has_streams and not self.no_tcp_relay else 0
 
     @property
     def relay_port_range(self) -> tuple[int, int]:

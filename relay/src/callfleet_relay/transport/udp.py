@@ -63,7 +63,7 @@ def kernel_drops(bound: socket.socket) -> int:
     return int(_MEMINFO.unpack(values)[_MEMINFO_DROPS])
 
 
-def send_unfragmented(bound: socket.socket, data: bytes, address: Address) -> None:
+def send_unfragmented(bound: socket.socket, data: bytes | memoryview, address: Address) -> int:
     """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long).
 
     What the system remembers of the path is passed over: whether it still holds, a router's ICMP
@@ -74,6 +74,6 @@ def send_unfragmented(bound: socket.socket, data: bytes, address: Address) -> No
         level, option = socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER
     bound.setsockopt(level, option, _PMTUDISC_PROBE)
     try:
-        bound.sendto(data, address)
+        return bound.sendto(data, address)
     finally:
         bound.setsockopt(level, option, _PMTUDISC_WANT)
