@@ -16,10 +16,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from callfleet_relay.allocation import family_of
 from callfleet_relay.credentials import PasswordAlgorithm
 from callfleet_relay.events import (
+    AdmitPeer,
     BindChannel,
+    BindPeer,
+    ClosePeer,
     CloseRelay,
+    ConnectPeer,
     Event,
+    ExpectClient,
+    FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -28,12 +35,21 @@ from callfleet_relay.events import (
     SessionEnded,
     UnbindChannel,
 )
-from callfleet_relay.message import Address, Attribute, IcmpError, parse
+from callfleet_relay.message import (
+    Address,
+    Attribute,
+    IcmpError,
+    TcpMethod,
+    pack_address,
+    parse,
+)
 from callfleet_relay.peers import PeerEntry
 
 from .fuzzing import EXAMPLES
 from .support import (
     SECRET,
+    STREAM,
+    TCP,
     UDP,
     UNIX,
     V6_RELAY,
@@ -46,6 +62,8 @@ from .support import (
 )
 
 CAPACITY, PER_USER, PORTS = 4, 3, (50000, 50005)
+MAX_PEER_CONNECTIONS = 3
+TICKET = attribute(Attribute.MOBILITY_TICKET, b"")
 HOSTS = ("10.0.0.1", "10.0.0.2", "fd00::1")
 MAX_REPLY = 500
 GRACE = 10
@@ -62,6 +80,7 @@ wishes = st.sampled_from(
         [attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0")],
         [attribute(Attribute.ADDITIONAL_ADDRESS_FAMILY, b"\2\0\0\0")],
         [attribute(Attribute.DONT_FRAGMENT, b"")],
+        [TICKET],
     ]
 )
 families = st.sampled_from(
@@ -85,6 +104,7 @@ class TurnMachine(RuleBasedStateMachine):
             per_user=PER_USER,
             grace=GRACE,
             second_host=V6_RELAY,
+            max_peer_connections=MAX_PEER_CONNECTIONS,
         )
         self.server = self.world.server
         self.clients = [
@@ -93,6 +113,7 @@ class TurnMachine(RuleBasedStateMachine):
                 ("198.51.100.7", 40000 + number),
                 plain_credential(f"user{number % 3}", expires=UNIX + 900 + number),
                 algorithm=PasswordAlgorithm.SHA256 if number % 2 else None,
+                listener=STREAM if number >= 4 else 0,
             )
             for number in range(6)
         ]
@@ -104,6 +125,12 @@ class TurnMachine(RuleBasedStateMachine):
         self.expires: dict[int, float] = {}
         """When each session ends at the latest, by what its client was told."""
         self.session_of: dict[Address, int] = {}
+        self.moving: dict[int, Address] = {}
+        self.tcp: set[int] = set()
+        """Sessions that relay TCP."""
+        self.peers: dict[int, tuple[int, Address]] = {}
+        """Session and peer of each TCP connection that is being made or there."""
+        self.tickets: list[bytes] = []
         self.pushed: set[str] = set()
         self.delayed: list[tuple[int, bytes]] = []
         self.tokens: list[bytes] = []
@@ -119,6 +146,10 @@ class TurnMachine(RuleBasedStateMachine):
                     self.opening[session] = event
                 case SessionEnded() | CloseRelay():
                     self.follow_end(event)
+                case ExpectClient() | MoveClient():
+                    self.follow_move(event)
+                case ConnectPeer() | AdmitPeer() | BindPeer() | ClosePeer():
+                    self.follow_peer(event)
                 case Reply(five_tuple, data):
                     self.read_reply(five_tuple.client, data)
                 case Permit(session, host, _):
@@ -134,6 +165,29 @@ class TurnMachine(RuleBasedStateMachine):
                 case SendToPeer(session, peer, _, _):
                     assert peer[0] in self.permitted[session] & self.pushed
 
+    def follow_move(self, event: ExpectClient | MoveClient) -> None:
+        if isinstance(event, ExpectClient):
+            self.moving[event.session] = event.five_tuple.client
+            return
+        assert self.moving.pop(event.session) == event.five_tuple.client
+        (old,) = [each for each, session in self.session_of.items() if session == event.session]
+        del self.session_of[old]
+        self.session_of[event.five_tuple.client] = event.session
+
+    def follow_peer(self, event: ConnectPeer | AdmitPeer | BindPeer | ClosePeer) -> None:
+        if isinstance(event, ClosePeer):
+            assert self.peers.pop(event.connection)[0] == event.session
+        elif isinstance(event, BindPeer):
+            assert self.peers[event.connection][0] == event.session
+            assert event.five_tuple.listener == STREAM
+        else:
+            assert event.session in self.tcp
+            assert event.peer[0] in self.pushed
+            if isinstance(event, AdmitPeer):
+                assert event.peer[0] in self.permitted[event.session]
+            assert (event.session, event.peer) not in self.peers.values()
+            self.peers[event.connection] = event.session, event.peer
+
     def follow_end(self, event: SessionEnded | CloseRelay) -> None:
         session = event.session
         if isinstance(event, CloseRelay):
@@ -143,6 +197,9 @@ class TurnMachine(RuleBasedStateMachine):
             assert self.live.pop(session)[0] == event.port
             del self.permitted[session], self.channels[session], self.expires[session]
             del self.session_of[event.five_tuple.client]
+            self.moving.pop(session, None)
+            self.tcp.discard(session)
+            self.peers = {n: each for n, each in self.peers.items() if each[0] != session}
 
     def read_reply(self, client: Address, data: bytes) -> None:
         assert len(data) < MAX_REPLY
@@ -151,7 +208,11 @@ class TurnMachine(RuleBasedStateMachine):
         token = message.first(Attribute.RESERVATION_TOKEN)
         if token is not None:
             self.tokens.append(token)
-        session = self.session_of.get(client)
+        ticket = message.first(Attribute.MOBILITY_TICKET)
+        if ticket is not None:
+            self.tickets.append(ticket)
+        coming = [each for each, address in self.moving.items() if address == client]
+        session = self.session_of.get(client, coming[0] if coming else None)
         if granted is not None and session is not None:
             ends = self.world.now.monotonic + int.from_bytes(granted, "big")
             # The answer to a repeated Allocate is the old one, and extends nothing.
@@ -180,6 +241,9 @@ class TurnMachine(RuleBasedStateMachine):
             self.live[session] = (event.port, set(event.families))
             self.permitted[session], self.channels[session] = set(), {}
             self.session_of[event.five_tuple.client] = session
+            if event.tcp:
+                assert event.five_tuple.listener == STREAM
+                self.tcp.add(session)
             self.follow(self.server.relay_opened(session, self.world.now))
 
     def with_nonce(self, number: int) -> Client:
@@ -200,6 +264,61 @@ class TurnMachine(RuleBasedStateMachine):
         for number in (first, second, first):
             self.deliver(number, self.with_nonce(number).build(Method.ALLOCATE, [UDP]))
         self.open_sockets()
+
+    @rule(number=st.integers(4, 5))
+    def allocate_for_tcp(self, number: int) -> None:
+        self.send(number, self.with_nonce(number).build(Method.ALLOCATE, [TCP]), 1)
+
+    @rule(number=clients, peer=peers)
+    def connect(self, number: int, peer: Address) -> None:
+        client = self.with_nonce(number)
+        transaction_id = client.transaction_id()
+        body = [attribute(Attribute.XOR_PEER_ADDRESS, pack_address(peer, transaction_id))]
+        request = client.build(TcpMethod.CONNECT, body, transaction_id=transaction_id)
+        self.deliver(number, request)
+
+    @precondition(lambda self: self.peers)
+    @rule(data=st.data(), happens=st.sampled_from(["connected", "failed", "closed"]))
+    def a_connection_changes(self, data: st.DataObject, happens: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.peers)))
+        tcp = self.server.tcp
+        if happens == "connected":
+            self.follow(tcp.connected(number, self.world.now))
+            return
+        self.follow(tcp.failed(number) if happens == "failed" else [])
+        tcp.closed(number)
+        del self.peers[number]
+
+    @precondition(lambda self: self.tcp)
+    @rule(data=st.data(), peer=peers)
+    def a_peer_connects(self, data: st.DataObject, peer: Address) -> None:
+        session = data.draw(st.sampled_from(sorted(self.tcp)))
+        self.follow(self.server.tcp.accepted(session, peer, self.world.now))
+
+    @precondition(lambda self: self.peers)
+    @rule(data=st.data(), owner=clients, port=st.integers(1, 3))
+    def bind_connection(self, data: st.DataObject, owner: int, port: int) -> None:
+        number = data.draw(st.sampled_from(sorted(self.peers)))
+        other = Client(
+            self.world, ("198.51.100.7", port), self.clients[owner].credential, listener=STREAM
+        )
+        challenge = self.server.authenticator.challenge(other.address, self.world.now)
+        other.nonce = challenge[1][1]
+        body = [attribute(Attribute.CONNECTION_ID, number.to_bytes(4, "big"))]
+        request = other.build(TcpMethod.CONNECTION_BIND, body)
+        self.follow(self.server.receive(request, other.five_tuple, self.world.now))
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), number=clients, seconds=st.sampled_from([0, 600]))
+    def move(self, data: st.DataObject, number: int, seconds: int) -> None:
+        ticket = data.draw(st.sampled_from(self.tickets[-3:]))
+        body = [lifetime(seconds), attribute(Attribute.MOBILITY_TICKET, ticket)]
+        self.deliver(number, self.with_nonce(number).build(Method.REFRESH, body))
+
+    @rule(session=st.integers(0, 8), number=clients)
+    def channel_data_arrives(self, session: int, number: int) -> None:
+        five_tuple = FiveTuple(0, self.clients[number].address)
+        self.follow(self.server.client_arrived(session, five_tuple))
 
     @precondition(lambda self: self.tokens)
     @rule(number=clients, copies=st.integers(1, 3))
@@ -293,6 +412,21 @@ class TurnMachine(RuleBasedStateMachine):
         assert len(allocator.ports) == free
 
     @invariant()
+    def connections_are_counted(self) -> None:
+        connections = self.server.tcp.connections
+        assert set(connections._by_number) == set(self.peers)
+        assert len(self.peers) <= MAX_PEER_CONNECTIONS
+        assert {session for session, _ in self.peers.values()} <= self.tcp
+        assert {peer[0] for _, peer in self.peers.values()} <= self.pushed
+
+    @invariant()
+    def a_five_tuple_leads_to_one_allocation(self) -> None:
+        known = self.server._table._by_five_tuple
+        addresses = {five_tuple.client: each.session for five_tuple, each in known.items()}
+        coming = {address: session for session, address in self.moving.items()}
+        assert addresses == self.session_of | coming
+
+    @invariant()
     def only_what_is_pushed_is_permitted(self) -> None:
         for session, (_, present) in self.live.items():
             assert self.permitted[session] <= self.pushed
@@ -309,7 +443,8 @@ class TurnMachine(RuleBasedStateMachine):
         for _ in range(2):
             self.follow(self.world.sleep(4000))
         assert self.server.allocations == self.server.quota.total == 0
-        assert not self.live
+        assert not (self.live or self.peers or self.moving)
+        assert not self.server.tcp.connections._sessions
         assert self.server.next_timer() is None
         assert len(self.server._allocator.ports) == PORTS[1] - PORTS[0] + 1
         assert not self.server.quota._users

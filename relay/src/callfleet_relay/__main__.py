@@ -110,6 +110,11 @@ CONTEXT = {
     help="Relay no TCP: refuse the allocations of RFC 6062 to clients over TCP and TLS.",
     is_flag=True,
 )
+@click.option(
+    "--mobility",
+    help="Let clients over UDP take their allocation to another address (RFC 8016).",
+    is_flag=True,
+)
 @click.option("--max-allocations", help="Allocations at a time.", type=int)
 @click.option("--max-allocations-per-user", help="Allocations of one user at a time.", type=int)
 @click.option(

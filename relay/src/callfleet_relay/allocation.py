@@ -71,6 +71,12 @@ class Allocation:
     """When its credential, with the grace, no longer bears it."""
     tcp: bool = False
     """It relays TCP, by connections, in place of datagrams (RFC 6062)."""
+    is_mobile: bool = False
+    """It may go with its client to another address (RFC 8016)."""
+    generation: int = 0
+    """Which of its mobility tickets is good."""
+    moving_to: FiveTuple | None = None
+    """Where its client has asked to move, and has not been heard of since."""
     timer: float = math.inf
     """When it is looked at next."""
     permissions: Permissions = field(default_factory=Permissions)
@@ -182,9 +188,24 @@ class AllocationTable:
         self._by_session[allocation.session] = allocation
         self.set_timer(allocation)
 
+    def expect(self, allocation: Allocation, five_tuple: FiveTuple) -> None:
+        """Have an allocation found by a second 5-tuple too, in place of an earlier second one."""
+        if allocation.moving_to is not None:
+            del self._by_five_tuple[allocation.moving_to]
+        allocation.moving_to = five_tuple
+        self._by_five_tuple[five_tuple] = allocation
+
+    def move(self, allocation: Allocation) -> None:
+        """Have it found by the second 5-tuple alone."""
+        assert allocation.moving_to is not None  # noqa: S101 - see `expect`
+        del self._by_five_tuple[allocation.five_tuple]
+        allocation.five_tuple, allocation.moving_to = allocation.moving_to, None
+
     def remove(self, allocation: Allocation) -> None:
         """Forget an allocation; its timer finds nothing."""
         del self._by_five_tuple[allocation.five_tuple]
+        if allocation.moving_to is not None:
+            del self._by_five_tuple[allocation.moving_to]
         del self._by_session[allocation.session]
 
     def set_timer(self, allocation: Allocation) -> None:

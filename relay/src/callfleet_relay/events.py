@@ -143,6 +143,22 @@ class CloseRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectClient:
+    """A session's client is about to come from this 5-tuple as well; tell when it does."""
+
+    session: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class MoveClient:
+    """A session's client is at this 5-tuple now, and no longer where it was."""
+
+    session: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectPeer:
     """Connect to a peer from the relayed address; answer with `connected` or `failed`."""
 
@@ -224,6 +240,8 @@ Event = (
     | UnbindChannel
     | SendToPeer
     | CloseRelay
+    | ExpectClient
+    | MoveClient
     | ConnectPeer
     | AdmitPeer
     | BindPeer

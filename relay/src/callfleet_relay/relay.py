@@ -31,8 +31,10 @@ from callfleet_relay.events import (
     Drop,
     Dropped,
     Event,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Outcome,
     PeerDenied,
@@ -56,6 +58,7 @@ from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
+from callfleet_relay.tickets import Tickets
 from callfleet_relay.transport.connections import StreamFigures, StreamLimits
 from callfleet_relay.transport.planes import Receivers, open_planes
 from callfleet_relay.transport.tls import Certificate
@@ -114,6 +117,7 @@ class Relay(Collector):
         receivers = Receivers(
             received=self._receive,
             icmp_received=self._icmp_received,
+            arrived=self._arrived,
             gone=self._gone,
             peers=PeerReports(lambda: self.server.tcp, self._run, now),
         )
@@ -141,6 +145,7 @@ class Relay(Collector):
                 number for number, each in enumerate(self._listeners) if each.transport != "udp"
             ),
             max_peer_connections=settings.max_peer_connections,
+            tickets=Tickets(secrets.token_bytes(32)) if settings.mobility else None,
         )
         self._counters = Counters()
         self._drops = dict.fromkeys(Drop, 0)
@@ -150,6 +155,8 @@ class Relay(Collector):
             Reply: self.plane.reply,
             OpenRelay: self._open_relay,
             CloseRelay: self.plane.close_relay,
+            ExpectClient: self.plane.expect_client,
+            MoveClient: self.plane.move_client,
             Permit: self.plane.permit,
             Forbid: self.plane.forbid,
             BindChannel: self.plane.bind_channel,
@@ -308,6 +315,9 @@ class Relay(Collector):
 
     def _gone(self, five_tuple: FiveTuple, cause: SessionEnd) -> None:
         self._run(self.server.client_gone(five_tuple, cause, now()))
+
+    def _arrived(self, session: int, five_tuple: FiveTuple) -> None:
+        self._run(self.server.client_arrived(session, five_tuple))
 
     def _icmp_received(self, session: int, error: IcmpError) -> None:
         self._run(self.server.icmp_received(session, error, now()))

@@ -54,6 +54,11 @@ def quota_reached(outcome: Outcome) -> RequestError:
     return RequestError(486, "Allocation Quota Reached", outcome)
 
 
+def mobility_forbidden() -> RequestError:
+    """This client may not move its allocation (RFC 8016 section 3.1)."""
+    return RequestError(405, "Mobility Forbidden", Outcome.UNSUPPORTED)
+
+
 def no_capacity(outcome: Outcome) -> RequestError:
     """The relay can not take this allocation now."""
     return RequestError(508, "Insufficient Capacity", outcome)
@@ -94,6 +99,8 @@ class AllocateRequest:
     token: bytes | None = None
     tcp: bool = False
     """Towards peers (RFC 6062)."""
+    mobile: bool = False
+    """With a mobility ticket (RFC 8016)."""
 
 
 def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> None:
@@ -116,6 +123,7 @@ def read_allocate(
     tcp = transport == _TCP and tcp_relay
     if not tcp and transport != _UDP:
         raise RequestError(442, "Unsupported Transport Protocol", Outcome.UNSUPPORTED)
+    mobile = _asks_for_ticket(request)
     if tcp and not (stream and request.lacks(*_OF_DATAGRAMS)):
         raise bad_request()
     requested = _byte(request, Attribute.REQUESTED_ADDRESS_FAMILY)
@@ -126,7 +134,7 @@ def read_allocate(
     if token is not None:
         if len(token) != TOKEN_LENGTH or (requested, additional, even) != (None, None, None):
             raise bad_request()
-        return AllocateRequest((), lifetime=lifetime, token=token)
+        return AllocateRequest((), lifetime=lifetime, token=token, mobile=mobile)
     if requested is not None and additional is not None:
         raise bad_request()
     if even is not None and len(even) != 1:
@@ -142,7 +150,16 @@ def read_allocate(
         even_port=even is not None,
         reserve_next=reserve_next,
         tcp=tcp,
+        mobile=mobile,
     )
+
+
+def _asks_for_ticket(request: Message) -> bool:
+    """Whether it has an empty MOBILITY-TICKET (RFC 8016 section 3.1). Raises `RequestError`."""
+    ticket = request.first(Attribute.MOBILITY_TICKET)
+    if ticket:
+        raise bad_request()
+    return ticket is not None
 
 
 def _families(

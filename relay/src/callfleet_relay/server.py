@@ -19,16 +19,13 @@ from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, AuthenticationError, Authenticator, Instant
 from callfleet_relay.drain import AdmissionGate
 from callfleet_relay.events import (
-    BindChannel,
     Drop,
     Dropped,
     Event,
     FiveTuple,
     Outcome,
-    PeerDenied,
     Permit,
     Reply,
-    SendToPeer,
     SessionEnd,
     SessionEnded,
 )
@@ -41,26 +38,23 @@ from callfleet_relay.message import (
     TcpMethod,
     parse,
 )
+from callfleet_relay.mobility import Mobility
+from callfleet_relay.peer_access import PeerAccess
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import PrefixRate
 from callfleet_relay.requests import (
     RequestError,
-    bad_request,
     check_known,
     no_capacity,
-    read_channel,
     read_lifetime,
-    read_peers,
     read_refresh_families,
-    read_send,
     unauthenticated,
 )
 from callfleet_relay.tcp_relay import TcpRelay
+from callfleet_relay.tickets import Tickets
 
-_OF_NO_ALLOCATION = (Method.ALLOCATE, TcpMethod.CONNECTION_BIND)
-"""Requests that may come from a 5-tuple without an allocation."""
 Handler = Callable[[Message, Allocation, Authenticated, Instant], None]
 
 
@@ -82,6 +76,7 @@ class TurnServer:
         dont_fragment: bool = True,
         streams: frozenset[int] = frozenset(),
         max_peer_connections: int = 0,
+        tickets: Tickets | None = None,
     ) -> None:
         """`relayed`: the host of each family; `credential_grace`: seconds an allocation outlives
         its credential.
@@ -89,7 +84,7 @@ class TurnServer:
         `reply_rate`: of answers to strangers; `allocation_rate`: of Allocates of one client
         address. `dont_fragment`: whether the data plane can send with the DF bit. `streams`:
         listeners whose clients have TCP or TLS. `max_peer_connections`: of TCP allocations; with
-        none there are no such allocations.
+        none there are no such allocations. `tickets`: for clients that may move.
         """
         self.authenticator = authenticator
         self.policy = policy
@@ -104,10 +99,18 @@ class TurnServer:
             credential_grace=credential_grace,
             tcp_relay=max_peer_connections > 0,
             streams=streams,
+            tickets=tickets,
         )
         self._answers = Answers(reply_rate)
         self._unsupported = frozenset[int](() if dont_fragment else (Attribute.DONT_FRAGMENT,))
         self._table = AllocationTable()
+        self._mobility = Mobility(tickets, self._table, streams)
+        self._access = PeerAccess(
+            answers=self._answers,
+            table=self._table,
+            policy=policy,
+            unsupported=self._unsupported,
+        )
         self.tcp = TcpRelay(
             answers=self._answers,
             table=self._table,
@@ -117,10 +120,13 @@ class TurnServer:
         )
         self._handlers: dict[int, Handler] = {
             Method.REFRESH: self._refresh,
-            Method.CREATE_PERMISSION: self._create_permission,
-            Method.CHANNEL_BIND: self._channel_bind,
-            TcpMethod.CONNECT: self.tcp.connect,
+            Method.CREATE_PERMISSION: self._access.create_permission,
+            Method.CHANNEL_BIND: self._access.channel_bind,
         }
+        self._methods: set[int] = {Method.ALLOCATE, *self._handlers}
+        if max_peer_connections:
+            self._handlers[TcpMethod.CONNECT] = self.tcp.connect
+            self._methods |= {TcpMethod.CONNECT, TcpMethod.CONNECTION_BIND}
 
     @property
     def allocations(self) -> int:
@@ -136,7 +142,9 @@ class TurnServer:
         if message.message_class is Class.REQUEST:
             self._request(message, five_tuple, now)
         elif message.message_class is Class.INDICATION and message.method == Method.SEND:
-            self._send_indication(message, five_tuple, now)
+            allocation = self._table.get(five_tuple)
+            self._answers.events += self._mobility.arrived(allocation, five_tuple)
+            self._access.send(message, allocation, now)
         return self._answers.take()
 
     def relay_opened(self, session: int, now: Instant) -> list[Event]:
@@ -165,6 +173,10 @@ class TurnServer:
         """What was sent to a peer came back as an ICMP error: the client may be told."""
         allocation = self._table.of_session(session)
         return [] if allocation is None else allocation.tell(error, now.monotonic)
+
+    def client_arrived(self, session: int, five_tuple: FiveTuple) -> list[Event]:
+        """ChannelData has come from the 5-tuple of an `ExpectClient`."""
+        return self._mobility.arrived(self._table.of_session(session), five_tuple)
 
     def next_timer(self) -> float | None:
         """Monotonic time at which `handle_timer` is due, or None."""
@@ -227,13 +239,12 @@ class TurnServer:
         if request.method == Method.BINDING:
             self._binding(request, five_tuple, now)
             return
-        if request.method not in (*self._handlers, *_OF_NO_ALLOCATION):
+        if request.method not in self._methods:
             self._answers.events.append(Dropped(Drop.MALFORMED))
             return
         allocation = self._table.get(five_tuple)
-        known = allocation.principal if allocation else self.tcp.principal(request)
         try:
-            who = self.authenticator.authenticate(request, five_tuple.client, now, known)
+            who = self._authenticate(request, five_tuple, allocation, now)
         except AuthenticationError as error:
             challenge = self.authenticator.challenge(five_tuple.client, now)
             answer = unauthenticated(error.refusal, challenge)
@@ -245,11 +256,36 @@ class TurnServer:
                 self._allocate(request, five_tuple, who, allocation, now)
             elif request.method == TcpMethod.CONNECTION_BIND:
                 self.tcp.bind(request, five_tuple, who)
+            elif request.method == Method.REFRESH and not request.lacks(Attribute.MOBILITY_TICKET):
+                self._move(request, five_tuple, who, now)
             else:
                 owned = _owned_by(allocation, who)
+                self._answers.events += self._mobility.arrived(owned, five_tuple)
                 self._handlers[request.method](request, owned, who, now)
         except RequestError as error:
             self._answers.refuse(request, five_tuple, error, who)
+
+    def _authenticate(
+        self,
+        request: Message,
+        five_tuple: FiveTuple,
+        allocation: Allocation | None,
+        now: Instant,
+    ) -> Authenticated:
+        """Who sent a request. Raises `AuthenticationError`.
+
+        A ConnectionBind comes on a connection of its own, with credentials and nonce of another
+        one from the same host (RFC 6062 section 4.3), and who moves comes from a new 5-tuple.
+        """
+        clients = [five_tuple.client]
+        if request.method == TcpMethod.CONNECTION_BIND and allocation is None:
+            allocation = self.tcp.allocation_of(request)
+            if allocation and allocation.five_tuple.client[0] == five_tuple.client[0]:
+                clients.append(allocation.five_tuple.client)
+        elif request.method == Method.REFRESH and allocation is None:
+            allocation = self._mobility.allocation_of(request)
+        known = allocation.principal if allocation else None
+        return self.authenticator.authenticate(request, clients, now, known)
 
     def _binding(self, request: Message, five_tuple: FiveTuple, now: Instant) -> None:
         try:
@@ -276,9 +312,29 @@ class TurnServer:
         elif not self._allocator.is_opening(five_tuple):
             self._answers.events.append(self._allocator.begin(request, five_tuple, who, now))
 
+    def _move(
+        self, request: Message, five_tuple: FiveTuple, who: Authenticated, now: Instant
+    ) -> None:
+        """A Refresh with a mobility ticket (RFC 8016 section 3.2)."""
+        owned = self._mobility.allocation_of(request)
+        if owned is not None:
+            _owned_by(owned, who)
+            read_refresh_families(request, owned.families)
+        read_lifetime(request)
+        allocation, events = self._mobility.begin(request, five_tuple)
+        self._answers.events += events
+        ticket = self._mobility.attributes(allocation)
+        granted = self._extend(request, allocation, now)
+        self._answers.succeed(request, five_tuple, who, [granted, *ticket])
+
     def _refresh(
         self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
     ) -> None:
+        granted = self._extend(request, allocation, now)
+        self._answers.succeed(request, allocation.five_tuple, who, [granted])
+
+    def _extend(self, request: Message, allocation: Allocation, now: Instant) -> tuple[int, bytes]:
+        """Let an allocation, or one of its addresses, live longer or end; its LIFETIME."""
         families = read_refresh_families(request, allocation.families)
         requested = read_lifetime(request)
         lifetime = 0
@@ -291,70 +347,7 @@ class TurnServer:
         else:
             for family in families:
                 self._answers.events += allocation.close(family)
-        self._answers.succeed(
-            request, allocation.five_tuple, who, [replies.lifetime_attribute(lifetime)]
-        )
-
-    def _create_permission(
-        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
-    ) -> None:
-        hosts = {peer[0] for peer in read_peers(request, allocation.families)}
-        for host in hosts:
-            if self.policy.ports(host) == frozenset():
-                raise self._forbidden(allocation, host)
-        if not allocation.permissions.has_room(hosts):
-            raise no_capacity(Outcome.CAPACITY)
-        for host in hosts:
-            self._answers.events += allocation.permit(host, self.policy.ports(host), now.monotonic)
-        self._table.set_timer(allocation)
-        self._answers.succeed(request, allocation.five_tuple, who, [])
-
-    def _channel_bind(
-        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
-    ) -> None:
-        number, peer = read_channel(request, allocation.families)
-        if allocation.tcp:
-            raise bad_request()
-        permissions = allocation.permissions
-        if not permissions.can_bind(number, peer):
-            raise bad_request()
-        if not self.policy.allows(peer):
-            raise self._forbidden(allocation, peer[0])
-        if not (permissions.has_room({peer[0]}) and permissions.has_channel_room(number)):
-            raise no_capacity(Outcome.CAPACITY)
-        self._answers.events += allocation.permit(
-            peer[0], self.policy.ports(peer[0]), now.monotonic
-        )
-        permissions.bind(number, peer, now.monotonic)
-        self.policy.relayed.bound(allocation.session, peer)
-        self._answers.events.append(BindChannel(allocation.session, number, peer))
-        self._table.set_timer(allocation)
-        self._answers.succeed(request, allocation.five_tuple, who, [])
-
-    def _forbidden(self, allocation: Allocation, host: str) -> RequestError:
-        self._answers.events.append(PeerDenied(allocation.session, host))
-        return RequestError(403, "Forbidden")
-
-    def _send_indication(self, message: Message, five_tuple: FiveTuple, now: Instant) -> None:
-        """RFC 8656 section 11.2: nobody is told of what is wrong with an indication."""
-        allocation = self._table.get(five_tuple)
-        try:
-            families = allocation.families if allocation else self._allocator.families
-            peer, data, dont_fragment = read_send(message, families, self._unsupported)
-        except RequestError:
-            self._answers.events.append(Dropped(Drop.MALFORMED))
-            return
-        if (
-            allocation is None
-            or allocation.tcp
-            or not allocation.permissions.permits(peer[0], now.monotonic)
-        ):
-            self._answers.events.append(Dropped(Drop.NO_PERMISSION))
-        elif not self.policy.allows(peer):
-            self._answers.events.append(PeerDenied(allocation.session, peer[0]))
-            self._answers.events.append(Dropped(Drop.NO_PERMISSION))
-        else:
-            self._answers.events.append(SendToPeer(allocation.session, peer, data, dont_fragment))
+        return replies.lifetime_attribute(lifetime)
 
     def _end(self, allocation: Allocation, cause: SessionEnd, now: Instant) -> None:
         self._table.remove(allocation)

@@ -200,6 +200,7 @@ class Settings(BaseModel):
     max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
     credential_grace: int = Field(default=60, ge=0, le=3600)
     no_tcp_relay: bool = False
+    mobility: bool = False
     max_bits_per_second: int = Field(default=0, ge=0)
     max_bits_per_second_per_user: int = Field(default=0, ge=0)
     allocation_rate: int = Field(default=500, ge=0, le=1_000_000)

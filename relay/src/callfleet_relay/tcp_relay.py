@@ -7,7 +7,6 @@ from secrets import token_bytes
 from callfleet_relay.allocation import Allocation, AllocationTable
 from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, Instant
-from callfleet_relay.credentials import Principal
 from callfleet_relay.events import (
     AdmitPeer,
     BindPeer,
@@ -54,12 +53,11 @@ class TcpRelay:
         self._policy = policy
         self._streams = streams
 
-    def principal(self, request: Message) -> Principal | None:
-        """Who made the allocation that a ConnectionBind is about."""
+    def allocation_of(self, request: Message) -> Allocation | None:
+        """The allocation that a ConnectionBind is about."""
         value = request.first(Attribute.CONNECTION_ID)
-        known = self.connections.get(int.from_bytes(value or b"", "big"))
-        allocation = self._table.of_session(known.session) if known else None
-        return allocation.principal if allocation else None
+        known = None if value is None else self.connections.get(int.from_bytes(value, "big"))
+        return self._table.of_session(known.session) if known else None
 
     def connect(
         self, request: Message, allocation: Allocation, who: Authenticated, now: Instant

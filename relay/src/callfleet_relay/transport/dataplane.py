@@ -14,8 +14,10 @@ from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
     Drop,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -25,6 +27,8 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Address, IcmpError
 
 Receiver = Callable[[bytes, FiveTuple], None]
+ArrivalReceiver = Callable[[int, FiveTuple], None]
+"""Told of the first ChannelData from the 5-tuple that a session's client was expected from."""
 IcmpReceiver = Callable[[int, IcmpError], None]
 """Told of the session whose datagram an ICMP error is about."""
 
@@ -76,6 +80,12 @@ class DataPlane(Protocol):
 
     def close_relay(self, event: CloseRelay) -> None:
         """See `CloseRelay`."""
+
+    def expect_client(self, event: ExpectClient) -> None:
+        """See `ExpectClient`."""
+
+    def move_client(self, event: MoveClient) -> None:
+        """See `MoveClient`."""
 
     def permit(self, event: Permit) -> None:
         """See `Permit`."""

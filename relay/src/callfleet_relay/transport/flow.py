@@ -26,6 +26,9 @@ class ClientSide(Protocol):
     flows: dict[Any, Flow]
     """By what `client` gives."""
 
+    expected: dict[Any, Flow]
+    """Flows whose client is about to come from here, in the same way."""
+
     def client(self, address: Address) -> SocketAddress:
         """The client of this address, as `send` and `flows` know it."""
 
@@ -36,12 +39,13 @@ class ClientSide(Protocol):
 class Listener:
     """One listening UDP socket and the flows of its clients."""
 
-    __slots__ = ("bound", "drops_seen", "flows", "index", "send")
+    __slots__ = ("bound", "drops_seen", "expected", "flows", "index", "send")
 
     def __init__(self, index: int, bound: socket.socket) -> None:
         self.index = index
         self.bound = bound
         self.flows: dict[SocketAddress, Flow] = {}
+        self.expected: dict[SocketAddress, Flow] = {}
         self.drops_seen = 0
         self.send = bound.sendto
 
@@ -71,6 +75,7 @@ class Flow:
         "channels",
         "client",
         "downstream",
+        "expected",
         "hosts",
         "listener",
         "numbers",
@@ -100,6 +105,8 @@ class Flow:
         self.upstream: RateLimit = None
         self.downstream: RateLimit = None
         self.user = ""
+        self.expected: tuple[ClientSide, SocketAddress] | None = None
+        """Where its client is about to come from as well."""
 
     def relay_to(self, peer: Address) -> RelaySocket:
         """The socket of this peer's family."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
+    ExpectClient,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -20,6 +22,7 @@ from callfleet_relay.quota import BitRates
 from callfleet_relay.settings import Settings
 from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
 from callfleet_relay.transport.dataplane import (
+    ArrivalReceiver,
     DataPlane,
     Figures,
     IcmpReceiver,
@@ -60,6 +63,12 @@ class DataPlanes:
 
     def close_relay(self, event: CloseRelay) -> None:
         self._by_session[event.session].close_relay(event)
+
+    def expect_client(self, event: ExpectClient) -> None:
+        self._by_session[event.session].expect_client(event)
+
+    def move_client(self, event: MoveClient) -> None:
+        self._by_session[event.session].move_client(event)
 
     def permit(self, event: Permit) -> None:
         self._by_session[event.session].permit(event)
@@ -104,6 +113,7 @@ class Receivers:
 
     received: Receiver
     icmp_received: IcmpReceiver
+    arrived: ArrivalReceiver
     gone: Gone
     peers: PeerReceiver
 
@@ -131,6 +141,7 @@ def open_planes(
         rates=rates,
         receiver=receivers.received,
         icmp_receiver=receivers.icmp_received,
+        arrival_receiver=receivers.arrived,
     )
     listeners = [each for each in settings.listeners if each.transport != "udp"]
     if not listeners:

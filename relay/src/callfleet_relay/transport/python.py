@@ -22,8 +22,10 @@ from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
     Drop,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -33,8 +35,21 @@ from callfleet_relay.events import (
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address, data_indication
 from callfleet_relay.peers import Ports
 from callfleet_relay.quota import BitRates
-from callfleet_relay.transport.dataplane import Figures, IcmpReceiver, Receiver, Traffic
-from callfleet_relay.transport.flow import Channel, ClientSide, Flow, Listener, RelaySocket
+from callfleet_relay.transport.dataplane import (
+    ArrivalReceiver,
+    Figures,
+    IcmpReceiver,
+    Receiver,
+    Traffic,
+)
+from callfleet_relay.transport.flow import (
+    Channel,
+    ClientSide,
+    Flow,
+    Listener,
+    RelaySocket,
+    SocketAddress,
+)
 from callfleet_relay.transport.icmp import ask_for_errors, read_errors
 from callfleet_relay.transport.udp import (
     LISTENER_BUFFER,
@@ -54,6 +69,10 @@ _MAX_DATAGRAM = 65535
 _NO_PORTS: Ports = frozenset()
 
 
+def _nobody_arrives(session: int, five_tuple: FiveTuple) -> None:
+    """Where no client moves."""
+
+
 class PythonDataPlane:
     """See `DataPlane`."""
 
@@ -68,6 +87,7 @@ class PythonDataPlane:
         rates: BitRates,
         receiver: Receiver,
         icmp_receiver: IcmpReceiver,
+        arrival_receiver: ArrivalReceiver = _nobody_arrives,
     ) -> None:
         """`relay_hosts`: one of each family that there is; `rates` may be shared with another
         plane. Raises OSError.
@@ -77,6 +97,7 @@ class PythonDataPlane:
         self._rates = rates
         self._receiver = receiver
         self._icmp_receiver = icmp_receiver
+        self._arrival_receiver = arrival_receiver
         self._buffer = bytearray(CHANNEL_HEADER_LENGTH + _MAX_DATAGRAM)
         self._view = memoryview(self._buffer)
         self._payload = self._view[CHANNEL_HEADER_LENGTH:]
@@ -125,6 +146,22 @@ class PythonDataPlane:
     def close_relay(self, event: CloseRelay) -> None:
         self._close_relay(self._flows[event.session].relays.pop(event.family))
 
+    def expect_client(self, event: ExpectClient) -> None:
+        flow = self._flows[event.session]
+        self._expect_nobody(flow)
+        listener = self._client_sides[event.five_tuple.listener]
+        client = listener.client(event.five_tuple.client)
+        flow.expected = listener, client
+        listener.expected[client] = flow
+
+    def move_client(self, event: MoveClient) -> None:
+        flow = self._flows[event.session]
+        self._expect_nobody(flow)
+        del flow.listener.flows[flow.client]
+        flow.listener = self._client_sides[event.five_tuple.listener]
+        flow.client = flow.listener.client(event.five_tuple.client)
+        flow.listener.flows[flow.client] = flow
+
     def permit(self, event: Permit) -> None:
         self._flows[event.session].hosts[event.host] = event.ports
 
@@ -161,6 +198,7 @@ class PythonDataPlane:
     def close_session(self, session: int) -> Traffic:
         flow = self._flows.pop(session)
         self._rates.close(flow.user)
+        self._expect_nobody(flow)
         del flow.listener.flows[flow.client]
         for relay in flow.relays.values():
             self._close_relay(relay)
@@ -207,7 +245,7 @@ class PythonDataPlane:
                 self._receiver(bytes(self._view[:size]), five_tuple)
                 continue
             number, length = _HEADER.unpack_from(buffer)
-            flow = flows.get(source)
+            flow = flows.get(source) or self._arrived(listener, source)
             channel = flow.channels.get(number) if flow is not None else None
             if flow is None or channel is None:
                 drops[Drop.NO_CHANNEL] += 1
@@ -215,6 +253,20 @@ class PythonDataPlane:
                 drops[Drop.MALFORMED] += 1
             else:
                 self._to_peer(flow, self._payload[:length], channel)
+
+    def _arrived(self, listener: Listener, source: SocketAddress) -> Flow | None:
+        """The flow whose client was expected here, now that it has come."""
+        flow = listener.expected.get(source)
+        if flow is not None:
+            self._arrival_receiver(flow.session, FiveTuple(listener.index, source[:2]))
+        return flow
+
+    @staticmethod
+    def _expect_nobody(flow: Flow) -> None:
+        if flow.expected is not None:
+            listener, client = flow.expected
+            del listener.expected[client]
+            flow.expected = None
 
     def _to_peer(self, flow: Flow, payload: memoryview, channel: Channel) -> None:
         size = len(payload)

@@ -58,6 +58,7 @@ class _Clients:
 
     def __init__(self, plane: StreamDataPlane, listener: int) -> None:
         self.flows: dict[Connection, Flow] = {}
+        self.expected: dict[Connection, Flow] = {}
         self._plane = plane
         self._listener = listener
 
