@@ -107,7 +107,7 @@ class PythonDataPlane:
         self._client_sides: dict[int, ClientSide] = {}
         try:
             for index, (host, port) in enumerate(listen):
-                bound = bind_udp(host, port, LISTENER_BUFFER)
+                bound = bind_udp(host, port, LISTENER_BUFFER, LISTENER_BUFFER)
                 listener = Listener(index, bound)
                 self._listeners.append(listener)
                 self._client_sides[index] = listener
