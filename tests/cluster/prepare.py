@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import choice, clients, go_programs, kind, local, static_images
+from tests.cluster import choice, clients, go_programs, javascript, kind, local, static_images
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
 from tests.cluster.go_programs import KUBERNETES
@@ -84,6 +84,8 @@ REQUIREMENTS = (
     ),
     Requirement("turnutils_uclient", "coturn", (PEERS,), service="coturn"),
     Requirement("chromium", "chromium", (PEERS,)),
+    Requirement("node", "nodejs", (PEERS,)),
+    Requirement("npm", "npm", (PEERS,)),
     Requirement("openssl", "openssl", (PEERS,)),
     Requirement(
         "PostgreSQL server",
@@ -148,6 +150,8 @@ def build(purpose: str) -> None:
         clients.kubectl()
     if purpose in (API, EVERYTHING) or (purpose == CLUSTER and wanted == local.KIND):
         KUBERNETES.path()
+    if purpose in (PEERS, EVERYTHING):
+        javascript.programs()
     if purpose in (CLUSTER, EVERYTHING) and wanted == kind.KIND:
         go_programs.KIND.path()
     if purpose in (CLUSTER, EVERYTHING) and wanted == local.KIND:
