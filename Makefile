@@ -34,7 +34,7 @@ test: lint types imports generated ## Everything that CI runs; installs what the
 	$(BIN)/pytest -m cluster --cov --cov-append
 
 test-unit: setup ## Tests that need Python only; a minute and a half on two cores
-	$(BIN)/pytest -m 'not api and not cluster and not peer' --numprocesses $(WORKERS)
+	$(BIN)/pytest -m 'not api and not cluster and not peer' --hypothesis-profile=quick --numprocesses $(WORKERS)
 
 lint: setup ## Style and common mistakes
 	$(BIN)/ruff check .

@@ -2,8 +2,8 @@
 
 from hypothesis import settings
 
+from tests import hypothesis_profiles as _registered  # noqa: F401
+
 pytest_plugins = ["tests.cluster.fixtures", "tests.crds"]
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("callfleet", deadline=None)
 settings.load_profile("callfleet")

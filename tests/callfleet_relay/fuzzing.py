@@ -7,5 +7,7 @@ from __future__ import annotations
 
 import os
 
-EXAMPLES = int(os.environ.get("CALLFLEET_FUZZ_EXAMPLES", "200"))
+from tests.hypothesis_profiles import examples
+
+EXAMPLES = int(os.environ.get("CALLFLEET_FUZZ_EXAMPLES", examples(200)))
 """Of each fuzz test; a state machine, whose examples are long, takes a fifth of it."""

@@ -59,7 +59,10 @@ def container_tool() -> ContainerTool:
     if docker_answers():
         return Docker()
     if shutil.which("buildah") is None:
-        raise HarnessError("no Docker daemon answers and there is no buildah: run `prepare`")
+        raise HarnessError(
+            "No Docker daemon answers and there is no buildah. Start Docker, or run "
+            "`python -m tests.cluster prepare --for images` as root."
+        )
     if os.geteuid() != 0:
         raise HarnessError("building images without a Docker daemon needs root: run it with sudo")
     return Buildah()

@@ -23,7 +23,9 @@ def cni_plugins() -> Path:
     for folder in map(Path, CNI_PLUGINS):
         if (folder / "portmap").exists():
             return folder
-    raise HarnessError(f"no CNI plugins in {' or '.join(CNI_PLUGINS)}: run `prepare`")
+    raise HarnessError(
+        f"no CNI plugins in {' or '.join(CNI_PLUGINS)}: run `python -m tests.cluster prepare`"
+    )
 
 
 def start_containerd(run: Run, network: Network) -> None:

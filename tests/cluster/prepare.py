@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import choice, clients, go_programs, javascript, kind, local, static_images
+from tests.cluster import (
+    choice,
+    clients,
+    go_programs,
+    javascript,
+    kind,
+    local,
+    named,
+    static_images,
+)
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
 from tests.cluster.go_programs import KUBERNETES
@@ -101,7 +110,9 @@ REQUIREMENTS = (
 
 def missing(purpose: str) -> list[Requirement]:
     """What is not there for a purpose, as far as this machine's kind of cluster needs it."""
-    if purpose == CLUSTER and choice.wanted_kind() != local.KIND:
+    if purpose == CLUSTER and choice.wanted_kind() == named.KIND:
+        return []
+    if purpose == CLUSTER and choice.wanted_kind() == kind.KIND:
         return [] if GO.is_there() else [GO]
     if purpose == IMAGES and docker_answers():
         return []

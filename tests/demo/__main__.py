@@ -12,7 +12,6 @@ from rich.console import Console
 from tests.cluster import choice, prepare
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
-from tests.cluster.local import LocalCluster
 from tests.demo.run import play
 from tests.demo.setting import KEYS, NAMESPACE, join_link
 from tests.demo.sizes import DEMO
@@ -45,9 +44,9 @@ def _demo(console: Console, folder: Path, *, keep: bool) -> bool:
     if choice.exists(NAME):
         choice.existing_run(NAME).down()
     cluster = choice.new_cluster(NAME)
-    if isinstance(cluster, LocalCluster):
-        prepare.install("cluster")
-        prepare.build("cluster")
+    for purpose in (prepare.CLUSTER, prepare.IMAGES):
+        prepare.install(purpose)
+        prepare.build(purpose)
     try:
         cluster.up(owned=not keep)
         met = play(cluster, folder, DEMO, console)

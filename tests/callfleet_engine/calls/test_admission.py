@@ -20,6 +20,7 @@ from callfleet_engine.calls.admission import AdmissionControl, Ticket, new_call_
 from callfleet_engine.drain import Drain, Occupancy
 from callfleet_engine.errors import CallError
 from callfleet_engine.limits import FixedLimits, Limits
+from tests.hypothesis_profiles import examples
 
 
 def control(capacity: int = 10, percent: int = 80) -> AdmissionControl:
@@ -174,4 +175,4 @@ class Admissions(RuleBasedStateMachine):
 
 
 TestAdmissions = Admissions.TestCase
-TestAdmissions.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAdmissions.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

@@ -19,6 +19,7 @@ from callfleet_engine.media.description import (
 )
 from callfleet_engine.media.interface import BadSdpError
 from tests.callfleet_engine.media.peers import new_pc
+from tests.hypothesis_profiles import examples
 
 CANDIDATE = "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host"
 
@@ -150,7 +151,7 @@ async def test_an_answer_must_choose_its_dtls_role() -> None:
     assert check_answer(offered.sdp.replace("actpass", "active")).mids == ("0", "1")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(80))
 @given(data=st.data())
 def test_damaged_offers_are_read_or_refused(offer: str, data: st.DataObject) -> None:
     lines = offer.split("\r\n")

@@ -25,6 +25,7 @@ from callfleet_engine.store.interface import (
 )
 from callfleet_engine.store.schema import participants
 from callfleet_engine.store.settings import SqliteFile
+from tests.hypothesis_profiles import examples
 
 from .conftest import rows
 
@@ -158,7 +159,7 @@ class Calls(RuleBasedStateMachine):
 
 TestCalls = Calls.TestCase
 TestCalls.settings = settings(
-    max_examples=10,
+    max_examples=examples(10),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -35,8 +35,9 @@ from tests.callfleet_operator.plan.samples import (
     seconds,
     unknown,
 )
+from tests.hypothesis_profiles import examples
 
-modest = settings(max_examples=60, deadline=None)
+modest = settings(max_examples=examples(60), deadline=None)
 """No deadline: a busy machine is no fault of the code."""
 
 MODES = ("Active", "ScaleOutOnly", "DryRun", "Paused")

@@ -45,6 +45,7 @@ from tests.callfleet_operator.plan.samples import (
     seconds,
     unknown,
 )
+from tests.hypothesis_profiles import examples
 
 Spec = CallClusterSpec | TurnPoolSpec
 ACTIVE = ("Active",)
@@ -277,7 +278,7 @@ def test_no_drain_begins_because_of_load_that_is_not_known(
             assert step.reason != Reason.SURPLUS
 
 
-@settings(any_.modest, max_examples=25)
+@settings(any_.modest, max_examples=examples(25))
 @given(
     st.lists(st.integers(0, CAPACITY), min_size=1, max_size=6),
     st.integers(1, 3),

@@ -13,6 +13,7 @@ from callfleet_operator.plan.decision import Memory
 from tests.callfleet_operator.plan.model_fleet import TICK, Call, ModelFleet
 from tests.callfleet_operator.plan.samples import NOW, REVISION, cluster, pod
 from tests.callfleet_operator.plan.strategies import modest
+from tests.hypothesis_profiles import examples
 
 CALL = timedelta(minutes=20)
 BEGAN = pod(now=NOW).created
@@ -136,7 +137,7 @@ def test_an_operator_that_forgets_everything_in_each_round_comes_to_the_same_end
     assert revisions(fleet) == {"new": 3}
 
 
-@settings(modest, max_examples=8)
+@settings(modest, max_examples=examples(8))
 @given(
     pods=st.integers(1, 4),
     surge=st.integers(1, 3),
