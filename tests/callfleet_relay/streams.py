@@ -141,7 +141,8 @@ async def connected(
     try:
         yield StreamClient(reader, writer, credential)
     finally:
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
 
 
 class EchoPeer(asyncio.DatagramProtocol):
