@@ -60,6 +60,8 @@ class Requirement:
 
 GO = Requirement("go", "golang-go", (API, CLUSTER))
 """Any Go: one too old for what is built fetches a newer one (go_toolchain)."""
+NODE = Requirement("node", "nodejs", (PEERS,))
+NPM = Requirement("npm", "npm", (PEERS,))
 REQUIREMENTS = (
     GO,
     Requirement("etcd", "etcd-server", (API, CLUSTER), service="etcd"),
@@ -93,8 +95,8 @@ REQUIREMENTS = (
     ),
     Requirement("turnutils_uclient", "coturn", (PEERS,), service="coturn"),
     Requirement("chromium", "chromium", (PEERS,)),
-    Requirement("node", "nodejs", (PEERS,)),
-    Requirement("npm", "npm", (PEERS,)),
+    NODE,
+    NPM,
     Requirement("openssl", "openssl", (PEERS,)),
     Requirement(
         "PostgreSQL server",
