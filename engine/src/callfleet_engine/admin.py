@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 
 from callfleet_engine.admin_auth import AdminGuard, AdminTokenRefused
+from callfleet_engine.calls.moving import Batches, Mover
 from callfleet_engine.drain import Drain, DrainConflict, Occupancy
 from callfleet_engine.turn.relays import MAX_RELAYS, Relay, RelayDirectory
 
@@ -32,6 +33,13 @@ class DrainRequest(_Json):
 
     pod_uid: Identifier
     drain_id: Identifier
+
+
+class ReconnectRequest(DrainRequest):
+    """Body of reconnect."""
+
+    batch_participants: int = Field(50, ge=1, le=10_000)
+    batch_milliseconds: int = Field(1_000, ge=100, le=60_000)
 
 
 class Address(_Json):
@@ -63,6 +71,7 @@ class Status(_Json):
 
 
 _DRAIN = TypeAdapter(DrainRequest)
+_RECONNECT = TypeAdapter(ReconnectRequest)
 _RELAYS: TypeAdapter[tuple[Relay, ...]] = TypeAdapter(
     Annotated[tuple[Relay, ...], Field(max_length=MAX_RELAYS)]
 )
@@ -76,6 +85,7 @@ class Admin:
         *,
         pod_uid: str,
         drain: Drain,
+        mover: Mover,
         occupancy: Callable[[], Occupancy],
         status: Callable[[], Status],
         relays: RelayDirectory,
@@ -84,6 +94,7 @@ class Admin:
         """`guard` None: no key is configured, and whoever reaches the port may call."""
         self._pod_uid = pod_uid
         self._drain = drain
+        self._mover = mover
         self._occupancy = occupancy
         self._status = status
         self._relays = relays
@@ -95,6 +106,7 @@ class Admin:
         app.router.add_get("/admin/v1/status", self.status)
         app.router.add_post("/admin/v1/drain", self.drain)
         app.router.add_delete("/admin/v1/drain", self.undrain)
+        app.router.add_post("/admin/v1/reconnect", self.reconnect)
         app.router.add_post("/admin/v1/seal", self.seal)
         app.router.add_put("/admin/v1/relays", self.put_relays)
         return app
@@ -115,6 +127,16 @@ class Admin:
         self._drain.cancel(asked.drain_id)
         return self._admission()
 
+    async def reconnect(self, request: web.Request) -> web.Response:
+        """Give the calls up to other pods, batch by batch; answers with what is left."""
+        asked = _parse(_RECONNECT, await request.read())
+        self._require_me(asked)
+        self._mover.begin(
+            asked.drain_id, Batches(asked.batch_participants, asked.batch_milliseconds)
+        )
+        left = self._occupancy()
+        return web.json_response({"calls": left.calls, "joins": left.joins})
+
     async def seal(self, request: web.Request) -> web.Response:
         """Take nothing ever again, if nothing is left."""
         asked = await self._drain_request(request)
@@ -129,9 +151,12 @@ class Admin:
 
     async def _drain_request(self, request: web.Request) -> DrainRequest:
         asked = _parse(_DRAIN, await request.read())
+        self._require_me(asked)
+        return asked
+
+    def _require_me(self, asked: DrainRequest) -> None:
         if asked.pod_uid != self._pod_uid:
             raise _Refusal(409, "wrong_pod", f"This is pod {self._pod_uid}.")
-        return asked
 
     def _admission(self) -> web.Response:
         return web.json_response({"admission": self._drain.admission.value})

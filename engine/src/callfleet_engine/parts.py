@@ -17,6 +17,7 @@ from callfleet_engine.admin_auth import AdminGuard, read_admin_keys
 from callfleet_engine.calls.admission import AdmissionControl
 from callfleet_engine.calls.host import CallHost
 from callfleet_engine.calls.journal import Journal
+from callfleet_engine.calls.moving import Mover
 from callfleet_engine.calls.ownership import Ownership
 from callfleet_engine.calls.participant import Services
 from callfleet_engine.calls.peers import Peers
@@ -100,6 +101,7 @@ class Parts:
             metrics=self.metrics,
             random=random,
         )
+        self.mover = Mover(self.host, self.drain, self.peers, self.limits, random)
         entry = Entry(
             me=self.me,
             access=access,
@@ -121,6 +123,7 @@ class Parts:
         self.admin = Admin(
             pod_uid=self.me.uid,
             drain=self.drain,
+            mover=self.mover,
             occupancy=lambda: self.admission.occupancy,
             status=self.status,
             relays=self.relays,

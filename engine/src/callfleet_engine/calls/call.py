@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from callfleet_engine.calls.expected import Expected
 from callfleet_engine.calls.participant import Outbox, Participant, Services
 from callfleet_engine.calls.statistics import inbound, outbound
 from callfleet_engine.media.interface import MediaCall, MediaEvents, MediaSession
@@ -31,9 +32,12 @@ class Call:
         media: MediaCall,
         services: Services,
         on_fallen: Callable[[Call, Participant, DropCause | None], None],
+        expected: Expected,
     ) -> None:
         """`on_fallen`: a participant without media; why, if against the participant's will."""
         self.route = route
+        self.expected = expected
+        """Who was in it on another pod and is to come."""
         self.most_participants = 0
         self._media = media
         self._services = services
@@ -92,6 +96,7 @@ class Call:
         def describe(ice: IceServers) -> Joined:
             return Joined(
                 call=self.id,
+                epoch=self.route.epoch,
                 pod=self._services.pod_name,
                 room=self.room,
                 participant=participant.id,

@@ -171,7 +171,8 @@ class Participant:
         return True
 
     def dismiss(self, last: Ended | Reconnect) -> None:
-        """Say the last message and close the socket."""
+        """Say the last message and close the socket; what becomes of the media is of no concern."""
+        self._events.active = False
         self.send(last)
         if self._outbox:
             self._outbox.close("reconnect" if isinstance(last, Reconnect) else last.reason)
