@@ -93,19 +93,21 @@ export class Signalling extends EventTarget {
       const socket = this.#socket;
       socket.onclose = null;
       socket.close();
-      this.#lost(socket, message.afterMs);
+      this.#lost(socket, message.afterMs, true);
     } else {
       this.dispatchEvent(new CustomEvent('message', { detail: message }));
     }
   }
 
-  #lost(socket, afterMs) {
+  // `asked`: the server has chosen the moment, so that not all come at once.
+  #lost(socket, afterMs, asked = false) {
     if (this.#over || socket !== this.#socket) return;
     this.#rejectWaiting();
     this.#interruptedAt ??= Date.now();
     this.dispatchEvent(new Event('interrupted'));
     const backoff = Math.min(500 * 2 ** this.#attempt++, MAX_BACKOFF_MS);
-    setTimeout(() => this.#reopen(), Math.max(afterMs, backoff * (0.5 + Math.random() / 2)));
+    const wait = asked ? afterMs : Math.max(afterMs, backoff * (0.5 + Math.random() / 2));
+    setTimeout(() => this.#reopen(), wait);
   }
 
   async #reopen() {
