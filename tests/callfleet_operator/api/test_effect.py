@@ -23,7 +23,6 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
             {"quality": {"presetsConfigMapRef": {"name": "low"}}},
             "quality.presetsConfigMapRef.name: low",
         ),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
         ({"cost": {"podMonthly": "41.50"}}, "cost.podMonthly: 41.50"),
         ({"cost": {"egressPerGB": "0.09"}}, "cost.egressPerGB: 0.09"),
     ],

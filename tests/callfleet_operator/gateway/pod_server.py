@@ -27,6 +27,8 @@ class PodServer:
     drain_id: str | None = None
     terminating: bool = False
     """It was told to end."""
+    hindered: str = ""
+    """Code of what keeps it from moving its calls."""
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
@@ -42,6 +44,7 @@ class PodServer:
                 web.get("/admin/v1/status", self._status),
                 web.post("/admin/v1/drain", self._drain),
                 web.delete("/admin/v1/drain", self._undrain),
+                web.post("/admin/v1/reconnect", self._reconnect),
                 web.post("/admin/v1/seal", self._seal),
                 web.put("/admin/v1/relays", self._put),
                 web.put("/admin/v1/peers", self._put),
@@ -153,6 +156,17 @@ class PodServer:
             raise _RefusalError(409, "not_empty", counts)
         self.admission = "sealed"
         return web.json_response({"admission": "sealed"})
+
+    async def _reconnect(self, request: web.Request) -> web.Response:
+        """Its calls leave by and by: whoever plays them takes them away."""
+        body = await self._addressed(request)
+        if self.admission == "sealed":
+            raise _RefusalError(409, "sealed")
+        if self.admission == "open" or self.drain_id != body["drainId"]:
+            raise _RefusalError(409, "not_draining")
+        if self.hindered:
+            raise _RefusalError(409, self.hindered)
+        return web.json_response({"calls": self.calls, "joins": 0})
 
     async def _put(self, request: web.Request) -> web.Response:
         self.told = json.loads(await request.text())

@@ -242,6 +242,26 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             )
         ),
     )
+    late = [
+        pod(
+            ordinal,
+            load=replace(known(5), calls=2),
+            admission=Admission.CORDONED,
+            draining_for=7200,
+        )
+        for ordinal in (1, 2)
+    ]
+    no_room = "No other open engine pod has room for a call of this pod; its calls stay."
+    moves = {late[0].uid: "", late[1].uid: no_room}
+    for title, some in (("move", late[:1]), ("move from one pod and not from another", late)):
+        yield (
+            f"calls {title} after the deadline",
+            cluster_case(
+                observed(pod(0, load=known(60)), *some),
+                replace(WELL, moves=moves),
+                cluster(drain={"onDeadline": "Reconnect"}),
+            ),
+        )
     yield (
         "no address for clients",
         cluster_case(

@@ -1,4 +1,4 @@
-"""The admin interface of engine and relay pods: status, drain, seal, relays, peers.
+"""The admin interface of engine and relay pods: status, drain, reconnect, seal, relays, peers.
 
 Contract: docs/reference/contracts.md, "Admin interface". Nothing raises: whatever a pod answers,
 or does not, is one of the outcomes.
@@ -113,6 +113,12 @@ class PodAdmin:
         """Take new calls or allocations again; refused once sealed. May be repeated."""
         return await self._call(
             "DELETE", pod, "drain", body={"podUid": pod.uid, "drainId": drain_id}
+        )
+
+    async def reconnect(self, pod: Pod, drain_id: str) -> Outcome:
+        """Let a draining engine move its calls to other pods, if any has room; may be repeated."""
+        return await self._call(
+            "POST", pod, "reconnect", body={"podUid": pod.uid, "drainId": drain_id}
         )
 
     async def seal(self, pod: Pod, drain_id: str) -> Outcome:

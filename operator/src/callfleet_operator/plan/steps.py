@@ -22,6 +22,7 @@ person has asked for, or begun by the label, stays until that person takes it ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import count, islice
 
 from callfleet_operator.observation import FleetPod, Observation
@@ -48,18 +49,21 @@ def next_steps(
     max_total: int,
     revision: str,
     rollout: Rollout | None = None,
+    reconnect_after: timedelta | None = None,
 ) -> tuple[Step, ...]:
     """The steps of this round: deletions and drains under way first, then pods that are reopened,
     new pods, cordons.
 
     `revision` is that of new pods, `max_total` the number of pods that may exist. Without a
-    `rollout` pods of other revisions are left as they are.
+    `rollout` pods of other revisions are left as they are. A drain that has lasted for
+    `reconnect_after` moves its calls; None: it waits for their end.
     """
     if decision.steering is Steering.NONE:
         return ()
     fleet = fleet_of(observation)
+    overdue = _overdue(fleet, observation.now, reconnect_after)
     if decision.steering is Steering.DRAINS_ONLY:
-        return (*_finish(fleet, ()), *_opened_by_hand(fleet, ()))
+        return (*_finish(fleet, (), overdue), *_opened_by_hand(fleet, ()))
     under = rollout or Rollout.complete(revision)
     cordoned = cordons(decision, fleet, max_total, under)
     replaced = [step.pod for step in cordoned if step.reason == Reason.OUTDATED]
@@ -71,7 +75,7 @@ def next_steps(
     reopened = tuple(islice(_reopened(fleet, observation, under), max(0, missing)))
     made = min(missing - len(reopened), max_total - fleet.total)
     return (
-        *_finish(fleet, [step.pod for step in reopened]),
+        *_finish(fleet, [step.pod for step in reopened], overdue),
         *_opened_by_hand(fleet, gone),
         *reopened,
         *_creations(observation.pods, made),
@@ -96,7 +100,18 @@ def _opened_by_hand(fleet: Fleet, cordoned: Iterable[str]) -> Iterator[Undrain]:
             yield Undrain(pod, "somebody has labelled it Open")
 
 
-def _finish(fleet: Fleet, reopened: Iterable[FleetPod]) -> Iterator[Step]:
+def _overdue(fleet: Fleet, now: datetime, after: timedelta | None) -> frozenset[str]:
+    """Uids of pods whose drain has lasted so long."""
+    if after is None:
+        return frozenset()
+    return frozenset(
+        pod.uid
+        for pod in fleet.draining
+        if pod.drain_started is not None and now - pod.drain_started >= after
+    )
+
+
+def _finish(fleet: Fleet, reopened: Iterable[FleetPod], overdue: frozenset[str]) -> Iterator[Step]:
     kept = {pod.uid for pod in reopened}
     for pod in fleet.sealed:
         yield Delete(pod, Reason.SEALED)
@@ -108,7 +123,7 @@ def _finish(fleet: Fleet, reopened: Iterable[FleetPod]) -> Iterator[Step]:
         elif _request_is_gone(pod):
             yield Undrain(pod, "the request for its drain was taken back")
         elif pod.address:
-            yield Drain(pod)
+            yield Drain(pod, reconnect=pod.uid in overdue)
 
 
 def _request_is_gone(pod: FleetPod) -> bool:

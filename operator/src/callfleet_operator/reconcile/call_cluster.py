@@ -8,12 +8,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
+from callfleet_operator.api.v1alpha1 import CallCluster, CallClusterSpec, TurnPool
 from callfleet_operator.api.v1alpha1.callcluster import (
     EngineExposureType,
     ForecastMode,
     MetricsFallback,
 )
+from callfleet_operator.api.v1alpha1.common import DeadlineAction
 from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
@@ -91,6 +92,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         rolling,
         max_total=spec.max_total_replicas,
         withhold_pods=bool(exposure),
+        reconnect_after=_reconnect_after(spec),
     )
 
     unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
@@ -108,6 +110,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         name_conflicts=tuple(now.troubles.name_conflicts),
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
+        moves=now.troubles.moves,
         no_relays=no_relays,
         unaddressed_pods=unaddressed,
         update_revision=revisions.update.hash,
@@ -117,6 +120,12 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         Case.of(spec, observation, decision, facts), cluster.status, metadata.generation
     )
     await report(services, key, live, status, decision)
+
+
+def _reconnect_after(spec: CallClusterSpec) -> timedelta | None:
+    if spec.drain.on_deadline is DeadlineAction.WAIT:
+        return None
+    return timedelta(seconds=spec.drain.deadline_seconds)
 
 
 def _outlook(services: Services, cluster: CallCluster) -> Outlook | NoOutlook:

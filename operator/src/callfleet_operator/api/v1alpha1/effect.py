@@ -48,14 +48,13 @@ def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
 def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
     if spec.exposure.type is not RelayExposureType.HOST_PORT:
         yield f"exposure.type: {spec.exposure.type}"
+    if spec.drain.on_deadline is not DrainSpec().on_deadline:
+        yield f"drain.onDeadline: {spec.drain.on_deadline}"
     if spec.region:
         yield f"region: {spec.region}"
 
 
 def _of_both(spec: FleetSpec) -> Iterator[str]:
-    drain = DrainSpec()
-    if spec.drain.on_deadline is not drain.on_deadline:
-        yield f"drain.onDeadline: {spec.drain.on_deadline}"
     if spec.cost.pod_monthly:
         yield f"cost.podMonthly: {spec.cost.pod_monthly}"
     if spec.cost.egress_per_gb:

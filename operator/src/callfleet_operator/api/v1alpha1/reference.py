@@ -49,7 +49,6 @@ _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
         "exposure": {"type": "HostPort", "address": {"source": "STUN", "value": "host:3478"}},
         "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
-        "drain": {"onDeadline": "Reconnect"},
         "cost": {"podMonthly": "40", "egressPerGB": "0.05"},
     }
 )  # fmt: skip
@@ -57,6 +56,7 @@ _LATER_POOL: Final = TurnPoolSpec.model_validate(
     {
         "exposure": {"type": "LoadBalancer"},
         "region": "eu",
+        "drain": {"onDeadline": "Reconnect"},
     }
 )
 LATER: Final = not_yet_in_effect(_LATER_CLUSTER) + not_yet_in_effect(_LATER_POOL)
