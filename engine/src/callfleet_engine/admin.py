@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from callfleet_engine.admin_auth import AdminGuard, AdminTokenRefused
 from callfleet_engine.calls.moving import Batches, Mover
+from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.drain import Drain, DrainConflict, Occupancy
 from callfleet_engine.turn.relays import MAX_RELAYS, Relay, RelayDirectory
 
@@ -40,6 +41,13 @@ class ReconnectRequest(DrainRequest):
 
     batch_participants: int = Field(50, ge=1, le=10_000)
     batch_milliseconds: int = Field(1_000, ge=100, le=60_000)
+
+
+class LeftRelay(_Json):
+    """A relay that clients are to leave."""
+
+    pool: Annotated[str, StringConstraints(max_length=300)] = ""
+    pod: Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
 class Address(_Json):
@@ -72,6 +80,9 @@ class Status(_Json):
 
 _DRAIN = TypeAdapter(DrainRequest)
 _RECONNECT = TypeAdapter(ReconnectRequest)
+_LEFT_RELAYS: TypeAdapter[tuple[LeftRelay, ...]] = TypeAdapter(
+    Annotated[tuple[LeftRelay, ...], Field(max_length=MAX_RELAYS)]
+)
 _RELAYS: TypeAdapter[tuple[Relay, ...]] = TypeAdapter(
     Annotated[tuple[Relay, ...], Field(max_length=MAX_RELAYS)]
 )
@@ -89,6 +100,7 @@ class Admin:
         occupancy: Callable[[], Occupancy],
         status: Callable[[], Status],
         relays: RelayDirectory,
+        relay_mover: RelayMover,
         guard: AdminGuard | None,
     ) -> None:
         """`guard` None: no key is configured, and whoever reaches the port may call."""
@@ -98,6 +110,7 @@ class Admin:
         self._occupancy = occupancy
         self._status = status
         self._relays = relays
+        self._relay_mover = relay_mover
         self._guard = guard
 
     def app(self) -> web.Application:
@@ -109,6 +122,7 @@ class Admin:
         app.router.add_post("/admin/v1/reconnect", self.reconnect)
         app.router.add_post("/admin/v1/seal", self.seal)
         app.router.add_put("/admin/v1/relays", self.put_relays)
+        app.router.add_post("/admin/v1/leave-relays", self.leave_relays)
         return app
 
     async def status(self, _: web.Request) -> web.Response:
@@ -147,6 +161,12 @@ class Admin:
         """Replace the relays that clients are given."""
         relays: tuple[Relay, ...] = _parse(_RELAYS, await request.read())
         self._relays.replace(relays)
+        return web.Response(status=204)
+
+    async def leave_relays(self, request: web.Request) -> web.Response:
+        """Give the clients of these relays others."""
+        relays: tuple[LeftRelay, ...] = _parse(_LEFT_RELAYS, await request.read())
+        self._relay_mover.begin([(relay.pool, relay.pod) for relay in relays])
         return web.Response(status=204)
 
     async def _drain_request(self, request: web.Request) -> DrainRequest:

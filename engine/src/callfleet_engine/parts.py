@@ -19,9 +19,10 @@ from callfleet_engine.calls.host import CallHost
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.moving import Mover
 from callfleet_engine.calls.ownership import Ownership
-from callfleet_engine.calls.participant import Services
 from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.calls.sampling import Sampler
+from callfleet_engine.calls.surroundings import Services
 from callfleet_engine.drain import Drain
 from callfleet_engine.limits import FixedLimits, LimitsSource, read_limits
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
@@ -102,6 +103,7 @@ class Parts:
             random=random,
         )
         self.mover = Mover(self.host, self.drain, self.peers, self.limits, random)
+        self.relay_mover = RelayMover(self.host, random)
         entry = Entry(
             me=self.me,
             access=access,
@@ -127,6 +129,7 @@ class Parts:
             occupancy=lambda: self.admission.occupancy,
             status=self.status,
             relays=self.relays,
+            relay_mover=self.relay_mover,
             guard=guard,
         )
         self.metrics.watch(self.gauges, self.plane)

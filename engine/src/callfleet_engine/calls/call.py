@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from callfleet_engine.calls.expected import Expected
-from callfleet_engine.calls.participant import Outbox, Participant, Services
+from callfleet_engine.calls.participant import Participant
 from callfleet_engine.calls.statistics import inbound, outbound
+from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.media.interface import MediaCall, MediaEvents, MediaSession
 from callfleet_engine.metrics import DropCause
 from callfleet_engine.signalling.messages import (

@@ -16,12 +16,8 @@ from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.expected import Expected, digest
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.ownership import Ownership, refusal, unknown_call
-from callfleet_engine.calls.participant import (
-    MEDIA_TIMEOUT_SECONDS,
-    Outbox,
-    Participant,
-    Services,
-)
+from callfleet_engine.calls.participant import MEDIA_TIMEOUT_SECONDS, Participant
+from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.errors import CallError
 from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.metrics import DropCause, Metrics

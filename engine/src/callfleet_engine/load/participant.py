@@ -74,7 +74,8 @@ class Participant:
         self.dropped: str | None = None
         """Why it is out against its will."""
         self.move_gaps: list[float] = []
-        """Seconds without any media from others, one for each time the call changed pods."""
+        """Seconds without any media from others, one for each time the call changed pods or the
+        participant its relay."""
         self._client = client
         self._leave = asyncio.Event()
         self._lost: asyncio.Future[str] | None = None
@@ -194,7 +195,7 @@ class Participant:
         return True
 
     async def _begin_anew(self) -> None:
-        """The call is on another pod: what flowed from the former one is over."""
+        """On another pod, or over another relay: what flowed before is over."""
         before = list(self.receptions().values())
         self._former += before
         heard = [stream.last_at for stream in before if stream.last_at is not None]
@@ -316,6 +317,10 @@ class Participant:
                     await self._subscribe(signalling, message)
                 case "iceServers":
                     self._ice_servers = message["iceServers"]
+                    if message["restart"]:
+                        self._write("relay-changed")
+                        await self._begin_anew()
+                        await self._publish(signalling)
                 case "reconnect":
                     self._resume = message.get("resume", self._resume)
                     await self._pause(message.get("afterMs", 0) / 1000)

@@ -36,7 +36,8 @@ class Summary:
     moved: int = 0
     """Times that a participant's call changed pods and the participant went along."""
     median_move_gap_seconds: float | None = None
-    """Without any media from others, at these times; None: nobody's media has come back."""
+    """Without any media from others, at these times and when a relay was left; None: there was no
+    such time."""
     longest_move_gap_seconds: float | None = None
 
     @property
