@@ -32,6 +32,14 @@ SECRET = "s" * 32
 PHASE = Phase(name="steady", calls=1, participants_per_call=3)
 
 
+async def hear_each_other(world: World) -> None:
+    def reached() -> bool:
+        world.adjust(PHASE)
+        return world.reached(PHASE)
+
+    await until(reached, "they hear each other")
+
+
 async def test_a_call_that_moves_disconnects_nobody(
     tmp_path: Path,
     postgresql_server: PrivatePostgresql,  # noqa: F811 - the fixture
@@ -47,7 +55,7 @@ async def test_a_call_that_moves_disconnects_nobody(
         client = Client(http, f"http://{a.listening.listen}", lambda *_: None, events, loops)
         world = World(client, "load", joins_per_second=10)
         try:
-            await until(lambda: world.adjust(PHASE) or world.reached(PHASE), "they hear each other")
+            await hear_each_other(world)
             [pod_before] = {room.pod for room in world.rooms}
             before, after = (a, b) if pod_before == "pod-a" else (b, a)
             before.parts.drain.begin("d1")
@@ -57,7 +65,7 @@ async def test_a_call_that_moves_disconnects_nobody(
             ) as response:
                 assert response.status == 200
             await until(lambda: after.parts.admission.participants == 3, "all have come")
-            await until(lambda: world.adjust(PHASE) or world.reached(PHASE), "they hear again")
+            await hear_each_other(world)
             await until(lambda: len(world.move_gaps()) == 3, "gaps")
             assert before.parts.admission.occupancy.calls == 0
             assert {room.pod for room in world.rooms} == {after.settings.pod_name}
@@ -76,8 +84,9 @@ class Relay:
 
     def __init__(self, name: str, listening: dict[str, Any], http: aiohttp.ClientSession) -> None:
         self.name = name
-        [url] = listening["listen"]
-        self.entry = {"pod": name, "urls": [f"turn:{url.removeprefix('udp://')}?transport=udp"]}
+        [listen] = listening["listen"]
+        self.url = f"turn:{listen.removeprefix('udp://')}?transport=udp"
+        self.entry: dict[str, object] = {"pod": name, "urls": [self.url]}
         self._admin = f"http://{listening['admin']}/admin/v1"
         self._http = http
 
@@ -129,7 +138,7 @@ async def test_clients_leave_a_relay_and_nobody_is_disconnected(tmp_path: Path) 
             settings(
                 tmp_path,
                 require_relay=True,
-                turn=[old.entry["urls"][0]],
+                turn=[old.url],
                 turn_secret_file=tmp_path / "secret",
             )
         ) as [engine],
@@ -144,7 +153,7 @@ async def test_clients_leave_a_relay_and_nobody_is_disconnected(tmp_path: Path) 
         client = Client(http, f"http://{engine.listening.listen}", lambda *_: None, events, loops)
         world = World(client, "load", joins_per_second=10)
         try:
-            await until(lambda: world.adjust(PHASE) or world.reached(PHASE), "they hear each other")
+            await hear_each_other(world)
             assert await old.allocations() == 6
             await old.ask("drain")
             assert await old.ask("seal") == 409
@@ -153,7 +162,7 @@ async def test_clients_leave_a_relay_and_nobody_is_disconnected(tmp_path: Path) 
             for _ in range(5):
                 await tell("POST", "leave-relays", leave)
             await until(lambda: len(world.move_gaps()) == 3, "media over the other relay")
-            await until(lambda: world.adjust(PHASE) or world.reached(PHASE), "they hear again")
+            await hear_each_other(world)
             assert await new.allocations() == 6
             while await old.allocations():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

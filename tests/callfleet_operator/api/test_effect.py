@@ -37,7 +37,6 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
         ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"region": "eu-central"}, "region: eu-central"),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],
 )
 def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:

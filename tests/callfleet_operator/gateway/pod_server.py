@@ -32,6 +32,8 @@ class PodServer:
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
+    left: list[dict[str, Any]] | None = None
+    """Relays that its clients were last to leave."""
     log: list[tuple[datetime, str, int]] = field(default_factory=list)
     """Time, call and status of each answer, in order."""
     port: int = 0
@@ -48,6 +50,7 @@ class PodServer:
                 web.post("/admin/v1/seal", self._seal),
                 web.put("/admin/v1/relays", self._put),
                 web.put("/admin/v1/peers", self._put),
+                web.post("/admin/v1/leave-relays", self._leave),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -170,6 +173,10 @@ class PodServer:
 
     async def _put(self, request: web.Request) -> web.Response:
         self.told = json.loads(await request.text())
+        return web.Response(status=204)
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        self.left = json.loads(await request.text())
         return web.Response(status=204)
 
     async def _addressed(self, request: web.Request) -> dict[str, Any]:

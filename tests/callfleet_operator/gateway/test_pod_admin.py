@@ -102,6 +102,9 @@ async def test_relays_and_peers(session: aiohttp.ClientSession, engine: PodServe
     assert engine.told == [{"pod": "r-0", "urls": []}]
     assert await operator.put_peers(target(engine), []) == Ok()
     assert engine.told == []
+    left = [{"pool": "a/b", "pod": "r-0"}]
+    assert await operator.leave_relays(target(engine), left) == Ok()
+    assert engine.left == left
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,19 @@ def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
             spec=pool(drain={"deadlineSeconds": 30}),
         ),
     )
+    late = pod(2, load=known(7), admission=Admission.CORDONED, draining_for=7200)
+    for title, why in (
+        ("leave a relay after the deadline", ""),
+        ("have no other relay", "no other relay is open, ready and has an address"),
+    ):
+        yield (
+            f"clients {title}",
+            pool_case(
+                observed(pod(0, load=known(20)), late),
+                replace(WELL, moves={late.uid: why}),
+                pool(drain={"onDeadline": "Reconnect"}),
+            ),
+        )
     yield "few users", failing(20, 20)
     yield "users are refused", failing(200, 60)
     yield "users are refused, relays do not help", failing(200, 60, Memory(ineffective_steps=3))

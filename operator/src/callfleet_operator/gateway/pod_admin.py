@@ -129,6 +129,10 @@ class PodAdmin:
         """Replace the relays that an engine hands out."""
         return await self._call("PUT", pod, "relays", body=relays)
 
+    async def leave_relays(self, pod: Pod, relays: list[dict[str, Any]]) -> Outcome:
+        """Let an engine give the clients of these relays others; may be repeated."""
+        return await self._call("POST", pod, "leave-relays", body=relays)
+
     async def put_peers(self, pod: Pod, peers: list[dict[str, Any]]) -> Outcome:
         """Replace the addresses that a relay exchanges media with."""
         return await self._call("PUT", pod, "peers", body=peers)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from callfleet_operator.api.v1alpha1 import TurnPoolSpec
 from callfleet_operator.observation import FleetPod
-from callfleet_operator.plan.fleet import names
+from callfleet_operator.plan.fleet import names, overdue
 from callfleet_operator.status.case import AnyCase, Finding, few, finding, left_on, short, utc
 from callfleet_operator.status.documented import ConditionType
 
@@ -25,7 +26,8 @@ def draining(case: AnyCase) -> Finding:
         texts.append(f"Draining for longer than {deadline}: {each}.")
     if moving:
         each = few([_overdue(case, pod) for pod in moving])
-        texts.append(f"Past {deadline}, calls are moved to other pods: {each}.")
+        those = "clients" if isinstance(case.spec, TurnPoolSpec) else "calls"
+        texts.append(f"Past {deadline}, {those} are moved to other pods: {each}.")
     if case.fleet.draining:
         since = f", the first since {utc(min(begun))}" if begun else ""
         texts.append(
@@ -45,9 +47,8 @@ def draining(case: AnyCase) -> Finding:
 def _late(case: AnyCase) -> list[FleetPod]:
     """Pods whose drain has lasted too long, the one that began first before the others."""
     deadline = timedelta(seconds=case.spec.drain.deadline_seconds)
-    begun = [(pod.drain_started, pod) for pod in case.fleet.draining if pod.drain_started]
-    late = [(since, pod) for since, pod in begun if case.observation.now - since >= deadline]
-    return [pod for _, pod in sorted(late, key=lambda one: (one[0], one[1].ordinal))]
+    late = overdue(case.fleet.draining, case.observation.now, deadline)
+    return sorted(late, key=lambda pod: (pod.drain_started or pod.created, pod.ordinal))
 
 
 def _overdue(case: AnyCase, pod: FleetPod) -> str:

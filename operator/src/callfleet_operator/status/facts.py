@@ -38,8 +38,8 @@ class Facts:
     """`demo-relay-0 on node a has no annotation callfleet.dev/external-address and no
     ExternalIP`."""
     moves: Mapping[str, str] = field(default_factory=dict)
-    """CallCluster: by uid the overdue pods that were told to move their calls, with what keeps them
-    from it; empty: nothing does."""
+    """By uid the overdue pods whose calls or clients are moved, with what keeps them from it;
+    empty: nothing does."""
     no_relays: str = ""
     """CallCluster: `turn.poolRefs names no TurnPool`, when clients need one."""
     credentials_missing: str = ""

@@ -234,7 +234,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "DeadlineExceeded",
         "True",
         "A drain has lasted longer than drain.deadlineSeconds. The operator goes on waiting: no "
-        "call is ended. With drain.onDeadline Reconnect the calls could not be moved.",
+        "call is ended. With drain.onDeadline Reconnect there was nowhere to move them to.",
         "Have a moderator end the calls, or delete the pod: its calls end after "
         "drain.terminationGracePeriodSeconds.",
         warning=True,
@@ -244,7 +244,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "Reconnecting",
         "True",
         "A drain has lasted longer than drain.deadlineSeconds, and drain.onDeadline is Reconnect: "
-        "the pod moves its calls to other pods.",
+        "the engine's calls, or the relay's clients, are moved to other pods in batches.",
     ),
     Documented(
         _C.PROGRESSING,

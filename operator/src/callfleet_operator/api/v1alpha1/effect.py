@@ -10,14 +10,13 @@ from callfleet_operator.api.v1alpha1.callcluster import (
 )
 from callfleet_operator.api.v1alpha1.common import (
     AddressSource,
-    DrainSpec,
     FleetSpec,
 )
 from callfleet_operator.api.v1alpha1.turnpool import RelayExposureType, TurnPoolSpec
 
 
 def not_yet_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> tuple[str, ...]:
-    """Field and value, such as `drain.onDeadline: Reconnect`, of all that is set away from its
+    """Field and value, such as `region: eu-central`, of all that is set away from its
     default and has no effect yet; for the condition Accepted (NotYetInEffect)."""
     own = _of_cluster(spec) if isinstance(spec, CallClusterSpec) else _of_pool(spec)
     return (*own, *_of_both(spec), *_of_address(spec))
@@ -48,8 +47,6 @@ def _of_cluster(spec: CallClusterSpec) -> Iterator[str]:
 def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
     if spec.exposure.type is not RelayExposureType.HOST_PORT:
         yield f"exposure.type: {spec.exposure.type}"
-    if spec.drain.on_deadline is not DrainSpec().on_deadline:
-        yield f"drain.onDeadline: {spec.drain.on_deadline}"
     if spec.region:
         yield f"region: {spec.region}"
 

@@ -56,7 +56,6 @@ _LATER_POOL: Final = TurnPoolSpec.model_validate(
     {
         "exposure": {"type": "LoadBalancer"},
         "region": "eu",
-        "drain": {"onDeadline": "Reconnect"},
     }
 )
 LATER: Final = not_yet_in_effect(_LATER_CLUSTER) + not_yet_in_effect(_LATER_POOL)
