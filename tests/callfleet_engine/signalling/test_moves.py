@@ -298,6 +298,19 @@ async def test_a_call_outlives_its_owner(
         assert route.owner_uid in "bc"
 
 
+async def test_a_draining_owner_that_was_restarted_gives_its_calls_up(
+    tmp_path: Path, database: str, connect: Connect
+) -> None:
+    async with running(pod(tmp_path, database, "a"), pod(tmp_path, database, "b")) as [a, b]:
+        await know_each_other(a, b)
+        left_behind = await a.parts.store.initiate_call("red", a.parts.me)
+        a.parts.drain.begin("d1")
+        for entry in (a, b):
+            joined = await (await connect(entry)).join("red")
+            assert joined["call"] == left_behind.call_id
+            assert joined["pod"] == "pod-b"
+
+
 async def test_an_owner_that_was_frozen_closes_its_part(
     tmp_path: Path, database: str, connect: Connect, http: aiohttp.ClientSession
 ) -> None:

@@ -16,7 +16,7 @@ from tests.callfleet_engine.postgresql import (  # noqa: F401 - one is a fixture
     PrivatePostgresql,
     postgresql_server,
 )
-from tests.callfleet_engine.signalling.pods import know_each_other, pod
+from tests.callfleet_engine.signalling.pods import know_each_other, knows, pod, process
 from tests.callfleet_engine.web.tabs import ADVANCES, PLAYS, join, link
 
 pytestmark = pytest.mark.peer
@@ -80,6 +80,32 @@ async def test_two_tabs_go_on_on_another_pod(
     caption = bob.locator(f'[data-participant="{alice_id}"] .caption')
     await expect(caption).to_contain_text("muted")
     assert not problems
+
+
+async def test_two_tabs_go_on_when_their_pod_dies(
+    browser: Browser,
+    tmp_path: Path,
+    postgresql_server: PrivatePostgresql,  # noqa: F811 - the fixture
+) -> None:
+    database = postgresql_server.new_database()
+    async with (
+        running(pod(tmp_path, database, "b")) as [b],
+        process(tmp_path, database, "a") as (owner, _),
+    ):
+        await knows(b, 1)
+        alice, alice_id = await join(browser, link(b), "Alice", [])
+        bob, bob_id = await join(browser, link(b), "Bob", [])
+        tabs = ((alice, bob_id), (bob, alice_id))
+        for page, other in tabs:
+            await page.wait_for_function(PLAYS, arg=other)
+        former = {other: await page.evaluate(STREAM, other) for page, other in tabs}
+        assert b.parts.admission.participants == 0
+        owner.kill()
+        await owner.wait()
+        for page, other in tabs:
+            await page.wait_for_function(PLAYS_ANEW, arg=[other, former[other]])
+            await expect(page.get_by_role("status")).to_have_text("Connected")
+        assert b.parts.admission.participants == 2
 
 
 async def say(engine: Engine, call: str) -> None:

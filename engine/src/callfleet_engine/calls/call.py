@@ -62,6 +62,11 @@ class Call:
         """How long it has been on this pod."""
         return self._loop.time() - self._began
 
+    @property
+    def people(self) -> int:
+        """Participants, and those who are to come from another pod."""
+        return len(self) + len(self.expected)
+
     def __iter__(self) -> Iterator[Participant]:
         return iter(tuple(self._participants.values()))
 

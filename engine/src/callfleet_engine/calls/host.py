@@ -265,7 +265,12 @@ class CallHost:
             return self._admission.begin_join(entrance.room, returning=returning)
         route = await self._ownership.find(room=entrance.room, call=None)
         people = len(await self._ownership.present(route)) if route else 0
-        return self._admission.begin_join(entrance.room, moving=people)
+        try:
+            return self._admission.begin_join(entrance.room, moving=people)
+        except CallError as error:
+            if route and error.code == "draining" and self._ownership.was_mine(route):
+                await self._ownership.release(route)
+            raise
 
     async def _open(self, entrance: Entrance) -> Call:
         closing = self._closing.get(entrance.room)

@@ -86,21 +86,21 @@ class Mover:
     def _next(self, participants: int) -> list[Call]:
         batch: list[Call] = []
         for call, target in self._movable():
-            if batch and _people(batch) + len(call) > participants:
+            if batch and _people(batch) + call.people > participants:
                 break
             batch.append(call)
-            self._peers.sent_to(target.uid, len(call))
+            self._peers.sent_to(target.uid, call.people)
         return batch
 
     def _movable(self) -> Iterator[tuple[Call, Candidate]]:
         """Calls for which there is room, the largest first: the small ones fit anywhere."""
-        for call in sorted(self._host.calls, key=len, reverse=True):
+        for call in sorted(self._host.calls, key=lambda call: call.people, reverse=True):
             target = place_moved(
-                self._peers.candidates(), len(call), self._limits.value, self._random
+                self._peers.candidates(), call.people, self._limits.value, self._random
             )
             if target is not None:
                 yield call, target
 
 
 def _people(batch: list[Call]) -> int:
-    return sum(len(call) for call in batch)
+    return sum(call.people for call in batch)

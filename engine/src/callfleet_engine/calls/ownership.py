@@ -77,6 +77,11 @@ class Ownership:
         except StoreError as error:
             raise refusal(error) from error
 
+    def was_mine(self, route: CallRoute) -> bool:
+        """Whether this pod's former life has left the call behind, as it is not here. Another pod
+        can take it over only once it is given up, for this pod lives."""
+        return route.owner_uid == self._me.uid and not route.released
+
     async def release(self, route: CallRoute) -> CallRoute | None:
         """Give a call of this pod up; the route as it stands then, None if the call has ended.
 

@@ -39,7 +39,7 @@ class There:
 
 
 class Entry:
-    """Decides with the store and the peers' heartbeats; changes nothing."""
+    """Decides with the store and the peers' heartbeats."""
 
     def __init__(
         self,
@@ -108,6 +108,8 @@ class Entry:
         chosen = self._place(excluded, moved)
         if chosen.uid == self._me.uid:
             return here
+        if route is not None and self._ownership.was_mine(route):
+            await self._ownership.release(route)
         self._peers.sent_to(chosen.uid, max(EXPECTED_PARTICIPANTS, moved))
         return There(Owner(chosen.uid, chosen.address), placed=True)
 
