@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from callfleet_engine.engine import Engine
+from callfleet_engine.store.interface import CallRoute
 from callfleet_engine.store.schema import participants
 from tests.callfleet_engine.engines import Caller, Client, Message, running, settings, until
 from tests.callfleet_engine.postgresql import (  # noqa: F401 - one is a fixture
@@ -296,6 +297,26 @@ async def test_a_call_outlives_its_owner(
         route = await b.parts.store.get_active_call(room="room")
         assert route is not None
         assert route.owner_uid in "bc"
+
+
+async def test_a_call_that_everybody_leaves_while_it_is_given_up_is_over(
+    tmp_path: Path, database: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(pod(tmp_path, database, "a")) as [a]:
+        client = await connect(a)
+        await client.join("red")
+        [call] = a.parts.host.calls
+        release = a.parts.store.release_call
+
+        async def release_slowly(call_id: str, epoch: int) -> CallRoute:
+            route = await release(call_id, epoch)
+            assert (await client.ask("leave"))["reason"] == "left"
+            return route
+
+        monkeypatch.setattr(a.parts.store, "release_call", release_slowly)
+        await a.parts.host.move(call, within_ms=100)
+        assert await a.parts.journal.flush(10)
+        assert await a.parts.store.get_active_call(room="red") is None
 
 
 async def test_a_draining_owner_that_was_restarted_gives_its_calls_up(
