@@ -19,12 +19,12 @@ from callfleet_engine.load.media import encode_audio, encode_video
 from callfleet_engine.load.participant import Client
 from callfleet_engine.load.scenario import Phase, Scenario
 from callfleet_engine.load.world import World
-from tests.callfleet_engine.engines import LIMIT_SECONDS, running, settings, until
+from tests.callfleet_engine.engines import running, settings, until
 from tests.callfleet_engine.postgresql import (  # noqa: F401 - one is a fixture
     PrivatePostgresql,
     postgresql_server,
 )
-from tests.callfleet_engine.signalling.pods import know_each_other, pod
+from tests.callfleet_engine.signalling.pods import START_SECONDS, know_each_other, pod
 
 pytestmark = pytest.mark.peer
 
@@ -120,7 +120,7 @@ async def relay(name: str, directory: Path, http: aiohttp.ClientSession) -> Asyn
     )
     try:
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), LIMIT_SECONDS)
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         yield Relay(name, json.loads(line), http)
     finally:
         process.kill()
