@@ -27,7 +27,6 @@ from tests.callfleet_operator.plan.samples import (
     loaded,
     observed,
     pod,
-    seconds,
     starting,
     unknown,
 )
@@ -247,38 +246,6 @@ class TestUndrain:
         assert self.reopened(steps(decided(1), opened)) == [0]
         dry = decided(1, steering=Steering.DRAINS_ONLY)
         assert self.reopened(steps(dry, opened)) == [0]
-
-
-class TestOverdueDrains:
-    AFTER = seconds(600)
-
-    def told(self, *pods: FleetPod, steering: Steering = Steering.FULL) -> dict[int, bool]:
-        taken = next_steps(
-            decided(1, steering=steering),
-            observed(pod(0), *pods),
-            max_total=10,
-            revision=REVISION,
-            reconnect_after=self.AFTER,
-        )
-        return {step.pod.ordinal: step.reconnect for step in taken if isinstance(step, Drain)}
-
-    def test_calls_are_moved_from_the_deadline_on(self) -> None:
-        late = pod(1, load=known(3), admission=CORDONED, draining_for=600)
-        soon = pod(2, load=known(3), admission=CORDONED, draining_for=599)
-        by_hand = replace(pod(3, load=known(3), admission=CORDONED), drain_started=None)
-
-        assert self.told(late, soon, by_hand) == {1: True, 2: False, 3: False}
-
-    def test_in_dry_run_as_drains_under_way_finish(self) -> None:
-        late = pod(1, load=known(3), admission=CORDONED, draining_for=600)
-
-        assert self.told(late, steering=Steering.DRAINS_ONLY) == {1: True}
-        assert self.told(late, steering=Steering.NONE) == {}
-
-    def test_where_they_wait_nobody_is_told(self) -> None:
-        late = pod(1, load=known(3), admission=CORDONED, draining_for=600000)
-
-        assert steps(decided(1), pod(0), late) == (Drain(late),)
 
 
 class TestUnavailableNodes:

@@ -62,6 +62,7 @@ BROKEN_SCHEDULE = unreadable(
 WELL = Facts(update_revision=REVISION)
 START = NOW - seconds(300)
 SILENT = (1, 4)
+CORDONED = Admission.CORDONED
 IMAGE = 'ImagePullBackOff: Back-off pulling image "registry.example.org/engine:1.1"'
 
 
@@ -242,26 +243,13 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             )
         ),
     )
-    late = [
-        pod(
-            ordinal,
-            load=replace(known(5), calls=2),
-            admission=Admission.CORDONED,
-            draining_for=7200,
-        )
-        for ordinal in (1, 2)
-    ]
     no_room = "No other open engine pod has room for a call of this pod; its calls stay."
-    moves = {late[0].uid: "", late[1].uid: no_room}
-    for title, some in (("move", late[:1]), ("move from one pod and not from another", late)):
-        yield (
-            f"calls {title} after the deadline",
-            cluster_case(
-                observed(pod(0, load=known(60)), *some),
-                replace(WELL, moves=moves),
-                cluster(drain={"onDeadline": "Reconnect"}),
-            ),
-        )
+    moving, stuck = (pod(n, load=known(5), admission=CORDONED, draining_for=7200) for n in (1, 2))
+    moves = replace(WELL, moves={moving.uid: "", stuck.uid: no_room})
+    reconnect = cluster(drain={"onDeadline": "Reconnect"})
+    yield "calls move after the deadline", cluster_case(observed(pod(0), moving), moves, reconnect)
+    both = observed(pod(0), moving, stuck)
+    yield "calls move from one pod and not from another", cluster_case(both, moves, reconnect)
     yield (
         "no address for clients",
         cluster_case(
@@ -357,19 +345,10 @@ def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
             spec=pool(drain={"deadlineSeconds": 30}),
         ),
     )
-    late = pod(2, load=known(7), admission=Admission.CORDONED, draining_for=7200)
-    for title, why in (
-        ("leave a relay after the deadline", ""),
-        ("have no other relay", "no other relay is open, ready and has an address"),
-    ):
-        yield (
-            f"clients {title}",
-            pool_case(
-                observed(pod(0, load=known(20)), late),
-                replace(WELL, moves={late.uid: why}),
-                pool(drain={"onDeadline": "Reconnect"}),
-            ),
-        )
+    late = pod(2, load=known(7), admission=CORDONED, draining_for=7200)
+    moves = replace(WELL, moves={late.uid: ""})
+    reconnect = pool(drain={"onDeadline": "Reconnect"})
+    yield "clients leave a relay", pool_case(observed(pod(0), late), moves, reconnect)
     yield "few users", failing(20, 20)
     yield "users are refused", failing(200, 60)
     yield "users are refused, relays do not help", failing(200, 60, Memory(ineffective_steps=3))
