@@ -284,7 +284,7 @@ async def test_a_call_outlives_its_owner(
         await recorded(b, 3)
         owner.kill()
         await owner.wait()
-        await bob.closed()
+        assert await bob.closed() == aiohttp.WSCloseCode.GOING_AWAY
 
         after = await asyncio.gather(
             *(come_back(connect, (b, c)[n % 2], one) for n, one in enumerate(before))
