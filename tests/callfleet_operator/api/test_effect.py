@@ -23,7 +23,6 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
             {"quality": {"presetsConfigMapRef": {"name": "low"}}},
             "quality.presetsConfigMapRef.name: low",
         ),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],
 )
 def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
@@ -36,7 +35,6 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
         ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"region": "eu-central"}, "region: eu-central"),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],
 )
 def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:

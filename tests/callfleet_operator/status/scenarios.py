@@ -62,6 +62,7 @@ BROKEN_SCHEDULE = unreadable(
 WELL = Facts(update_revision=REVISION)
 START = NOW - seconds(300)
 SILENT = (1, 4)
+CORDONED = Admission.CORDONED
 IMAGE = 'ImagePullBackOff: Back-off pulling image "registry.example.org/engine:1.1"'
 
 
@@ -242,6 +243,13 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             )
         ),
     )
+    no_room = "No other open engine pod has room for a call of this pod; its calls stay."
+    moving, stuck = (pod(n, load=known(5), admission=CORDONED, draining_for=7200) for n in (1, 2))
+    moves = replace(WELL, moves={moving.uid: "", stuck.uid: no_room})
+    reconnect = cluster(drain={"onDeadline": "Reconnect"})
+    yield "calls move after the deadline", cluster_case(observed(pod(0), moving), moves, reconnect)
+    both = observed(pod(0), moving, stuck)
+    yield "calls move from one pod and not from another", cluster_case(both, moves, reconnect)
     yield (
         "no address for clients",
         cluster_case(
@@ -337,6 +345,10 @@ def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
             spec=pool(drain={"deadlineSeconds": 30}),
         ),
     )
+    late = pod(2, load=known(7), admission=CORDONED, draining_for=7200)
+    moves = replace(WELL, moves={late.uid: ""})
+    reconnect = pool(drain={"onDeadline": "Reconnect"})
+    yield "clients leave a relay", pool_case(observed(pod(0), late), moves, reconnect)
     yield "few users", failing(20, 20)
     yield "users are refused", failing(200, 60)
     yield "users are refused, relays do not help", failing(200, 60, Memory(ineffective_steps=3))
