@@ -77,7 +77,9 @@ def by_total(total: float, current: int, *, threshold: float, tolerance: Fractio
     """Pods wanted for an external metric of type AverageValue: its total over `threshold`.
     `current` is at least 1: at 0 the HPA is switched off."""
     ratio = Fraction(total) / (Fraction(threshold) * current)
-    return current if abs(ratio - 1) <= tolerance else math.ceil(Fraction(total) / Fraction(threshold))
+    return (
+        current if abs(ratio - 1) <= tolerance else math.ceil(Fraction(total) / Fraction(threshold))
+    )
 
 
 def settle(
@@ -99,7 +101,9 @@ def settle(
     removed = tuple(one for one in past.removed if now - one[0] < behavior.period)
     if number > current:
         before = current - sum(n for _, n in added) + sum(n for _, n in removed)
-        limit = max(before + behavior.up_pods, before + math.ceil(before * behavior.up_percent / 100))
+        limit = max(
+            before + behavior.up_pods, before + math.ceil(before * behavior.up_percent / 100)
+        )
         number = max(current, min(number, limit))
     number = min(max(number, least), most)
     if number > current:

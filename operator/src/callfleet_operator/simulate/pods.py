@@ -95,7 +95,7 @@ class Pods:
             self.tally.cut_participants += call.participants
 
     def resume(self, calls: Iterable[Call]) -> None:
-        """Calls that are under way at the start: spread evenly, on pods with room if there are any."""
+        """Calls that are under way at the start, spread evenly."""
         for call in calls:
             pod = min(self.present, key=lambda one: (one.used, one.ordinal), default=None)
             if pod is not None:

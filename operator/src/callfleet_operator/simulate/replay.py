@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.simulate.deployment import Deployment
 from callfleet_operator.simulate.operated import Operated
 from callfleet_operator.simulate.pods import Pods, Room
-from callfleet_operator.simulate.scalers import Hpa, Keda
+from callfleet_operator.simulate.scalers import Hpa, Keda, Scaler
 from callfleet_operator.simulate.traffic import Traffic
 
 TICK_SECONDS: Final = 15
@@ -113,40 +113,42 @@ class Outcome:
         return (hours * price).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-def operated(spec: CallClusterSpec, traffic: Traffic, given: Assumptions) -> Outcome:
+def operated(
+    spec: CallClusterSpec, traffic: Traffic, given: Assumptions, *, name: str = "Callfleet"
+) -> Outcome:
     """Under Callfleet's plan."""
-    return _replay(
-        "Callfleet", lambda pods: Operated(spec, pods, traffic, given.start_seconds), spec,
-        traffic, given,
-    )
+
+    def fleet(pods: Pods) -> Fleet:
+        return Operated(spec, pods, traffic, given.start_seconds)
+
+    return _replay(name, fleet, spec, traffic, given)
 
 
 def with_hpa(spec: CallClusterSpec, traffic: Traffic, given: Assumptions) -> Outcome:
     """A Deployment with an HPA, within the spec's bounds."""
-    target = _target(spec, given)
-    scaling = spec.scaling
-
-    def fleet(pods: Pods) -> Fleet:
-        scaler = Hpa(target, scaling.min_replicas, scaling.max_replicas)
-        return Deployment(pods, scaler, given.start_seconds, given.grace_seconds)
-
-    return _replay("HPA", fleet, spec, traffic, given)
+    return _deployed("HPA", Hpa, spec, traffic, given)
 
 
 def with_keda(spec: CallClusterSpec, traffic: Traffic, given: Assumptions) -> Outcome:
     """A Deployment with KEDA, within the spec's bounds."""
-    target = _target(spec, given)
-    scaling = spec.scaling
+    return _deployed("KEDA", Keda, spec, traffic, given)
+
+
+def _deployed(
+    name: str,
+    scaler: Callable[[float, int, int], Scaler],
+    spec: CallClusterSpec,
+    traffic: Traffic,
+    given: Assumptions,
+) -> Outcome:
+    target = spec.capacity.participants_per_pod * given.hpa_target_percent / 100
+    least, most = spec.scaling.min_replicas, spec.scaling.max_replicas
 
     def fleet(pods: Pods) -> Fleet:
-        scaler = Keda(target, scaling.min_replicas, scaling.max_replicas)
-        return Deployment(pods, scaler, given.start_seconds, given.grace_seconds)
+        chosen = scaler(target, least, most)
+        return Deployment(pods, chosen, given.start_seconds, given.grace_seconds)
 
-    return _replay("KEDA", fleet, spec, traffic, given)
-
-
-def _target(spec: CallClusterSpec, given: Assumptions) -> float:
-    return spec.capacity.participants_per_pod * given.hpa_target_percent / 100
+    return _replay(name, fleet, spec, traffic, given)
 
 
 def _replay(
