@@ -73,6 +73,7 @@ def test_kubectl_completes_the_plugin(
         "resume",
         "hold",
         "doctor",
+        "simulate",
         "support-bundle",
     ],
 )

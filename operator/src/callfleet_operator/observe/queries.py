@@ -152,9 +152,9 @@ def past_queries(
     calls lasted that ended within the whole time, and how many people they had, at its end."""
     fleet, prefix = "callfleet_cluster", "callfleet_engine"
     where = f'{{namespace="{_quoted(namespace)}",{fleet}="{_quoted(cluster)}"}}'
-    every, length = f"{step.total_seconds():.0f}s", f"{whole.total_seconds():.0f}s"
+    length = f"{whole.total_seconds():.0f}s"
     size = f"{prefix}_call_participants"
-    begun = _begun(f"{prefix}_calls_started_total{where}", every)
+    begun = _begun(f"{prefix}_calls_started_total{where}", step)
     return {
         Past.PARTICIPANTS: _by_fleet(_by_pod(f"{prefix}_participants{where}", fleet), fleet),
         Past.BEGUN: _by_fleet(_by_pod(begun, fleet), fleet),
@@ -166,14 +166,18 @@ def past_queries(
     }
 
 
-def _begun(counter: str, step: str) -> str:
+def _begun(counter: str, step: timedelta) -> str:
     """By how much the counter of each pod grew within a step.
 
     A new pod began at nothing. A pod that was known within the hour, though not at the begin of
-    the step, comes back from a gap of the scrapes: when its calls began is not known.
+    the step, comes back from a gap of the scrapes: when its calls began is not known. Nor is it
+    of one that was not scraped within the step, though Prometheus still has a value for it.
     """
-    new = f"{counter} unless last_over_time({counter}[1h] offset {step})"
-    return f"clamp_min({counter} - {counter} offset {step}, 0) or ({new})"
+    seconds = f"{step.total_seconds():.0f}"
+    before = f"{counter} offset {seconds}s"
+    new = f"{counter} unless last_over_time({counter}[1h] offset {seconds}s)"
+    scraped = f"timestamp({counter}) > time() - {seconds}"
+    return f"(clamp_min({counter} - {before}, 0) or ({new})) and ({scraped})"
 
 
 def _by_pod(expression: str, fleet: str) -> str:

@@ -32,6 +32,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.xmargin": 0.01,
     "grid.alpha": 0.25,
     "svg.hashsalt": "callfleet",
     "svg.fonttype": "none",
@@ -113,7 +114,7 @@ def _figure(comparison: Comparison) -> Figure:
     pods.set(ylabel="pods that exist")
     pods.set_ylim(bottom=0)
     lost.set(ylabel="calls cut and blocked,\nup to then")
-    lost.set_ylim(bottom=0)
+    lost.set_ylim(bottom=-0.03 * max(1.0, lost.get_ylim()[1]))  # a line at 0 is seen
     lost.set_xlabel(_axis(comparison))
     for axes in (pods, lost):
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))

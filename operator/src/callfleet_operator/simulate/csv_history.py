@@ -147,8 +147,9 @@ def _number(text: str, line: int, column: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value) or value > _MOST:
-        reason = "is no number" if text else "is empty, and unknown is not 0"
+    if not math.isfinite(value) or value > _MOST:
+        reason = "is no number of a fleet" if value > _MOST else "is no number"
+        reason = reason if text else "is empty, and unknown is not 0"
         raise CsvError(f"{where} {reason}: write one such as 120, or leave the whole line out.")
     if value < 0:
         raise CsvError(f"{where} is negative: write 0 or more, or leave the whole line out.")

@@ -174,10 +174,9 @@ class Operated:
 
 
 def demand(pods: Pods, traffic: Traffic, now: float) -> CallDemand | None:
-    """What Prometheus would say of the calls. Before the start calls are taken to have come at the
-    first rate. None without a call that has ended within an hour."""
+    """What Prometheus would say of the calls. Before the start they are taken to have come at one rate. None without a call that has ended within an hour."""
     tally = pods.tally
-    before = traffic.first_rate * max(0.0, _HOUR - now)
+    before = traffic.rate_before * max(0.0, _HOUR - now)
     lately = tally.ended[bisect_right(tally.ended, now - _HOUR, key=lambda one: one[0]) :]
     count = before + len(lately)
     if not count:
@@ -185,10 +184,10 @@ def demand(pods: Pods, traffic: Traffic, now: float) -> CallDemand | None:
     lasted = before * traffic.mean_duration + sum(seconds for _, seconds, _ in lately)
     people = before * traffic.mean_participants + sum(there for _, _, there in lately)
     return CallDemand(
-        arrivals_per_second=_rate(tally.started, traffic.first_rate, now, _MINUTES),
+        arrivals_per_second=_rate(tally.started, traffic.rate_before, now, _MINUTES),
         mean_duration_seconds=lasted / count,
         mean_participants=people / count,
-        hourly_arrivals_per_second=_rate(tally.started, traffic.first_rate, now, _HOUR),
+        hourly_arrivals_per_second=_rate(tally.started, traffic.rate_before, now, _HOUR),
     )
 
 

@@ -53,7 +53,12 @@ def contradictions(spec: CallClusterSpec) -> Iterator[str]:
             f"scaling.minReplicas {scaling.min_replicas} is above maxReplicas "
             f"{scaling.max_replicas}: lower the one or raise the other"
         )
-    if spec.max_total_replicas < scaling.max_replicas:
+    if spec.store.type is StoreType.SQLITE and scaling.max_replicas > 1:
+        yield (
+            "a SQLite store serves one pod: set scaling.maxReplicas to 1, or choose store.type "
+            "PostgreSQL"
+        )
+    elif spec.max_total_replicas < scaling.max_replicas:
         yield (
             f"scaling.maxTotalReplicas {spec.max_total_replicas} is below maxReplicas "
             f"{scaling.max_replicas}: raise it, or remove it"
@@ -63,9 +68,4 @@ def contradictions(spec: CallClusterSpec) -> Iterator[str]:
             f"scaling.newCallLimitPercent {scaling.new_call_limit_percent} is not above "
             f"targetUtilizationPercent {scaling.target_utilization_percent}: raise it, or lower "
             "the target"
-        )
-    if spec.store.type is StoreType.SQLITE and scaling.max_replicas > 1:
-        yield (
-            "a SQLite store serves one pod: set scaling.maxReplicas to 1, or choose store.type "
-            "PostgreSQL"
         )

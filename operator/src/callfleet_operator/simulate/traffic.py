@@ -87,8 +87,9 @@ class Traffic:
     mean_duration: float
     """Seconds, as the history has it."""
     mean_participants: float
-    first_rate: float
-    """New calls a second at the start, taken to have been so in the hour before."""
+    rate_before: float
+    """New calls a second in the hour before: those that kept up what was under way at the start
+    (Little's law)."""
     too_steep: float = 0.0
     """Share of the time in which the participants of the history fell faster than calls of this
     mean duration end, so that the replay carries more than the history."""
@@ -136,7 +137,6 @@ def traffic(
     else:
         spans, too_steep = _fitted(history, durations.mean, people_per_call)
         at_start = history.values[0] / people_per_call
-        first = spans[0].calls / (spans[0].end - spans[0].begin)
     expected = at_start + math.fsum(span.calls for span in spans)
     if expected > MOST_CALLS:
         raise TooMuchError(
@@ -156,7 +156,7 @@ def traffic(
         calls=calls,
         mean_duration=durations.mean,
         mean_participants=people_per_call,
-        first_rate=first,
+        rate_before=at_start / durations.mean,
         too_steep=too_steep,
     )
 
