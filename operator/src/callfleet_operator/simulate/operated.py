@@ -174,7 +174,8 @@ class Operated:
 
 
 def demand(pods: Pods, traffic: Traffic, now: float) -> CallDemand | None:
-    """What Prometheus would say of the calls. Before the start they are taken to have come at one rate. None without a call that has ended within an hour."""
+    """What Prometheus would say of the calls, with those before the start at one rate. None if no
+    call has ended within an hour."""
     tally = pods.tally
     before = traffic.rate_before * max(0.0, _HOUR - now)
     lately = tally.ended[bisect_right(tally.ended, now - _HOUR, key=lambda one: one[0]) :]
