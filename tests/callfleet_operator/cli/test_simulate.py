@@ -15,8 +15,11 @@ from callfleet_operator.simulate.comparison import compare
 from callfleet_operator.simulate.durations import Exponential
 from callfleet_operator.simulate.replay import Assumptions
 from callfleet_operator.simulate.traffic import traffic
+from tests.callfleet_operator.cli.commands import data, refused
 from tests.callfleet_operator.cli.golden import check
 from tests.callfleet_operator.plan.samples import cluster
+from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
+from tests.callfleet_operator.reconcile.world import World
 from tests.callfleet_operator.simulate.samples import history
 
 SPEC = """
@@ -176,3 +179,28 @@ def test_what_cannot_be_done_is_said_with_the_remedy(arguments: tuple[str, ...],
     assert ran.exit_code in (1, 2)
     assert said in ran.stderr.replace("\n", " ")
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.api
+@pytest.mark.peer
+async def test_a_live_object_is_the_present_spec(here: World, place: Path) -> None:
+    await make_cluster(here)
+    csv = ("--csv", str(place / "load.csv"), "--call-minutes", "10")
+    found = await data(here, "simulate", "calls", *csv, "--set", "spec.scaling.maxReplicas=2")
+    assert found["object"] == f"CallCluster {here.namespace}/calls"
+    before, changed, *_ = found["outcomes"]
+    assert (before["name"], changed["name"]) == ("Callfleet, as it is", "Callfleet, changed")
+    (unchanged, *_) = (await data(here, "simulate", "calls", *csv))["outcomes"]
+    assert unchanged["name"] == "Callfleet"
+    assert unchanged["pods"] == before["pods"]
+
+
+@pytest.mark.api
+@pytest.mark.peer
+async def test_what_the_cluster_does_not_have_is_said(here: World) -> None:
+    await make_cluster(here)
+    await make_pool(here)
+    assert "There is no CallCluster or TurnPool none" in await refused(here, "simulate", "none")
+    assert "relays is a TurnPool" in await refused(here, "simulate", "tp/relays")
+    said = await refused(here, "simulate", "calls", "--operator-namespace", here.namespace)
+    assert f"There is no operator with a Prometheus in namespace {here.namespace}" in said

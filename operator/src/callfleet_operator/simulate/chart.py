@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -84,7 +83,6 @@ th:first-child, td:first-child {{ text-align: left; }}
 </style>
 </head>
 <body>
-<h1>{title}</h1>
 {svg}
 <table>
 <thead><tr>{head}</tr></thead>
@@ -142,8 +140,8 @@ def _axis(comparison: Comparison) -> str:
 
 
 def _times(comparison: Comparison, outcome: Outcome) -> list[float]:
-    """Hours, or days as matplotlib counts them."""
+    """Hours since the start, or days since 1970, as matplotlib counts dates."""
     if not _real_times(comparison):
         return [one.seconds / 3600 for one in outcome.points]
-    start = float(date2num(comparison.traffic.start))
-    return [start + one.seconds / 86400 for one in outcome.points]
+    start = comparison.traffic.start.timestamp()
+    return [(start + one.seconds) / 86400 for one in outcome.points]
