@@ -44,6 +44,7 @@ COMMANDS: tuple[tuple[click.Command, str], ...] = (
     (callfleet, "callfleet resume"),
     (callfleet, "callfleet hold"),
     (callfleet, "callfleet doctor"),
+    (callfleet, "callfleet simulate"),
     (callfleet, "callfleet support-bundle"),
     (callfleet, "callfleet token"),
     (callfleet, "callfleet token keys"),

@@ -76,6 +76,7 @@ def test_kubectl_completes_the_plugin(
         "hold",
         "plan",
         "doctor",
+        "simulate",
         "support-bundle",
     ],
 )

@@ -135,6 +135,51 @@ def outcomes_query(namespace: str, pool: str, seconds: int) -> str:
     )
 
 
+class Past(StrEnum):
+    """What is asked of the past of one CallCluster."""
+
+    PARTICIPANTS = "participants"
+    BEGUN = "begun"
+    DURATION_BUCKETS = "duration_buckets"
+    SIZE_SUM = "size_sum"
+    SIZE_COUNT = "size_count"
+
+
+def past_queries(
+    namespace: str, cluster: str, *, step: timedelta, whole: timedelta
+) -> dict[Past, str]:
+    """Who was there and how many calls began within each step, at each of its ends; how long all
+    calls lasted that ended within the whole time, and how many people they had, at its end."""
+    fleet, prefix = "callfleet_cluster", "callfleet_engine"
+    where = f'{{namespace="{_quoted(namespace)}",{fleet}="{_quoted(cluster)}"}}'
+    length = f"{whole.total_seconds():.0f}s"
+    size = f"{prefix}_call_participants"
+    begun = _begun(f"{prefix}_calls_started_total{where}", step)
+    return {
+        Past.PARTICIPANTS: _by_fleet(_by_pod(f"{prefix}_participants{where}", fleet), fleet),
+        Past.BEGUN: _by_fleet(_by_pod(begun, fleet), fleet),
+        Past.DURATION_BUCKETS: (
+            f"sum by (le) (increase({prefix}_call_duration_seconds_bucket{where}[{length}]))"
+        ),
+        Past.SIZE_SUM: f"sum(increase({size}_sum{where}[{length}]))",
+        Past.SIZE_COUNT: f"sum(increase({size}_count{where}[{length}]))",
+    }
+
+
+def _begun(counter: str, step: timedelta) -> str:
+    """By how much the counter of each pod grew within a step.
+
+    A new pod began at nothing. A pod that was known within the hour, though not at the begin of
+    the step, comes back from a gap of the scrapes: when its calls began is not known. Nor is it
+    of one that was not scraped within the step, though Prometheus still has a value for it.
+    """
+    seconds = f"{step.total_seconds():.0f}"
+    before = f"{counter} offset {seconds}s"
+    new = f"{counter} unless last_over_time({counter}[1h] offset {seconds}s)"
+    scraped = f"timestamp({counter}) > time() - {seconds}"
+    return f"(clamp_min({counter} - {before}, 0) or ({new})) and ({scraped})"
+
+
 def _by_pod(expression: str, fleet: str) -> str:
     # max: two Prometheus jobs or replicas may scrape one pod, which then is seen twice.
     return f"max by (namespace, pod, pod_uid, {fleet}) ({expression})"
