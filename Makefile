@@ -62,7 +62,8 @@ bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
 
 lock: ## Renew the lock files in requirements/ (needs uv)
-	for part in operator engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
+	$(LOCK) --extra operator --extra otel -o requirements/operator.txt
+	for part in engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
 	$(LOCK) --all-extras --group dev -o requirements/dev.txt
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
