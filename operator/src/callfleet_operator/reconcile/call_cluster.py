@@ -49,6 +49,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     spec, metadata = cluster.spec, cluster.metadata
     fleet = Fleet.of(cluster, services.installation)
     now = Round.of(services, key, fleet, spec)
+    services.metrics.target(key, spec.scaling.target_utilization_percent)
 
     absent = await missing_secrets(services, cluster)
     pools = await pools_for(services, cluster)

@@ -47,6 +47,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     spec, metadata = pool.spec, pool.metadata
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
+    services.metrics.target(key, spec.scaling.target_saturation_percent)
 
     if now.may_write:
         masters = await ensure_masters(services, pool, now.troubles)
