@@ -305,7 +305,9 @@ DAYS: Final = [
                 "100000000x431 100000000+333333x143 148000000+1000000x143 292000000x400"
             )
         },
-        *(60 * hour for hour in hours),
+        quiet=60 * quiet,
+        fires=60 * fires,
+        resolved=60 * 200,
         labels={
             "namespace": "media",
             "pod": "calls-engine-0",
@@ -313,9 +315,9 @@ DAYS: Final = [
         },
         interval_minutes=10,
     )
-    for name, severity, hours in (
-        ("CallfleetMemoryGrows", "warning", (100, 118, 200)),
-        ("CallfleetMemoryGrowsFast", "critical", (130, 143, 200)),
+    for name, severity, quiet, fires in (
+        ("CallfleetMemoryGrows", "warning", 100, 118),
+        ("CallfleetMemoryGrowsFast", "critical", 130, 143),
     )
 ]
 """Those of days, apart from the others: they are looked at every ten minutes only."""

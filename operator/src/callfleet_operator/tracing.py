@@ -18,7 +18,7 @@ class Span(Protocol):
 class Tracer(Protocol):
     """Takes spans. Those begun within another one are its children."""
 
-    def span(self, name: str, **attributes: Value) -> AbstractContextManager[Span, None]:
+    def span(self, name: str, /, **attributes: Value) -> AbstractContextManager[Span]:
         """A piece of work, as long as the block; an exception that leaves it is told."""
 
 
@@ -30,7 +30,7 @@ class _Unseen:
 class NoTracer:
     """Where no traces are asked for."""
 
-    def span(self, name: str, **attributes: Value) -> AbstractContextManager[Span, None]:  # noqa: ARG002  # the interface's
+    def span(self, name: str, /, **attributes: Value) -> AbstractContextManager[Span]:  # noqa: ARG002  # the interface's
         """Costs nothing."""
         return nullcontext(_UNSEEN)
 

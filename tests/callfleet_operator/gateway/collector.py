@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -84,11 +84,5 @@ def _received(span: Span) -> Received:
     )
 
 
-def _values(pairs: object) -> dict[str, str | int]:
-    found: dict[str, str | int] = {}
-    assert hasattr(pairs, "__iter__")
-    for pair in pairs:
-        assert isinstance(pair, KeyValue)
-        kind = pair.value.WhichOneof("value")
-        found[pair.key] = getattr(pair.value, str(kind))
-    return found
+def _values(pairs: Iterable[KeyValue]) -> dict[str, str | int]:
+    return {pair.key: getattr(pair.value, str(pair.value.WhichOneof("value"))) for pair in pairs}

@@ -37,7 +37,7 @@ class _OtlpTracer:
         self._tracer = tracer
 
     @contextmanager
-    def span(self, name: str, **attributes: Value) -> Iterator[Span]:
+    def span(self, name: str, /, **attributes: Value) -> Iterator[Span]:
         """A span below the one that this task is in."""
         with self._tracer.start_as_current_span(name, attributes=_prefixed(attributes)) as span:
             yield _OtlpSpan(span)
