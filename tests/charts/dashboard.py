@@ -17,7 +17,6 @@ QUIET = frozenset(
     {
         "What asks for somebody",
         "Changes of the number of pods",
-        "Changes in the time range",
         "Rejections by reason",
         "ICE failures by cause",
         "Datagrams dropped by cause",
