@@ -49,10 +49,11 @@ imports: setup ## Who may import whom
 generated: setup ## Whether generated files are current
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd --check
 
-generate: setup ## Write the CRDs, the chart's copies of them and the reference anew
+generate: setup ## Write the CRDs, the chart's copies of them, the alerts and the reference anew
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
 	$(BIN)/python -m callfleet_operator.status.reference > docs/reference/conditions.md
+	$(BIN)/python -m callfleet_operator.status.alerts > charts/callfleet/files/rules/conditions.yaml
 	$(BIN)/python -m tests.docs.command_lines > docs/reference/command-lines.md
 
 images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
