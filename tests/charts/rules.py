@@ -30,5 +30,5 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     if program is None:
         pytest.fail("promtool is missing: apt-get install --no-install-recommends prometheus")
     return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, check=False, timeout=120
+        [program, *arguments], capture_output=True, text=True, check=False, timeout=300
     )
