@@ -1,0 +1,1 @@
+"""What `callfleet plan` asks for and reads before it plans."""
