@@ -49,10 +49,11 @@ imports: setup ## Who may import whom
 generated: setup ## Whether generated files are current
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd --check
 
-generate: setup ## Write the CRDs, the chart's copies of them and the reference anew
+generate: setup ## Write the CRDs, the chart's copies of them, the alerts and the reference anew
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.crd
 	$(BIN)/python -m callfleet_operator.api.v1alpha1.reference > docs/reference/api.md
 	$(BIN)/python -m callfleet_operator.status.reference > docs/reference/conditions.md
+	$(BIN)/python -m callfleet_operator.status.alerts > charts/callfleet/files/rules/conditions.yaml
 	$(BIN)/python -m tests.docs.command_lines > docs/reference/command-lines.md
 
 images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
@@ -62,7 +63,8 @@ bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
 
 lock: ## Renew the lock files in requirements/ (needs uv)
-	for part in operator engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
+	$(LOCK) --extra operator --extra otel -o requirements/operator.txt
+	for part in engine relay; do $(LOCK) --extra $$part -o requirements/$$part.txt; done
 	$(LOCK) --all-extras --group dev -o requirements/dev.txt
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -51,8 +51,10 @@ def test_problems_come_and_go(metrics: OperatorMetrics) -> None:
 
 def test_decisions(metrics: OperatorMetrics) -> None:
     metrics.desired(POOL, 3)
+    metrics.target(POOL, 70)
     labels = {"kind": "TurnPool", "namespace": "media", "name": "relays"}
     assert value(metrics, "callfleet_operator_desired_open", **labels) == 3
+    assert value(metrics, "callfleet_operator_target_utilization_ratio", **labels) == 0.7
     record = StageRecord(
         Stage.FAILURES, Proposal.exactly(2), Proposal.exactly(3), Reason.USERS_REFUSED, "why"
     )
@@ -70,6 +72,7 @@ def test_decisions(metrics: OperatorMetrics) -> None:
     metrics.gone(POOL)
     metrics.gone(POOL)
     assert value(metrics, "callfleet_operator_desired_open", **labels) is None
+    assert value(metrics, "callfleet_operator_target_utilization_ratio", **labels) is None
 
 
 def test_requests(metrics: OperatorMetrics) -> None:
@@ -95,6 +98,7 @@ def test_names_are_those_of_the_contract(metrics: OperatorMetrics) -> None:
             "reconcile_errors",
             "last_reconcile_timestamp_seconds",
             "desired_open",
+            "target_utilization_ratio",
             "problem",
             "decisions",
             "api_requests",

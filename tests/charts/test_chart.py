@@ -210,6 +210,8 @@ def test_the_api_server_takes_every_object(api_server: ApiServer, api_namespace:
         "--set=operator.imagePullSecrets[0].name=registry",
         "--set=operator.priorityClassName=system-cluster-critical",
         "--set=operator.podLabels.team=calls",
+        "--set=dashboard.enabled=true",
+        "--set=tracing.endpoint=http://collector.tracing:4318",
     )
     api_server.kubectl(
         "label", "namespace", api_namespace, "pod-security.kubernetes.io/enforce=restricted"

@@ -130,5 +130,5 @@ PROMETHEUS = PinnedPrograms(
     ("github.com/prometheus/prometheus/cmd/prometheus",),
     {},
     "4 min on two cores",
-    tags="remove_all_sd,enable_kubernetes_sd",
+    tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd",
 )

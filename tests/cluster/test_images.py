@@ -21,7 +21,10 @@ pytestmark = pytest.mark.cluster
 
 # What each part cannot do without, beside its own package.
 MODULES = {
-    "operator": "callfleet_operator, kopf, kubernetes, prometheus_api_client, cryptography",
+    "operator": (
+        "callfleet_operator, callfleet_operator.gateway.otlp, kopf, kubernetes, "
+        "prometheus_api_client, cryptography"
+    ),
     "engine": "callfleet_engine, aiortc, av, pylibsrtp, asyncpg, aiosqlite",
     "relay": "callfleet_relay, aioice, uvloop, aiohttp",
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
+from tests.charts.dashboard import QUIET, queries
 from tests.demo.sizes import Sizes
 from tests.demo.snapshot import Pod, Snapshot
 from tests.demo.stage import Stage
@@ -113,6 +116,25 @@ def wrong_credentials(stage: Stage) -> None:
     stage.load.command(command="next")
 
 
+def dashboard(stage: Stage) -> None:
+    """Prometheus answers each query of the dashboard, and a panel has something to show."""
+    asked = list(queries({"namespace": stage.namespace, "cluster": "demo", "pool": "relays"}))
+    answers = {query: _series(stage, query.expression) for query in asked}
+    empty = [query for query, found in answers.items() if not found and query.panel not in QUIET]
+
+    def filled(_: Snapshot) -> bool:
+        empty[:] = [query for query in empty if not _series(stage, query.expression)]
+        return not empty
+
+    stage.wait("data in every panel of the dashboard", filled)
+    stage.expect(
+        "dashboard",
+        "each query of the dashboard is answered, and panels show data",
+        met=True,
+        seen=f"{len(asked)} queries",
+    )
+
+
 def prometheus_away(stage: Stage) -> None:
     """Without Prometheus the fleet may grow, and nothing is drained until it is back."""
     _prometheus(stage, replicas=0)
@@ -153,6 +175,7 @@ SCENES = (
     Scene("fall", "Calls end; drained pods wait for their own people", fall),
     Scene("crowd", "More users than the relays can bear", crowd),
     Scene("wrong-credentials", "Users whose credentials nobody signed", wrong_credentials),
+    Scene("dashboard", "What the dashboard shows of it", dashboard),
     Scene("prometheus-away", "Prometheus stops while load rises and falls", prometheus_away),
 )
 
@@ -243,6 +266,13 @@ def _event_reasons(stage: Stage, kind: str) -> set[str]:
         f"involvedObject.kind={kind}", "-o", "jsonpath={.items[*].reason}",
     )  # fmt: skip
     return set(reasons.split())
+
+
+def _series(stage: Stage, expression: str) -> int:
+    """How many Prometheus has. Raises HarnessError for a query that it cannot answer."""
+    path = f"/api/v1/namespaces/{stage.namespace}/services/prometheus:http/proxy/api/v1/query"
+    answer = json.loads(stage.cluster.kubectl("get", f"--raw={path}?query={quote(expression)}"))
+    return len(answer["data"]["result"])
 
 
 def _prometheus(stage: Stage, *, replicas: int) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import (
     Counter,
     Histogram,
     Info,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -50,6 +51,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
         self.admission_rejected = self._counter(
             "admission_rejected", "Joins refused, by error code of signalling.", ["reason"]
         )

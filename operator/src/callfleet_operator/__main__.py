@@ -13,6 +13,7 @@ from callfleet_operator.gateway.admin_key import AdminKeyError
 from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.kube import ConnectError
 from callfleet_operator.gateway.lease import LeaseLostError
+from callfleet_operator.gateway.traces import TracesError
 from callfleet_operator.process import StartError, WatchesEndedError, run
 from callfleet_operator.settings import (
     SERVICE_ACCOUNT_NAMESPACE,
@@ -211,7 +212,14 @@ def run_command(
     configure_logging(verbose=verbose)
     try:
         asyncio.run(run(settings, _announce))
-    except (StartError, WatchesEndedError, LeaseLostError, AdminKeyError, ConnectError) as problem:
+    except (
+        StartError,
+        TracesError,
+        WatchesEndedError,
+        LeaseLostError,
+        AdminKeyError,
+        ConnectError,
+    ) as problem:
         raise click.ClickException(str(problem)) from problem
     except KubeError as problem:
         raise click.ClickException(f"The API server cannot be used. {problem}") from problem

@@ -48,6 +48,12 @@ class OperatorMetrics:
             ["kind", "namespace", "name"],
             registry=self.registry,
         )
+        self._target = Gauge(
+            f"{_PREFIX}_target_utilization_ratio",
+            "The utilisation, of relays the saturation, that is steered to.",
+            ["kind", "namespace", "name"],
+            registry=self.registry,
+        )
         self._problem = Gauge(
             f"{_PREFIX}_problem",
             "1 for each condition that asks for somebody; absent when it is cured.",
@@ -95,9 +101,14 @@ class OperatorMetrics:
         """What an object is steered to."""
         self._desired.labels(*key).set(number)
 
+    def target(self, key: Key, percent: int) -> None:
+        """The share of its pods' capacity that an object is steered to."""
+        self._target.labels(*key).set(percent / 100)
+
     def gone(self, key: Key) -> None:
         """An object does not exist any more."""
         self._desired.remove(*key)
+        self._target.remove(*key)
         self.problems(key, ())
         self._problems.pop(key, None)
 

@@ -32,6 +32,7 @@ from callfleet_operator.gateway.lease import Lease
 from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
+from callfleet_operator.gateway.traces import traces
 from callfleet_operator.handlers.http import Health, application, serving
 from callfleet_operator.handlers.queue import KeyedQueue
 from callfleet_operator.handlers.wakes import Wakes
@@ -48,6 +49,7 @@ from callfleet_operator.render.fleet import Installation
 from callfleet_operator.settings import ListenAddress, Settings
 from callfleet_operator.startup import in_cluster, kopf_registry, kopf_settings
 from callfleet_operator.tasks import EndedError, before, patiently, running
+from callfleet_operator.tracing import Tracer
 
 ROUND_TIMEOUT = 120.0
 """Seconds; every request has its own, much shorter one."""
@@ -71,8 +73,8 @@ async def run(settings: Settings, listening: Callable[[ListenAddress], None]) ->
     """Run until SIGINT or SIGTERM. `listening` is called with the address of the pages, which are
     served on standby too.
 
-    Raises StartError, AdminKeyError, ConnectError, KubeError or OSError when the operator cannot
-    start, LeaseLostError or WatchesEndedError when it has to leave.
+    Raises StartError, TracesError, AdminKeyError, ConnectError, KubeError or OSError when the
+    operator cannot start, LeaseLostError or WatchesEndedError when it has to leave.
     """
     metrics = OperatorMetrics(clock=time.monotonic, wall=time.time)
     tenure = Tenure(limited=settings.leader_election)
@@ -80,6 +82,7 @@ async def run(settings: Settings, listening: Callable[[ListenAddress], None]) ->
     stop = asyncio.Event()
     _take_signals(stop)
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(traces(socket.gethostname()))
         to_api = partial(connect, count=metrics.request, in_cluster=in_cluster())
         kube = await stack.enter_async_context(
             to_api(answer_within=settings.api_timeout, gate=tenure.check)
@@ -89,7 +92,7 @@ async def run(settings: Settings, listening: Callable[[ListenAddress], None]) ->
         )
         pages = application(metrics.registry, health)
         listening(await stack.enter_async_context(serving(pages, settings.metrics)))
-        leader = _Leader(settings, kube, metrics, health, tenure.check, stop)
+        leader = _Leader(settings, kube, metrics, tracer, health, tenure.check, stop)
         # A connection of its own: slow requests of rounds must not keep a renewal waiting.
         lease_kube = await stack.enter_async_context(
             to_api(answer_within=ATTEMPT, gate=always_open)
@@ -171,6 +174,7 @@ class _Leader:
     settings: Settings
     kube: Kube
     metrics: OperatorMetrics
+    tracer: Tracer
     health: Health
     gate: Check
     stop: asyncio.Event
@@ -283,6 +287,7 @@ class _Leader:
                 pod_monitor_labels=settings.pod_monitor_labels,
             ),
             metrics=self.metrics,
+            tracer=self.tracer,
             namespaces=settings.namespaces,
             tick=settings.tick,
             instance=socket.gethostname(),

@@ -39,6 +39,7 @@ from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Installation
+from callfleet_operator.tracing import NoTracer
 from tests.callfleet_operator.gateway.pod_server import PodServer
 from tests.callfleet_operator.gateway.prometheus_server import Exporter
 from tests.cluster.api_server import ApiServer
@@ -441,6 +442,7 @@ async def world(
             pod_monitors=PodMonitorKind(kube, lambda: clock() + made.later.total_seconds()),
             installation=Installation("example.org/engine:1", "example.org/relay:1", "operators"),
             metrics=OperatorMetrics(clock, clock),
+            tracer=NoTracer(),
             namespaces=(),
             tick=15,
             instance="test",

@@ -19,6 +19,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.observation import NoOutlook, Outlook
 from callfleet_operator.plan import engines
+from callfleet_operator.plan.decision import Decision
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.plan.schedules import unreadable as unreadable_schedules
 from callfleet_operator.reconcile.engine_addresses import tell_addresses
@@ -27,7 +28,7 @@ from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
 from callfleet_operator.reconcile.relays import ending_list, handed_out, push, relay_list
-from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.report import decision_attributes, report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
@@ -43,67 +44,75 @@ from callfleet_operator.status.facts import Facts
 from callfleet_operator.status.summary import cluster_status
 
 
-async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
+async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decision:
     """Bring the engines of a CallCluster nearer to its spec, and say how it stands."""
     cluster = CallCluster.model_validate(live)
     spec, metadata = cluster.spec, cluster.metadata
     fleet = Fleet.of(cluster, services.installation)
     now = Round.of(services, key, fleet, spec)
+    services.metrics.target(key, spec.scaling.target_utilization_percent)
+    span = services.tracer.span
 
-    absent = await missing_secrets(services, cluster)
-    pools = await pools_for(services, cluster)
+    with span("observe", what="references"):
+        absent = await missing_secrets(services, cluster)
+        pools = await pools_for(services, cluster)
     unreadable: tuple[str, ...] = ()
-    if now.may_write:
-        objects, unreadable = await _objects(services, cluster, fleet, pools)
-        await ensure(services, fleet, objects, now.troubles)
-        await ensure_monitor(services, fleet, now.troubles)
-    revisions = await ensure_revisions(
-        services,
-        fleet,
-        engine_template(fleet, spec),
-        Source(metadata.generation, spec_digest(spec, fleet.image)),
-        now.troubles,
-        write=now.may_write,
-    )
+    with span("apply", what="objects"):
+        if now.may_write:
+            objects, unreadable = await _objects(services, cluster, fleet, pools)
+            await ensure(services, fleet, objects, now.troubles)
+            await ensure_monitor(services, fleet, now.troubles)
+        revisions = await ensure_revisions(
+            services,
+            fleet,
+            engine_template(fleet, spec),
+            Source(metadata.generation, spec_digest(spec, fleet.image)),
+            now.troubles,
+            write=now.may_write,
+        )
 
-    reported = await services.metrics_source.engines()
-    limits = Limits(
-        capacity=spec.capacity.participants_per_pod,
-        stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
-        ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
-    )
-    listed = await list_pods(services, fleet, reported.snapshot, limits)
-    observation = replace(
-        now.observation(listed, reported, metadata, cluster.status, revisions),
-        demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
-        outlook=_outlook(services, cluster),
-    )
-    if is_under_comparison(observation):
-        connections = await services.metrics_source.engine_connections()
-        observation = replace(observation, connections=connections)
-    rolling = rollout(spec, observation)
-    decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
+    with span("observe", what="pods"):
+        reported = await services.metrics_source.engines()
+        limits = Limits(
+            capacity=spec.capacity.participants_per_pod,
+            stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
+            ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
+        )
+        listed = await list_pods(services, fleet, reported.snapshot, limits)
+        observation = replace(
+            now.observation(listed, reported, metadata, cluster.status, revisions),
+            demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
+            outlook=_outlook(services, cluster),
+        )
+        if is_under_comparison(observation):
+            connections = await services.metrics_source.engine_connections()
+            observation = replace(observation, connections=connections)
+    with span("plan") as planned:
+        rolling = rollout(spec, observation)
+        decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
+        planned.set(**decision_attributes(decision))
     exposure = exposure_without_effect(spec)
-    await now.act(
-        decision,
-        observation,
-        revisions,
-        rolling,
-        max_total=spec.max_total_replicas,
-        withhold_pods=bool(exposure),
-        reconnect_after=spec.drain.reconnect_after,
-    )
+    with span("apply", what="pods"):
+        await now.act(
+            decision,
+            observation,
+            revisions,
+            rolling,
+            max_total=spec.max_total_replicas,
+            withhold_pods=bool(exposure),
+            reconnect_after=spec.drain.reconnect_after,
+        )
 
-    unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
-    found = [await _relays_of(services, pool) for pool in pools.admitted]
-    relays = [entry for of_pool in found for entry in of_pool.entries]
-    no_relays = "" if relays else _why_no_relays(cluster, pools)
-    tell = partial(services.admin.put_relays, relays=relays)
-    await push(listed.pods, tell, "relays", now.memory)
-    ending = [entry for of_pool in found for entry in of_pool.ending]
-    if ending and relays and now.may_write:
-        tell = partial(services.admin.leave_relays, relays=ending)
-        await push(listed.pods, tell, "order to leave relays", now.memory)
+        unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
+        found = [await _relays_of(services, pool) for pool in pools.admitted]
+        relays = [entry for of_pool in found for entry in of_pool.entries]
+        no_relays = "" if relays else _why_no_relays(cluster, pools)
+        tell = partial(services.admin.put_relays, relays=relays)
+        await push(listed.pods, tell, "relays", now.memory)
+        ending = [entry for of_pool in found for entry in of_pool.ending]
+        if ending and relays and now.may_write:
+            tell = partial(services.admin.leave_relays, relays=ending)
+            await push(listed.pods, tell, "order to leave relays", now.memory)
 
     facts = Facts(
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
@@ -124,7 +133,9 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     status = cluster_status(
         Case.of(spec, observation, decision, facts), cluster.status, metadata.generation
     )
-    await report(services, key, live, status, decision)
+    with span("report"):
+        await report(services, key, live, status, decision)
+    return decision
 
 
 def _outlook(services: Services, cluster: CallCluster) -> Outlook | NoOutlook:

@@ -9,8 +9,10 @@ from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.reconcile.call_cluster import reconcile_cluster
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key, Kind
+from callfleet_operator.reconcile.report import decision_attributes
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.turn_pool import reconcile_pool
+from callfleet_operator.tracing import Span
 
 _RESOURCES = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
 _ROUNDS = {Kind.CALL_CLUSTER: reconcile_cluster, Kind.TURN_POOL: reconcile_pool}
@@ -21,13 +23,20 @@ async def reconcile(services: Services, key: Key) -> float | None:
 
     Raises RoundError for trouble outside of the operator.
     """
+    names = {"kind": key.kind, "namespace": key.namespace, "name": key.name}
+    with services.tracer.span("reconcile", **names) as span:
+        return await _round(services, key, span)
+
+
+async def _round(services: Services, key: Key, span: Span) -> float | None:
     try:
         live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
         if live is None:
             services.forget(key)
             return None
         if "deletionTimestamp" not in live["metadata"]:
-            await _ROUNDS[key.kind](services, key, live)
+            decision = await _ROUNDS[key.kind](services, key, live)
+            span.set(**decision_attributes(decision))
     except KubeError as refusal:
         raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal
     except ValidationError as unreadable:

@@ -39,6 +39,17 @@ async def report(
     await _post(services, live, happened)
 
 
+def decision_attributes(decision: Decision) -> dict[str, str | int]:
+    """What a trace tells of a decision."""
+    decisive = decision.decisive
+    return {
+        "stage": decisive.stage,
+        "reason": decisive.reason,
+        "open_before": decision.present_open,
+        "open": decision.desired_open,
+    }
+
+
 def _problems(conditions: Iterable[Condition]) -> Iterable[tuple[str, str]]:
     return [
         (one.type, one.reason) for one in conditions if documented(one.type, one.reason).warning

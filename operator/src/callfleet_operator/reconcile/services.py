@@ -18,6 +18,7 @@ from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.render.fleet import Installation
 from callfleet_operator.status.history import Recorded
+from callfleet_operator.tracing import Tracer
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Services:
     pod_monitors: PodMonitorKind
     installation: Installation
     metrics: OperatorMetrics
+    tracer: Tracer
     namespaces: tuple[str, ...]
     """Namespaces that are served; empty: all."""
     tick: float

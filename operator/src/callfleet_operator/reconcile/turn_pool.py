@@ -13,13 +13,14 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
 from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
+from callfleet_operator.plan.decision import Decision
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
 from callfleet_operator.reconcile.relays import ending_relays, handed_out, peer_list, push
-from callfleet_operator.reconcile.report import report
+from callfleet_operator.reconcile.report import decision_attributes, report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import certificate_troubles, ensure_masters, pool_masters
@@ -41,54 +42,61 @@ def relay_limits(spec: TurnPoolSpec) -> Limits:
     return Limits(spec.quota.allocations_per_pod, STALE_AFTER, ask_pods=True)
 
 
-async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
+async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
     pool = TurnPool.model_validate(live)
     spec, metadata = pool.spec, pool.metadata
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
+    services.metrics.target(key, spec.scaling.target_saturation_percent)
+    span = services.tracer.span
 
-    if now.may_write:
-        masters = await ensure_masters(services, pool, now.troubles)
-        objects = relay_objects(pool, services.installation, admin_keys=services.admin_keys)
-        await ensure(services, fleet, objects, now.troubles)
-        await ensure_monitor(services, fleet, now.troubles)
-    else:
-        masters = await pool_masters(services, pool)
-    revisions = await ensure_revisions(
-        services,
-        fleet,
-        relay_template(fleet, spec),
-        Source(metadata.generation, spec_digest(spec, fleet.image)),
-        now.troubles,
-        write=now.may_write,
-    )
+    with span("apply", what="objects"):
+        if now.may_write:
+            masters = await ensure_masters(services, pool, now.troubles)
+            objects = relay_objects(pool, services.installation, admin_keys=services.admin_keys)
+            await ensure(services, fleet, objects, now.troubles)
+            await ensure_monitor(services, fleet, now.troubles)
+        else:
+            masters = await pool_masters(services, pool)
+        revisions = await ensure_revisions(
+            services,
+            fleet,
+            relay_template(fleet, spec),
+            Source(metadata.generation, spec_digest(spec, fleet.image)),
+            now.troubles,
+            write=now.may_write,
+        )
 
-    reported = await services.metrics_source.relays()
-    listed = await list_pods(services, fleet, reported.snapshot, relay_limits(spec))
-    observation = now.observation(listed, reported, metadata, pool.status, revisions)
-    failures = await _failures(services, pool, observation)
-    observation = replace(observation, failures=failures)
-    if is_under_comparison(observation):
-        connections = await services.metrics_source.relay_connections()
-        observation = replace(observation, connections=connections)
-    rolling = rollout(spec, observation)
-    decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)
+    with span("observe", what="pods"):
+        reported = await services.metrics_source.relays()
+        listed = await list_pods(services, fleet, reported.snapshot, relay_limits(spec))
+        observation = now.observation(listed, reported, metadata, pool.status, revisions)
+        failures = await _failures(services, pool, observation)
+        observation = replace(observation, failures=failures)
+        if is_under_comparison(observation):
+            connections = await services.metrics_source.relay_connections()
+            observation = replace(observation, connections=connections)
+    with span("plan") as planned:
+        rolling = rollout(spec, observation)
+        decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)
+        planned.set(**decision_attributes(decision))
     exposure = exposure_without_effect(spec)
-    await now.act(
-        decision,
-        observation,
-        revisions,
-        rolling,
-        max_total=spec.max_total_replicas,
-        withhold_pods=bool(exposure),
-    )
+    with span("apply", what="pods"):
+        await now.act(
+            decision,
+            observation,
+            revisions,
+            rolling,
+            max_total=spec.max_total_replicas,
+            withhold_pods=bool(exposure),
+        )
 
-    engines: list[FleetPod] = []
-    for cluster in await clusters_for(services, pool):
-        engines += await _engines_of(services, cluster)
-    peers = peer_list(engines)
-    await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
+        engines: list[FleetPod] = []
+        for cluster in await clusters_for(services, pool):
+            engines += await _engines_of(services, cluster)
+        peers = peer_list(engines)
+        await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
 
     found = handed_out(pool, listed)
     nowhere = "" if found.relays else "no other relay is open, ready and has an address"
@@ -109,7 +117,9 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     )
     case = Case.of(spec, observation, decision, facts)
     status = pool_status(case, pool.status, metadata.generation, found.endpoints)
-    await report(services, key, live, status, decision)
+    with span("report"):
+        await report(services, key, live, status, decision)
+    return decision
 
 
 async def _failures(
