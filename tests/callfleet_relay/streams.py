@@ -62,7 +62,7 @@ class StreamClient(Client):
             pass
         return parse(reply)
 
-    async def request(self, method: Method, *attributes: tuple[int, bytes]) -> Message:
+    async def request(self, method: int, *attributes: tuple[int, bytes]) -> Message:
         """A request, after a challenge where there is one."""
         if self.nonce is None:
             challenge = await self.exchange(self.build(method, attributes))
@@ -141,7 +141,8 @@ async def connected(
     try:
         yield StreamClient(reader, writer, credential)
     finally:
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
 
 
 class EchoPeer(asyncio.DatagramProtocol):

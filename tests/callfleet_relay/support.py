@@ -46,6 +46,7 @@ from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import PrefixRate
 from callfleet_relay.server import TurnServer
+from callfleet_relay.tickets import Tickets
 
 SECRET = b"a-secret-of-more-than-32-characters"
 REALM = "test"
@@ -53,6 +54,9 @@ REPLY_SECONDS = 1.0
 ATTEMPTS = 8
 UNIX = 1_800_000_000.0
 START = Instant(1000.0, UNIX)
+STREAM = 7
+"""The listener whose clients have TCP."""
+TCP = (int(Attribute.REQUESTED_TRANSPORT), bytes([6, 0, 0, 0]))
 UDP = (int(Attribute.REQUESTED_TRANSPORT), bytes([17, 0, 0, 0]))
 PUBLIC_PEER = ("8.8.4.4", 5000)
 V6_RELAY = "2620:0:ccc::2"
@@ -156,10 +160,11 @@ def make_world(
     reply_rate: PrefixRate | None = None,
     allocation_rate: PrefixRate | None = None,
     dont_fragment: bool = True,
+    max_peer_connections: int = 100,
+    mobility: bool = True,
 ) -> World:
     server = TurnServer(
-        relayed=RelayedHost(relay_host, family_of(relay_host)),
-        second=None if second_host is None else RelayedHost(second_host, family_of(second_host)),
+        relayed=[RelayedHost(host, family_of(host)) for host in (relay_host, second_host) if host],
         authenticator=Authenticator(
             realm=REALM,
             secrets=secrets,
@@ -171,6 +176,9 @@ def make_world(
         reply_rate=reply_rate,
         allocation_rate=allocation_rate,
         dont_fragment=dont_fragment,
+        streams=frozenset({STREAM}),
+        max_peer_connections=max_peer_connections,
+        tickets=Tickets(b"t" * 32) if mobility else None,
         ports=RelayPorts(*ports, Random(1)),  # noqa: S311 - so that a test can be repeated
         quota=AllocationQuota(total=capacity, per_user=per_user),
         gate=AdmissionGate(),
@@ -194,10 +202,11 @@ class Client:
     events: list[Event] = field(default_factory=list)
     """What the last datagram made happen."""
     _transactions: int = 0
+    listener: int = 0
 
     @property
     def five_tuple(self) -> FiveTuple:
-        return FiveTuple(0, self.address)
+        return FiveTuple(self.listener, self.address)
 
     def transaction_id(self) -> bytes:
         self._transactions += 1
@@ -205,7 +214,7 @@ class Client:
 
     def build(
         self,
-        method: Method,
+        method: int,
         attributes: Attributes = (),
         *,
         transaction_id: bytes | None = None,
@@ -255,7 +264,7 @@ class Client:
         self.events = self.world.receive(data, self.five_tuple)
         return [parse(event.data) for event in self.events if isinstance(event, Reply)]
 
-    def ask(self, method: Method, attributes: Attributes = ()) -> Message:
+    def ask(self, method: int, attributes: Attributes = ()) -> Message:
         """The one reply to a request, after a challenge where there is one."""
         if self.nonce is None:
             (challenge,) = self.send(self.build(method, attributes))

@@ -41,7 +41,7 @@ def allocate(relay: Relay) -> Client:
     """An allocation of a client that is not on the network."""
     client = Client(World(relay.server), ("127.0.0.1", 9))
     client.nonce = relay.server.authenticator.challenge(client.address, client.world.now)[1][1]
-    request = client.build(3, [(0x0019, b"\x11\0\0\0")])  # type: ignore[arg-type] # Allocate
+    request = client.build(3, [(0x0019, b"\x11\0\0\0")])  # Allocate
     relay._run(relay.server.receive(request, FiveTuple(0, client.address), client.world.now))
     assert relay.server.allocations == 1
     return client
@@ -175,10 +175,11 @@ async def test_unknown_paths_are_answered_in_the_same_form(admin: Http) -> None:
 
 OUTCOMES = """ok challenged unauthorized expired stale_nonce quota capacity port_exhausted
     unsupported mismatch bad_request draining"""
-DROPS = "no_permission no_channel kernel malformed too_long rate slow_reader"
+DROPS = "no_permission no_channel kernel malformed too_long rate reply_rate slow_reader icmp_rate"
 ENDS = "expired deleted credential_expired closed slow_reader malformed pod_terminated"
 CLOSED = """closed reset idle slow_reader malformed proxy_header tls total_limit source_limit
-    replaced terminated"""
+    peer_closed slow_peer replaced terminated"""
+PEER_RESULTS = "connected accepted failed denied limit unbound"
 CONTRACT = {
     "allocations": [],
     "allocation_capacity": [],
@@ -194,6 +195,8 @@ CONTRACT = {
     "connections": ['transport="tcp"', 'transport="tls"'],
     "connections_closed_total": [f'cause="{cause}"' for cause in CLOSED.split()],
     "accept_errors_total": [],
+    "peer_connections_open": [],
+    "peer_connections_total": [f'result="{result}"' for result in PEER_RESULTS.split()],
     "file_readings_total": [
         'file="secrets",result="ok"',
         'file="secrets",result="failed"',

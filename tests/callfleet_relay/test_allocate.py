@@ -87,7 +87,7 @@ def test_a_second_allocate_on_the_same_5_tuple_is_a_mismatch() -> None:
     [
         ([], 400, Outcome.BAD_REQUEST),
         ([attribute(Attribute.REQUESTED_TRANSPORT, b"\x11")], 400, Outcome.BAD_REQUEST),
-        ([attribute(Attribute.REQUESTED_TRANSPORT, b"\x06\0\0\0")], 442, Outcome.UNSUPPORTED),
+        ([attribute(Attribute.REQUESTED_TRANSPORT, b"\x84\0\0\0")], 442, Outcome.UNSUPPORTED),
         ([UDP, attribute(Attribute.LIFETIME, b"\1")], 400, Outcome.BAD_REQUEST),
         (
             [UDP, attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0")],

@@ -64,7 +64,7 @@ def authenticate(
         [pair for pair in attributes if pair[0] != without],
         key=credential.key,
     )
-    return auth.authenticate(parse(request), CLIENT, now, known).principal
+    return auth.authenticate(parse(request), [CLIENT], now, known).principal
 
 
 def refusal(auth: Authenticator, credential: Credential, **more: object) -> Refusal:
@@ -126,7 +126,7 @@ def test_an_unsigned_request_is_challenged() -> None:
     request = parse(encode(Method.ALLOCATE, Class.REQUEST, b"transaction!", []))
 
     with pytest.raises(AuthenticationError) as caught:
-        authenticator(SECRET).authenticate(request, CLIENT, NOW)
+        authenticator(SECRET).authenticate(request, [CLIENT], NOW)
 
     assert caught.value.refusal is Refusal.CHALLENGED
 
@@ -165,7 +165,7 @@ def with_algorithms(
     named = (Attribute.USERHASH if len(name) == 32 else Attribute.USERNAME, name)
     body = [named, realm, nonce, *attributes]
     request = parse(encode(Method.ALLOCATE, Class.REQUEST, b"transaction!", body, key=key))
-    return auth.authenticate(request, CLIENT, NOW)
+    return auth.authenticate(request, [CLIENT], NOW)
 
 
 def of_users(text: str = "alice:password\n", *secrets: bytes) -> Authenticator:
@@ -306,6 +306,6 @@ def test_a_rest_credential_that_holds_the_allocation_may_be_hashed() -> None:
         encode(4, Class.REQUEST, b"transaction!", [hashed, realm, nonce], key=credential.key)
     )
 
-    assert auth.authenticate(request, CLIENT, NOW, known).principal == known
+    assert auth.authenticate(request, [CLIENT], NOW, known).principal == known
     with pytest.raises(AuthenticationError):
-        auth.authenticate(request, CLIENT, NOW)
+        auth.authenticate(request, [CLIENT], NOW)

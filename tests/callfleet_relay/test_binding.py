@@ -42,6 +42,6 @@ def test_only_requests_are_answered(method: Method, message_class: Class) -> Non
 def test_an_unknown_method_is_ignored() -> None:
     client = Client(make_world())
 
-    client.send(encode(0x00B, Class.REQUEST, b"transaction!", []))
+    client.send(encode(0x00D, Class.REQUEST, b"transaction!", []))
 
     assert client.events == [Dropped(Drop.MALFORMED)]

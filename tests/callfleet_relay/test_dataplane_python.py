@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from aioice import stun
 
+from callfleet_relay.allocation import family_of
 from callfleet_relay.events import (
     BindChannel,
     Drop,
@@ -19,7 +20,7 @@ from callfleet_relay.events import (
     SendToPeer,
     UnbindChannel,
 )
-from callfleet_relay.message import Address
+from callfleet_relay.message import Address, IcmpError
 from callfleet_relay.quota import BitRates
 from callfleet_relay.transport.python import PythonDataPlane
 
@@ -35,6 +36,11 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def opening(session: int, five_tuple: FiveTuple, port: int, user: str = "") -> OpenRelay:
+    """Of the client's own family."""
+    return OpenRelay(session, five_tuple, port, (family_of(five_tuple.client[0]),), user)
+
+
 @dataclass
 class Rig:
     """A plane with one session between two real sockets."""
@@ -45,6 +51,7 @@ class Rig:
     peer: socket.socket
     relay_port: int
     received: asyncio.Queue[tuple[bytes, FiveTuple]] = field(default_factory=asyncio.Queue)
+    errors: asyncio.Queue[tuple[int, IcmpError]] = field(default_factory=asyncio.Queue)
 
     @property
     def peer_address(self) -> Address:
@@ -118,15 +125,17 @@ async def rig(
     host: str, client: socket.socket, peer: socket.socket, bits_per_second: int
 ) -> AsyncIterator[Rig]:
     received: asyncio.Queue[tuple[bytes, FiveTuple]] = asyncio.Queue()
+    errors: asyncio.Queue[tuple[int, IcmpError]] = asyncio.Queue()
     plane = PythonDataPlane(
         asyncio.get_running_loop(),
         [(host, 0)],
-        relay_host=host,
+        relay_hosts=[host],
         rates=BitRates(per_allocation=bits_per_second),
         receiver=lambda data, five_tuple: received.put_nowait((data, five_tuple)),
+        icmp_receiver=lambda session, error: errors.put_nowait((session, error)),
     )
-    made = Rig(plane, host, client, peer, free_port(host), received)
-    assert plane.open_relay(OpenRelay(1, made.five_tuple, made.relay_port))
+    made = Rig(plane, host, client, peer, free_port(host), received, errors)
+    assert plane.open_relay(opening(1, made.five_tuple, made.relay_port))
     yield made
     plane.close()
 
@@ -207,6 +216,23 @@ async def test_replies_and_send_indications_go_out(rig: Rig) -> None:
         assert await rig.at_peer() == (b"data", rig.relay_port)
 
 
+async def test_a_port_nobody_listens_on_is_told_and_loses_nothing_else(rig: Rig) -> None:
+    rig.permit_and_bind()
+    closed = (rig.host, free_port(rig.host))
+    port_unreachable = (1, 4) if ":" in rig.host else (3, 3)
+    for round_number in range(3):
+        rig.plane.send_to_peer(SendToPeer(1, closed, b"lost", dont_fragment=False))
+        # The error of the first is in the way of this one, or comes by itself.
+        rig.from_client(rig.channel_data(b"arrives"))
+
+        assert await rig.at_peer() == (b"arrives", rig.relay_port)
+        session, error = await asyncio.wait_for(rig.errors.get(), TIMEOUT)
+        assert (session, error.peer, error.kind, error.code) == (1, closed, *port_unreachable)
+        rig.from_peer(b"%d" % round_number)
+        assert await rig.at_client() == rig.channel_data(b"%d" % round_number)
+    assert rig.plane.figures().drops[Drop.KERNEL] == 0
+
+
 async def test_what_udp_cannot_carry_is_counted(rig: Rig) -> None:
     rig.plane.send_to_peer(SendToPeer(1, rig.peer_address, bytes(65535), dont_fragment=False))
 
@@ -242,30 +268,31 @@ async def test_a_closed_session_frees_its_port_and_relays_no_more(rig: Rig) -> N
 
     rig.from_client(rig.channel_data(b"x"))
     await rig.dropped(Drop.NO_CHANNEL)
-    assert rig.plane.open_relay(OpenRelay(2, rig.five_tuple, rig.relay_port))
+    assert rig.plane.open_relay(opening(2, rig.five_tuple, rig.relay_port))
 
 
 async def test_a_port_that_is_taken_is_refused(rig: Rig) -> None:
-    assert not rig.plane.open_relay(OpenRelay(2, rig.five_tuple, rig.relay_port))
+    assert not rig.plane.open_relay(opening(2, rig.five_tuple, rig.relay_port))
 
 
 async def test_sessions_of_one_user_share_its_rate(host: str) -> None:
     plane = PythonDataPlane(
         asyncio.get_running_loop(),
         [(host, 0)],
-        relay_host=host,
+        relay_hosts=[host],
         rates=BitRates(per_user=8000),
         receiver=lambda *_: None,
+        icmp_receiver=lambda *_: None,
     )
     try:
         for session, user in ((1, "alice"), (2, "alice"), (3, "bob")):
-            assert plane.open_relay(OpenRelay(session, FiveTuple(0, (host, session)), 0, user=user))
+            assert plane.open_relay(opening(session, FiveTuple(0, (host, session)), 0, user))
             plane.send_to_peer(SendToPeer(session, (host, 9), bytes(900), dont_fragment=False))
 
         assert plane.figures().drops[Drop.RATE] == 1
         plane.close_session(1)
         plane.close_session(2)
-        assert plane.open_relay(OpenRelay(4, FiveTuple(0, (host, 1)), 0, user="alice"))
+        assert plane.open_relay(opening(4, FiveTuple(0, (host, 1)), 0, "alice"))
         plane.send_to_peer(SendToPeer(4, (host, 9), bytes(900), dont_fragment=False))
         assert plane.figures().drops[Drop.RATE] == 1
     finally:
@@ -289,7 +316,8 @@ async def test_a_listener_that_cannot_be_bound_leaves_nothing_open(rig: Rig, hos
         PythonDataPlane(
             asyncio.get_running_loop(),
             [(host, 0), rig.plane.listening[0]],
-            relay_host=host,
+            relay_hosts=[host],
             rates=BitRates(),
             receiver=lambda *_: None,
+            icmp_receiver=lambda *_: None,
         )

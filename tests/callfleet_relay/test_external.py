@@ -14,6 +14,7 @@ from callfleet_relay.external import (
     AddressUnknownError,
     BadAnswerError,
     find_address,
+    find_addresses,
     fixed_address,
     mapped_address,
 )
@@ -43,9 +44,11 @@ def answer(
 
 def test_says_which_address_it_is_and_why() -> None:
     told = [
-        fixed_address(settings()),
-        fixed_address(settings(external_address="198.51.100.1")),
-        fixed_address(settings(external_address="host", host_address="2001:db8::1,192.0.2.7")),
+        fixed_address(settings(), LOCAL),
+        fixed_address(settings(external_address="198.51.100.1"), LOCAL),
+        fixed_address(
+            settings(external_address="host", host_address="2001:db8::1,192.0.2.7"), LOCAL
+        ),
     ]
 
     assert [each.as_dict() for each in told if each] == [
@@ -53,7 +56,20 @@ def test_says_which_address_it_is_and_why() -> None:
         {"address": "198.51.100.1", "source": "--external-address"},
         {"address": "192.0.2.7", "source": "--external-address host, --host-address"},
     ]
-    assert fixed_address(settings(external_address="stun:server:3478")) is None
+    assert fixed_address(settings(external_address="stun:server:3478"), LOCAL) is None
+
+
+async def test_each_family_has_its_own_address() -> None:
+    both = settings(
+        relay_address=("10.0.0.1", "fd00::1"),
+        external_address=("2001:db8::7", "host"),
+        host_address="192.0.2.7",
+    )
+
+    assert [each.as_dict() for each in await find_addresses(both)] == [
+        {"address": "192.0.2.7", "source": "--external-address host, --host-address"},
+        {"address": "2001:db8::7", "source": "--external-address"},
+    ]
 
 
 def test_a_good_answer_is_believed() -> None:
@@ -88,7 +104,8 @@ async def test_a_stun_server_is_asked(relay: Relay) -> None:
     host, port = parse_address(server.removeprefix("udp://"))
 
     found = await find_address(
-        settings(relay_address="127.0.0.1", external_address=f"stun:{host}:{port}")
+        settings(relay_address="127.0.0.1", external_address=f"stun:{host}:{port}"),
+        IPv4Address("127.0.0.1"),
     )
 
     assert found.as_dict() == {
@@ -124,7 +141,9 @@ async def test_who_never_answers_is_given_up_with_a_remedy(silent: socket.socket
     server = f"stun:127.0.0.1:{silent.getsockname()[1]}"
 
     with pytest.raises(AddressUnknownError, match="no answer: name a STUN server") as refused:
-        await find_address(settings(relay_address="127.0.0.1", external_address=server))
+        await find_address(
+            settings(relay_address="127.0.0.1", external_address=server), IPv4Address("127.0.0.1")
+        )
 
     assert f"--external-address {server}" in str(refused.value)
     assert len(waiting(silent)) == external.ROUNDS * len(external.RETRANSMIT_SECONDS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from aioice.stun import Class, Method
 
-from callfleet_relay.events import Reply
+from callfleet_relay.allocation import ICMP_RATE
+from callfleet_relay.events import Drop, Dropped, Reply
 from callfleet_relay.message import Attribute, IcmpError, Message, parse, unpack_address
 
 from .support import PUBLIC_PEER, V6_PEER, V6_RELAY, Client, make_world, only
@@ -67,3 +68,15 @@ def test_nobody_is_told_after_the_permission_or_the_session() -> None:
     assert told(client, error, session=2) == []
     client.world.sleep(301)
     assert told(client, error) == []
+
+
+def test_a_storm_of_errors_is_told_at_a_rate() -> None:
+    client = client_with_permission()
+    server = client.world.server
+    error = IcmpError(PUBLIC_PEER, 3, 3, 0)
+    storm = [server.icmp_received(1, error, client.world.now) for _ in range(50)]
+
+    assert [len(only(events, Reply)) for events in storm] == [1] * int(ICMP_RATE) + [0] * 40
+    assert storm[-1] == [Dropped(Drop.ICMP_RATE)]
+    client.world.sleep(1)
+    assert len(told(client, error)) == 1

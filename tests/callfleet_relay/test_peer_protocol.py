@@ -60,6 +60,51 @@ def test_no_message_is_lost_over_ipv6(start_relay: StartRelay, flags: tuple[str,
     assert sent >= 160
 
 
+@pytest.mark.parametrize(
+    ("host", "flags"),
+    [("::1", ("-x",)), ("::1", ("-x", "-s")), ("127.0.0.1", ("-X",))],
+    ids=["ipv6-channels", "ipv6-indications", "ipv4"],
+)
+def test_one_relay_reaches_peers_of_both_families(
+    start_relay: StartRelay, host: str, flags: tuple[str, ...]
+) -> None:
+    both = ("--relay-address", "127.0.0.1", "--relay-address", "::1", "--allow-peer", "::1/128")
+    relay = start_relay(*LOOPBACK, *both)
+    with echo_peer(host) as port:
+        counts = run_uclient(relay.address, "-c", "-m", "4", *flags, "-e", host, "-r", str(port))
+
+    assert counts == (160, 160)
+
+
+@pytest.mark.parametrize("listener", ["tcp", "tls"])
+def test_no_byte_is_lost_between_tcp_allocations(
+    start_stream_relay: StartRelay, listener: str
+) -> None:
+    """Each of four clients connects to each other one (RFC 6062)."""
+    relay = start_stream_relay(
+        *LOOPBACK, "--allow-hairpin", "--listen", f"{listener}://127.0.0.1:0"
+    )
+    secure = ["-S"] if listener == "tls" else []
+
+    assert run_uclient(relay.address, "-T", "-m", "4", *secure) == (160, 160)
+
+    metrics = fetch(f"{relay.metrics_url}/metrics")
+    assert 'peer_connections_total{result="connected"} 6.0' in metrics
+    assert 'peer_connections_total{result="accepted"} 6.0' in metrics
+
+
+def test_clients_move_to_another_port_and_lose_nothing(start_relay: StartRelay) -> None:
+    """Each takes its allocation to a new socket once it is made (RFC 8016)."""
+    relay = start_relay(*LOOPBACK, "--mobility")
+    with echo_peer() as port:
+        counts = run_uclient(
+            relay.address, "-M", "-c", "-m", "4", "-e", "127.0.0.1", "-r", str(port)
+        )
+
+    assert counts == (160, 160)
+    assert 'outcome="unsupported"} 0.0' in fetch(f"{relay.metrics_url}/metrics")
+
+
 def test_a_user_of_the_file_is_served(start_relay: StartRelay, tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text(f"# made by turnadmin -k\nbob:{REALM}:{md5_key('bob', 'builder')}\n")

@@ -29,7 +29,7 @@ TOTALS = re.compile(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
 
 def program(name: str) -> str:
     found = shutil.which(name)
-    assert found, f"{name} is missing: apt-get install coturn"
+    assert found, f"{name} is missing: run `python -m tests.cluster prepare --for peers`"
     return found
 
 

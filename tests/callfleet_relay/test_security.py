@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 from aioice.stun import Class, Method
 
 from callfleet_relay.events import Drop, Dropped, PeerDenied, Permit, Reply, SendToPeer
-from callfleet_relay.message import Address, Attribute, encode, parse
+from callfleet_relay.message import (
+    Address,
+    Attribute,
+    TcpMethod,
+    encode,
+    pack_address,
+    parse,
+)
 from callfleet_relay.peers import PUBLIC
 from callfleet_relay.recent import GENERATION
 from callfleet_relay.reservations import RESERVATION_SECONDS
 
 from .support import (
     REALM,
+    START,
+    STREAM,
+    TCP,
     UDP,
     UNIX,
     V6_RELAY,
@@ -28,6 +39,12 @@ from .support import (
     plain_credential,
 )
 
+FAMILY = [
+    attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\1\0\0\0"),
+    attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0"),
+]
+"""Of IPv4 and of IPv6."""
+
 
 def refused_everywhere(peer: Address, allowed: tuple[str, ...] = (PUBLIC,)) -> bool:
     """Whether no way of naming a peer reaches this one."""
@@ -35,7 +52,14 @@ def refused_everywhere(peer: Address, allowed: tuple[str, ...] = (PUBLIC,)) -> b
     client.allocate(attribute(Attribute.ADDITIONAL_ADDRESS_FAMILY, b"\2\0\0\0"))
     codes = [error_of(client.permit(peer)), error_of(client.bind(0x4000, peer))]
     events = client.send_indication(peer, b"x")
-    return codes == [403, 403] and events == [Dropped(Drop.NO_PERMISSION)]
+    over_tcp = Client(client.world, ("198.51.100.7", 40001), listener=STREAM)
+    over_tcp.ask(Method.ALLOCATE, [TCP, FAMILY[":" in peer[0]]])
+    transaction_id = over_tcp.transaction_id()
+    named = attribute(Attribute.XOR_PEER_ADDRESS, pack_address(peer, transaction_id))
+    (reply,) = over_tcp.send(
+        over_tcp.build(TcpMethod.CONNECT, [named], transaction_id=transaction_id)
+    )
+    return [*codes, error_of(reply)] == [403] * 3 and events == [Dropped(Drop.NO_PERMISSION)]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "127.255.255.254", "::", "::1"])
@@ -122,9 +146,63 @@ def test_spoofed_allocates_leave_no_state() -> None:
         client = Client(world, (f"203.0.{number >> 8}.{number & 255}", number % 60_000 + 1))
         client.send(client.build(Method.ALLOCATE, [UDP]))
 
-    server = world.server
+    server, counted = world.server, world.server._answers._counted
     assert (server.allocations, server.quota.total, server.next_timer()) == (0, 0, None)
-    assert len(server._answered._young | server._answered._old) <= 2 * GENERATION
+    assert len(counted._young | counted._old) <= 2 * GENERATION
+
+
+def test_mobility_quota_bypass() -> None:
+    """Moving an allocation, once or again and again, makes room for no further one."""
+    world = make_world(per_user=2, capacity=10)
+    wanted = attribute(Attribute.MOBILITY_TICKET, b"")
+    here = Client(world, ("198.51.100.7", 40000))
+    ticket = here.allocate(wanted).first(Attribute.MOBILITY_TICKET)
+    assert error_of(Client(world, ("198.51.100.7", 39999)).allocate(wanted)) is None
+    for port in range(40001, 40020):
+        there = Client(world, ("198.51.100.7", port))
+        reply = there.ask(Method.REFRESH, [attribute(Attribute.MOBILITY_TICKET, ticket or b"")])
+        ticket = reply.first(Attribute.MOBILITY_TICKET)
+        assert error_of(here.allocate(wanted)) == 437
+        assert error_of(there.allocate(wanted)) == 437
+        assert error_of(there.refresh()) is None
+        assert error_of(here.allocate(wanted)) == 486
+        here = there
+
+    assert (world.server.allocations, world.server.quota.total) == (2, 2)
+    here.refresh(0)
+    assert error_of(here.allocate(wanted)) is None
+
+
+def test_a_ticket_that_was_overheard_moves_nothing() -> None:
+    """It is of no use without the credential, nor within a recorded Refresh."""
+    client = Client(make_world())
+    reply = client.allocate(attribute(Attribute.MOBILITY_TICKET, b""))
+    ticket = attribute(Attribute.MOBILITY_TICKET, reply.first(Attribute.MOBILITY_TICKET) or b"")
+    moved = Client(client.world, ("203.0.113.9", 1))
+    challenge = client.world.server.authenticator.challenge(moved.address, client.world.now)
+    moved.nonce = challenge[1][1]
+    recorded = moved.build(Method.REFRESH, [ticket])
+    thief = Client(client.world, ("203.0.113.66", 1), plain_credential("mallory"))
+
+    assert error_of(thief.ask(Method.REFRESH, [ticket])) == 441
+    assert error_of(thief.send(recorded)[0]) == 438
+    assert error_of(client.refresh()) is None
+
+
+def test_connection_ids_cannot_be_counted() -> None:
+    """Who has one learns nothing of the next one, and another's opens nothing."""
+    world = make_world()
+    client = Client(world, listener=STREAM)
+    client.ask(Method.ALLOCATE, [TCP])
+    numbers = [
+        world.server.tcp.connections.add(1, ("8.8.8.8", port), START.monotonic).number
+        for port in range(1, 33)
+    ]
+
+    assert len({after - before for before, after in pairwise(numbers)}) == 31
+    mallory = Client(world, ("198.51.100.9", 1), plain_credential("mallory"), listener=STREAM)
+    value = attribute(Attribute.CONNECTION_ID, numbers[0].to_bytes(4, "big"))
+    assert error_of(mallory.ask(TcpMethod.CONNECTION_BIND, [value])) == 400
 
 
 def test_weak_nonce() -> None:

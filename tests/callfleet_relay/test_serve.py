@@ -212,7 +212,7 @@ def test_a_bad_configuration_is_refused_with_the_flag_and_the_remedy(tmp_path: P
 
     assert "--relay-address" in refuse(*good, "--secret-file", str(secrets))
     assert "is not the address of one host" in refuse(*complete, "--relay-address", "0.0.0.0")
-    away = refuse(*complete, "--relay-address", "192.0.2.1")
+    away = refuse(*good, "--secret-file", str(secrets), "--relay-address", "192.0.2.1")
     assert "--relay-address 192.0.2.1" in away
     assert "--external-address" in away
     missing = str(tmp_path / "missing")

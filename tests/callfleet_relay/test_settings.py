@@ -33,6 +33,9 @@ def settings(**more: object) -> Settings:
         ({"relay_address": "0.0.0.0"}, "--relay-address: 0.0.0.0 is not the address of one host"),
         ({"relay_address": "here"}, "--relay-address: "),
         ({"external_address": "2001:db8::1"}, "--external-address: it must be of the same family"),
+        ({"relay_address": ("10.0.0.1", "10.0.0.2")}, "--relay-address: two addresses are one of"),
+        ({"external_address": ("192.0.2.1", "192.0.2.2")}, "--external-address: two of them are"),
+        ({"external_address": ("host", "stun:a:1")}, "--external-address: two of them are one of"),
         ({"external_address": "relay.example"}, "or stun:HOST:PORT"),
         ({"external_address": "0.0.0.0"}, "--external-address: 0.0.0.0 is not the address of one"),
         ({"external_address": "stun:server"}, "'stun:server' is no STUN server"),
@@ -79,7 +82,7 @@ def test_own_addresses_of_a_wildcard_are_all_that_are_known() -> None:
         external_address="198.51.100.1", pod_address="10.0.0.5", host_address="10.1.0.1"
     )
 
-    own = known.own_addresses([("0.0.0.0", 3478), ("10.0.0.6", 9090)], "198.51.100.1")
+    own = known.own_addresses([("0.0.0.0", 3478), ("10.0.0.6", 9090)], ["198.51.100.1"])
 
     assert ("10.0.0.6", 9090) in own
     hosts = {host for host, port in own if port == 3478}
@@ -100,13 +103,15 @@ def test_listeners_of_all_kinds_are_read() -> None:
 
     assert tuple(str(listener) for listener in read.listeners) == given
     assert read.has_streams
-    assert read.files == read.max_allocations + read.max_connections
+    assert read.files == read.max_allocations + 2 * read.max_connections
     assert settings().files == settings().max_allocations
+    both = settings(relay_address=("10.0.0.1", "fd00::1"))
+    assert both.files == 2 * both.max_allocations
 
 
 @pytest.mark.parametrize("text", ["stun:stun.example.org:3478", "stun:192.0.2.1:1", "stun:[::1]:9"])
 def test_stun_servers_are_read_and_written_alike(text: str) -> None:
-    assert str(settings(external_address=text).external) == text
+    assert str(settings(external_address=text).external(4)) == text
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:3478", "[::1]:0", "0.0.0.0:65535"])
@@ -128,5 +133,5 @@ def test_relayed_addresses_are_peers_only_with_hairpin() -> None:
     seen = "192.0.2.1"
     mine = settings(pod_address="10.0.0.2")
 
-    assert mine.relayed_hosts(seen) == {"10.0.0.1", "10.0.0.2", seen}
-    assert settings(allow_hairpin=True).relayed_hosts(seen) == frozenset()
+    assert mine.relayed_hosts([seen]) == {"10.0.0.1", "10.0.0.2", seen}
+    assert settings(allow_hairpin=True).relayed_hosts([seen]) == frozenset()

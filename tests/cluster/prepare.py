@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import choice, clients, go_programs, kind, local, named, static_images
+from tests.cluster import (
+    choice,
+    clients,
+    go_programs,
+    javascript,
+    kind,
+    local,
+    named,
+    static_images,
+)
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
 from tests.cluster.go_programs import KUBERNETES
@@ -51,6 +60,8 @@ class Requirement:
 
 GO = Requirement("go", "golang-go", (API, CLUSTER))
 """Any Go: one too old for what is built fetches a newer one (go_toolchain)."""
+NODE = Requirement("node", "nodejs", (PEERS,))
+NPM = Requirement("npm", "npm", (PEERS,))
 REQUIREMENTS = (
     GO,
     Requirement("etcd", "etcd-server", (API, CLUSTER), service="etcd"),
@@ -84,6 +95,8 @@ REQUIREMENTS = (
     ),
     Requirement("turnutils_uclient", "coturn", (PEERS,), service="coturn"),
     Requirement("chromium", "chromium", (PEERS,)),
+    NODE,
+    NPM,
     Requirement("openssl", "openssl", (PEERS,)),
     Requirement(
         "PostgreSQL server",
@@ -150,6 +163,8 @@ def build(purpose: str) -> None:
         clients.kubectl()
     if purpose in (API, EVERYTHING) or (purpose == CLUSTER and wanted == local.KIND):
         KUBERNETES.path()
+    if purpose in (PEERS, EVERYTHING):
+        javascript.programs()
     if purpose in (CLUSTER, EVERYTHING) and wanted == kind.KIND:
         go_programs.KIND.path()
     if purpose in (CLUSTER, EVERYTHING) and wanted == local.KIND:

@@ -6,6 +6,7 @@ Dockerfiles and manifests stay as they are. Each is one layer made by debootstra
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
@@ -78,8 +79,10 @@ def _debootstrap(root: Path, packages: Sequence[str], log: Path) -> None:
     isolate = ["unshare", "--mount", "--propagation=private", "--pid", "--fork"]
     argv = [*isolate, "--kill-child=KILL", "debootstrap", "--variant=minbase"]
     argv += [f"--cache-dir={debs}", f"--include={','.join(packages)}", SUITE, str(root)]
+    # Else mount makes /run/mount for its notes, and it stays.
+    environment = {**os.environ, "LIBMOUNT_UTAB": str(log.with_name("utab"))}
     with log.open("w") as output:
-        done = subprocess.run(argv, stdout=output, stderr=output, check=False)
+        done = subprocess.run(argv, env=environment, stdout=output, stderr=output, check=False)
     if done.returncode:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise HarnessError(

@@ -37,6 +37,7 @@ COMMANDS: tuple[tuple[click.Command, str], ...] = (
     (callfleet, "callfleet"),
     (callfleet, "callfleet status"),
     (callfleet, "callfleet explain"),
+    (callfleet, "callfleet plan"),
     (callfleet, "callfleet drain"),
     (callfleet, "callfleet undrain"),
     (callfleet, "callfleet pause"),

@@ -25,7 +25,8 @@ HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OF_A_CONDITION = re.compile(rf"`({'|'.join(ConditionType)})` `([A-Z]\w+)`")
 PROGRAM = re.compile(
-    r"\b(callfleet-engine|callfleet-relay|callfleet token keys|callfleet token|callfleet load)\b"
+    r"\b(callfleet-engine|callfleet-relay|callfleet token keys|callfleet token|callfleet load"
+    r"|callfleet plan)\b"
     r"([^|\n;&#`]*)"
 )
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))

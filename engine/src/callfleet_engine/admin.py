@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 
 from callfleet_engine.admin_auth import AdminGuard, AdminTokenRefused
+from callfleet_engine.calls.moving import Batches, Mover
+from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.drain import Drain, DrainConflict, Occupancy
 from callfleet_engine.turn.relays import MAX_RELAYS, Relay, RelayDirectory
 
@@ -32,6 +34,20 @@ class DrainRequest(_Json):
 
     pod_uid: Identifier
     drain_id: Identifier
+
+
+class ReconnectRequest(DrainRequest):
+    """Body of reconnect."""
+
+    batch_participants: int = Field(50, ge=1, le=10_000)
+    batch_milliseconds: int = Field(1_000, ge=100, le=60_000)
+
+
+class LeftRelay(_Json):
+    """A relay that clients are to leave."""
+
+    pool: Annotated[str, StringConstraints(max_length=300)] = ""
+    pod: Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
 class Address(_Json):
@@ -63,6 +79,10 @@ class Status(_Json):
 
 
 _DRAIN = TypeAdapter(DrainRequest)
+_RECONNECT = TypeAdapter(ReconnectRequest)
+_LEFT_RELAYS: TypeAdapter[tuple[LeftRelay, ...]] = TypeAdapter(
+    Annotated[tuple[LeftRelay, ...], Field(max_length=MAX_RELAYS)]
+)
 _RELAYS: TypeAdapter[tuple[Relay, ...]] = TypeAdapter(
     Annotated[tuple[Relay, ...], Field(max_length=MAX_RELAYS)]
 )
@@ -76,17 +96,21 @@ class Admin:
         *,
         pod_uid: str,
         drain: Drain,
+        mover: Mover,
         occupancy: Callable[[], Occupancy],
         status: Callable[[], Status],
         relays: RelayDirectory,
+        relay_mover: RelayMover,
         guard: AdminGuard | None,
     ) -> None:
         """`guard` None: no key is configured, and whoever reaches the port may call."""
         self._pod_uid = pod_uid
         self._drain = drain
+        self._mover = mover
         self._occupancy = occupancy
         self._status = status
         self._relays = relays
+        self._relay_mover = relay_mover
         self._guard = guard
 
     def app(self) -> web.Application:
@@ -95,8 +119,10 @@ class Admin:
         app.router.add_get("/admin/v1/status", self.status)
         app.router.add_post("/admin/v1/drain", self.drain)
         app.router.add_delete("/admin/v1/drain", self.undrain)
+        app.router.add_post("/admin/v1/reconnect", self.reconnect)
         app.router.add_post("/admin/v1/seal", self.seal)
         app.router.add_put("/admin/v1/relays", self.put_relays)
+        app.router.add_post("/admin/v1/leave-relays", self.leave_relays)
         return app
 
     async def status(self, _: web.Request) -> web.Response:
@@ -115,6 +141,16 @@ class Admin:
         self._drain.cancel(asked.drain_id)
         return self._admission()
 
+    async def reconnect(self, request: web.Request) -> web.Response:
+        """Give the calls up to other pods, batch by batch; answers with what is left."""
+        asked = _parse(_RECONNECT, await request.read())
+        self._require_me(asked)
+        self._mover.begin(
+            asked.drain_id, Batches(asked.batch_participants, asked.batch_milliseconds)
+        )
+        left = self._occupancy()
+        return web.json_response({"calls": left.calls, "joins": left.joins})
+
     async def seal(self, request: web.Request) -> web.Response:
         """Take nothing ever again, if nothing is left."""
         asked = await self._drain_request(request)
@@ -127,11 +163,20 @@ class Admin:
         self._relays.replace(relays)
         return web.Response(status=204)
 
+    async def leave_relays(self, request: web.Request) -> web.Response:
+        """Give the clients of these relays others."""
+        relays: tuple[LeftRelay, ...] = _parse(_LEFT_RELAYS, await request.read())
+        self._relay_mover.begin([(relay.pool, relay.pod) for relay in relays])
+        return web.Response(status=204)
+
     async def _drain_request(self, request: web.Request) -> DrainRequest:
         asked = _parse(_DRAIN, await request.read())
+        self._require_me(asked)
+        return asked
+
+    def _require_me(self, asked: DrainRequest) -> None:
         if asked.pod_uid != self._pod_uid:
             raise _Refusal(409, "wrong_pod", f"This is pod {self._pod_uid}.")
-        return asked
 
     def _admission(self) -> web.Response:
         return web.json_response({"admission": self._drain.admission.value})

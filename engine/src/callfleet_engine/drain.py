@@ -19,7 +19,7 @@ from callfleet_engine.store.interface import Admission
 
 logger = logging.getLogger(__name__)
 
-ConflictCode = Literal["sealed", "not_draining", "not_empty", "terminating"]
+ConflictCode = Literal["sealed", "not_draining", "not_empty", "terminating", "no_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,18 @@ class Drain:
                 occupancy,
             )
         self._seal()
+
+    def require(self, drain_id: str) -> None:
+        """Raises DrainConflict `sealed`, `not_draining` unless this drain is in force."""
+        if self.admission is Admission.SEALED:
+            raise DrainConflict("sealed", "This pod is sealed and empty; delete it.")
+        if self.admission is Admission.OPEN:
+            raise DrainConflict("not_draining", "This pod is open; drain it first.")
+        self._require_drain(drain_id)
+
+    def is_for(self, drain_id: str) -> bool:
+        """Whether this drain is in force."""
+        return self.admission is Admission.DRAINING and self.drain_id == drain_id
 
     def end(self) -> None:
         """The process ends now, whatever is left."""

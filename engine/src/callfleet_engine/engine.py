@@ -163,6 +163,8 @@ class Engine:
 
     async def _last_records(self) -> None:
         """What has ended is told to the database, and that this pod takes nothing any more."""
+        await self.parts.mover.close()
+        await self.parts.relay_mover.close()
         await self.parts.host.close(CLOSE_SECONDS)
         if not await self.parts.journal.flush(CLOSE_SECONDS):
             logger.warning("records are lost", extra={"backlog": self.parts.journal.backlog})

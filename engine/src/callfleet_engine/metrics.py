@@ -26,7 +26,7 @@ from callfleet_engine.store.interface import Admission
 
 PREFIX = "callfleet_engine"
 PATHS: tuple[Path, ...] = ("direct", "relayed")
-DropCause = Literal["media_lost", "pod_terminated", "internal"]
+DropCause = Literal["media_lost", "pod_terminated", "not_returned", "internal"]
 DROP_CAUSES: tuple[DropCause, ...] = get_args(DropCause)
 
 # The time each counter was made at is a series of its own that no query of ours uses.
@@ -53,7 +53,12 @@ class Metrics:
         self.admission_rejected = self._counter(
             "admission_rejected", "Joins refused, by error code of signalling.", ["reason"]
         )
-        self.calls_started = self._counter("calls_started", "Calls started or taken over.")
+        self.calls_started = self._counter("calls_started", "Calls started.")
+        self.calls_moved = self._counter(
+            "calls_moved",
+            "Running calls that came from another pod or went to one.",
+            ["direction"],
+        )
         self.call_duration = self._histogram(
             "call_duration_seconds",
             "How long a call lasted on this pod.",
@@ -88,6 +93,8 @@ class Metrics:
             self.admission_rejected.labels(code)
         for cause in DROP_CAUSES:
             self.call_drops.labels(cause)
+        for direction in ("in", "out"):
+            self.calls_moved.labels(direction)
         for path in PATHS:
             self.ice_attempts.labels(path)
 

@@ -17,10 +17,12 @@ from callfleet_engine.admin_auth import AdminGuard, read_admin_keys
 from callfleet_engine.calls.admission import AdmissionControl
 from callfleet_engine.calls.host import CallHost
 from callfleet_engine.calls.journal import Journal
+from callfleet_engine.calls.moving import Mover
 from callfleet_engine.calls.ownership import Ownership
-from callfleet_engine.calls.participant import Services
 from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.calls.sampling import Sampler
+from callfleet_engine.calls.surroundings import Services
 from callfleet_engine.drain import Drain
 from callfleet_engine.limits import FixedLimits, LimitsSource, read_limits
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
@@ -100,6 +102,8 @@ class Parts:
             metrics=self.metrics,
             random=random,
         )
+        self.mover = Mover(self.host, self.drain, self.peers, self.limits, random)
+        self.relay_mover = RelayMover(self.host, random)
         entry = Entry(
             me=self.me,
             access=access,
@@ -121,9 +125,11 @@ class Parts:
         self.admin = Admin(
             pod_uid=self.me.uid,
             drain=self.drain,
+            mover=self.mover,
             occupancy=lambda: self.admission.occupancy,
             status=self.status,
             relays=self.relays,
+            relay_mover=self.relay_mover,
             guard=guard,
         )
         self.metrics.watch(self.gauges, self.plane)

@@ -53,11 +53,18 @@ CONTEXT = {
     help="Seconds a TCP or TLS connection may be without an allocation.",
     type=int,
 )
-@click.option("--relay-address", help="This machine's address for relay sockets.", required=True)
+@click.option(
+    "--relay-address",
+    help="This machine's address for relay sockets. Twice: one of IPv4 and one of IPv6.",
+    required=True,
+    multiple=True,
+)
 @click.option(
     "--external-address",
     help="The address that reaches --relay-address from outside: IP, 'host' for --host-address, or "
-    "stun:HOST:PORT to ask a STUN server. Default: --relay-address.",
+    "stun:HOST:PORT to ask a STUN server. Twice with two relay addresses. Default: "
+    "--relay-address.",
+    multiple=True,
 )
 @click.option(
     "--host-address",
@@ -96,6 +103,16 @@ CONTEXT = {
 @click.option(
     "--allow-hairpin",
     help="Let clients reach one another's relayed addresses of this relay.",
+    is_flag=True,
+)
+@click.option(
+    "--no-tcp-relay",
+    help="Relay no TCP: refuse the allocations of RFC 6062 to clients over TCP and TLS.",
+    is_flag=True,
+)
+@click.option(
+    "--mobility",
+    help="Let clients over UDP take their allocation to another address (RFC 8016).",
     is_flag=True,
 )
 @click.option("--max-allocations", help="Allocations at a time.", type=int)

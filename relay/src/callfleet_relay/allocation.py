@@ -13,6 +13,8 @@ from callfleet_relay.credentials import Principal
 from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
+    Drop,
+    Dropped,
     Event,
     FiveTuple,
     Forbid,
@@ -24,9 +26,12 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Address, IcmpError, icmp_indication
 from callfleet_relay.peers import Ports
 from callfleet_relay.permissions import Permissions
+from callfleet_relay.quota import TokenBucket
 
 DEFAULT_LIFETIME = 600
 MAX_LIFETIME = 3600
+ICMP_RATE = 10.0
+"""ICMP errors a second that a client is told of: more say nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,19 @@ class Allocation:
     """When each family's address ends."""
     credential_ends: float
     """When its credential, with the grace, no longer bears it."""
+    tcp: bool = False
+    """It relays TCP, by connections, in place of datagrams (RFC 6062)."""
+    is_mobile: bool = False
+    """It may go with its client to another address (RFC 8016)."""
+    generation: int = 0
+    """Which of its mobility tickets is good."""
+    moving_to: FiveTuple | None = None
+    """Where its client has asked to move, and has not been heard of since."""
     timer: float = math.inf
     """When it is looked at next."""
     permissions: Permissions = field(default_factory=Permissions)
+    icmp_rate: TokenBucket | None = None
+    """There once it was told of an error."""
 
     @property
     def families(self) -> frozenset[int]:
@@ -102,6 +117,10 @@ class Allocation:
         """Tell the client of an ICMP message, if its peer is permitted (section 11.5)."""
         if not error.is_relayed or not self.permissions.permits(error.peer[0], now):
             return []
+        if self.icmp_rate is None:
+            self.icmp_rate = TokenBucket(ICMP_RATE, now)
+        if not self.icmp_rate.take(1, now):
+            return [Dropped(Drop.ICMP_RATE)]
         return [Reply(self.five_tuple, icmp_indication(error, token_bytes(12)))]
 
     def close(self, family: int) -> list[Event]:
@@ -169,9 +188,24 @@ class AllocationTable:
         self._by_session[allocation.session] = allocation
         self.set_timer(allocation)
 
+    def expect(self, allocation: Allocation, five_tuple: FiveTuple) -> None:
+        """Have an allocation found by a second 5-tuple too, in place of an earlier second one."""
+        if allocation.moving_to is not None:
+            del self._by_five_tuple[allocation.moving_to]
+        allocation.moving_to = five_tuple
+        self._by_five_tuple[five_tuple] = allocation
+
+    def move(self, allocation: Allocation) -> None:
+        """Have it found by the second 5-tuple alone."""
+        assert allocation.moving_to is not None  # noqa: S101 - see `expect`
+        del self._by_five_tuple[allocation.five_tuple]
+        allocation.five_tuple, allocation.moving_to = allocation.moving_to, None
+
     def remove(self, allocation: Allocation) -> None:
         """Forget an allocation; its timer finds nothing."""
         del self._by_five_tuple[allocation.five_tuple]
+        if allocation.moving_to is not None:
+            del self._by_five_tuple[allocation.moving_to]
         del self._by_session[allocation.session]
 
     def set_timer(self, allocation: Allocation) -> None:

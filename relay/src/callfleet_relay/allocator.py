@@ -7,7 +7,7 @@ and a place in the quota, and for a reserved port another of each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callfleet_relay import replies
 from callfleet_relay.allocation import (
@@ -27,12 +27,14 @@ from callfleet_relay.rates import PrefixRate
 from callfleet_relay.requests import (
     AllocateRequest,
     RequestError,
+    mobility_forbidden,
     no_capacity,
     quota_reached,
     read_allocate,
     try_alternate,
 )
 from callfleet_relay.reservations import Reservations
+from callfleet_relay.tickets import Tickets
 
 MAX_PORT_ATTEMPTS = 16
 """Ports tried for one Allocate where other programs hold some of the range."""
@@ -60,7 +62,8 @@ class Opening:
     def event(self) -> OpenRelay:
         """Asks for its socket."""
         families = self.wanted.families
-        return OpenRelay(self.session, self.five_tuple, self.port, families, self.user)
+        tcp = self.wanted.tcp
+        return OpenRelay(self.session, self.five_tuple, self.port, families, self.user, tcp)
 
 
 class Allocator:
@@ -75,8 +78,15 @@ class Allocator:
         gate: AdmissionGate,
         rate: PrefixRate | None,
         credential_grace: float,
+        tcp_relay: bool,
+        streams: frozenset[int],
+        tickets: Tickets | None,
     ) -> None:
-        """`relayed`: one host for each family; `rate`: of one client address."""
+        """`relayed`: one host for each family; `rate`: of one client address.
+
+        `tcp_relay`: whether TCP allocations are made, for clients of the listeners `streams`.
+        `tickets`: for clients of the others who ask for one, where there are any.
+        """
         self.ports = ports
         self.quota = quota
         self.gate = gate
@@ -86,6 +96,9 @@ class Allocator:
         self._hosts = {each.family: each.host for each in relayed}
         self._rate = rate
         self._grace = credential_grace
+        self._tcp_relay = tcp_relay
+        self._streams = streams
+        self._tickets = tickets
         self._last_session = 0
         self._alternatives: tuple[Address, ...] = ()
         self._redirected = 0
@@ -107,7 +120,10 @@ class Allocator:
         self, request: Message, five_tuple: FiveTuple, who: Authenticated, now: Instant
     ) -> OpenRelay:
         """Take what a new allocation needs. Raises `RequestError`."""
-        wanted = read_allocate(request, self.families)
+        stream = five_tuple.listener in self._streams
+        wanted = read_allocate(request, self.families, tcp_relay=self._tcp_relay, stream=stream)
+        if wanted.mobile and (stream or self._tickets is None):
+            raise mobility_forbidden()
         if not self.gate.is_open:
             raise self._redirect(family_of(five_tuple.client[0]))
         if self._rate is not None and not self._rate.admits(five_tuple.client[0], now.monotonic):
@@ -140,6 +156,7 @@ class Allocator:
             lifetime=lifetime,
             token=token,
             declined=wanted.declined,
+            ticket=self._tickets.make(session, 0) if wanted.mobile and self._tickets else None,
             key=opening.who.key,
         )
         return Allocation(
@@ -152,6 +169,8 @@ class Allocator:
             started=now.monotonic,
             expires=dict.fromkeys(wanted.families, now.monotonic + lifetime),
             credential_ends=credential_ends,
+            tcp=wanted.tcp,
+            is_mobile=wanted.mobile,
         )
 
     def try_another(self, session: int) -> OpenRelay | None:
@@ -210,7 +229,7 @@ class Allocator:
         kept = self.reservations.claim(token, who.principal.user, now.monotonic)
         if kept is None:
             raise no_capacity(Outcome.UNSUPPORTED)
-        return AllocateRequest((kept.family,), lifetime=wanted.lifetime, token=token), kept.port
+        return replace(wanted, families=(kept.family,)), kept.port
 
     def _port(self, wanted: AllocateRequest) -> int | None:
         if wanted.reserve_next:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -107,13 +107,18 @@ class Authenticator:
         )
 
     def authenticate(
-        self, request: Message, client: Address, now: Instant, known: Principal | None = None
+        self,
+        request: Message,
+        clients: Sequence[Address],
+        now: Instant,
+        known: Principal | None = None,
     ) -> Authenticated:
         """Check a request as RFC 8489 section 9.2.4 does, but for its nonce, which comes first.
 
-        So only who can receive at its address makes this relay look for a user. `known` holds the
-        5-tuple's allocation: the key of a REST credential goes on verifying until it expires, so
-        that a change of secrets ends no session. Raises `AuthenticationError`.
+        So only who can receive at its address makes this relay look for a user. `clients`: the
+        sender's address, and others whose nonces it may use. `known` holds the allocation: the
+        key of a REST credential goes on verifying until it expires, so that a change of secrets
+        ends no session. Raises `AuthenticationError`.
         """
         if not request.is_signed:
             raise AuthenticationError(Refusal.CHALLENGED)
@@ -122,7 +127,7 @@ class Authenticator:
         if nonce is None or request.first(Attribute.REALM) is None or named.count(None) != 1:
             raise AuthenticationError(Refusal.INCOMPLETE)
         algorithm = _algorithm(request)
-        if not self._nonces.is_fresh(nonce, client, now.monotonic):
+        if not any(self._nonces.is_fresh(nonce, each, now.monotonic) for each in clients):
             raise AuthenticationError(Refusal.STALE_NONCE)
         principal = self._verify(request, algorithm or PasswordAlgorithm.MD5, known)
         if principal.expires != NEVER:

@@ -58,6 +58,7 @@ class Drop(StrEnum):
     RATE = "rate"
     REPLY_RATE = "reply_rate"
     SLOW_READER = "slow_reader"
+    ICMP_RATE = "icmp_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class OpenRelay:
     families: tuple[int, ...] = (4,)
     user: str = ""
     """Sessions of one user share its bit rate."""
+    tcp: bool = False
+    """Listen for TCP in place of UDP (RFC 6062)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +143,67 @@ class CloseRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectClient:
+    """A session's client is about to come from this 5-tuple as well; tell when it does."""
+
+    session: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class MoveClient:
+    """A session's client is at this 5-tuple now, and no longer where it was."""
+
+    session: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectPeer:
+    """Connect to a peer from the relayed address; answer with `connected` or `failed`."""
+
+    session: int
+    connection: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitPeer:
+    """Keep the connection that this peer has just made, unread until it is bound."""
+
+    session: int
+    connection: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class BindPeer:
+    """Everything from here on goes between this client's connection and the peer's, as it is."""
+
+    session: int
+    connection: int
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePeer:
+    """Close a connection with a peer, and the client's that it is bound to."""
+
+    session: int
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Close the session's relay socket; its port is free again."""
+    """Close the session's relay sockets and connections; its port is free again."""
 
     session: int
     five_tuple: FiveTuple
     cause: SessionEnd
     user: str
     port: int
+    families: tuple[int, ...]
+    """Of the relayed addresses that it had in the end."""
     seconds: float
 
 
@@ -184,6 +240,12 @@ Event = (
     | UnbindChannel
     | SendToPeer
     | CloseRelay
+    | ExpectClient
+    | MoveClient
+    | ConnectPeer
+    | AdmitPeer
+    | BindPeer
+    | ClosePeer
     | SessionEnded
     | AllocateAnswered
     | PeerDenied

@@ -57,32 +57,41 @@ class Advertised:
         return {"address": self.address, "source": self.source}
 
 
-def fixed_address(settings: Settings) -> Advertised | None:
-    """The address as far as the settings alone tell it; None where a STUN server is to be asked."""
-    external = settings.external
+def fixed_address(settings: Settings, local: IPv4Address | IPv6Address) -> Advertised | None:
+    """What stands for a relay address as far as the settings alone tell it.
+
+    None where a STUN server is to be asked.
+    """
+    external = settings.external(local.version)
     if external is None:
-        return Advertised(str(settings.relay_address), "--relay-address")
+        return Advertised(str(local), "--relay-address")
     if isinstance(external, StunServer):
         return None
     if external == "host":
-        return Advertised(str(settings.host), "--external-address host, --host-address")
+        host = settings.host(local.version)
+        return Advertised(str(host), "--external-address host, --host-address")
     return Advertised(str(external), "--external-address")
 
 
-async def find_address(settings: Settings) -> Advertised:
-    """The address, asking a STUN server where the settings name one.
+async def find_addresses(settings: Settings) -> tuple[Advertised, ...]:
+    """What stands for each relay address. Raises `AddressUnknownError`."""
+    return tuple([await find_address(settings, local) for local in settings.relay_address])
+
+
+async def find_address(settings: Settings, local: IPv4Address | IPv6Address) -> Advertised:
+    """What stands for a relay address, asking a STUN server where the settings name one.
 
     Raises `AddressUnknownError` when there was no good answer after `ROUNDS` attempts.
     """
-    fixed = fixed_address(settings)
+    fixed = fixed_address(settings, local)
     if fixed is not None:
         return fixed
-    server = settings.external
+    server = settings.external(local.version)
     assert isinstance(server, StunServer)  # noqa: S101 - else it is fixed
     reason = ""
     for wait in _waits():
         try:
-            address = await ask(server, settings.relay_address)
+            address = await ask(server, local)
         except (OSError, BadAnswerError) as error:
             reason = str(error) or "no answer"
         else:
@@ -91,7 +100,7 @@ async def find_address(settings: Settings) -> Advertised:
         await asyncio.sleep(wait)
     raise AddressUnknownError(
         f"--external-address {server}: {reason}: name a STUN server that answers to "
-        f"{settings.relay_address}, or the address itself"
+        f"{local}, or the address itself"
     )
 
 

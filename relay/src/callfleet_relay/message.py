@@ -52,6 +52,14 @@ _CLASS_BITS = 0x0110
 _METHOD_BITS = 0x3EEF
 
 
+class TcpMethod(IntEnum):
+    """Methods of RFC 6062 section 6.1, which aioice does not have."""
+
+    CONNECT = 0x000A
+    CONNECTION_BIND = 0x000B
+    CONNECTION_ATTEMPT = 0x000C
+
+
 class Attribute(IntEnum):
     """Attribute types that this server understands or sends."""
 
@@ -75,6 +83,7 @@ class Attribute(IntEnum):
     USERHASH = 0x001E
     XOR_MAPPED_ADDRESS = 0x0020
     RESERVATION_TOKEN = 0x0022
+    CONNECTION_ID = 0x002A
     PRIORITY = 0x0024
     USE_CANDIDATE = 0x0025
     ADDITIONAL_ADDRESS_FAMILY = 0x8000
@@ -82,6 +91,7 @@ class Attribute(IntEnum):
     PASSWORD_ALGORITHMS = 0x8002
     ICMP = 0x8004
     SOFTWARE = 0x8022
+    MOBILITY_TICKET = 0x8030
     ALTERNATE_SERVER = 0x8023
     FINGERPRINT = 0x8028
 
@@ -147,6 +157,10 @@ class Message:
     def first(self, attribute: Attribute) -> bytes | None:
         """The value that counts when an attribute is repeated (RFC 8489 section 14)."""
         return next((value for kind, value in self.attributes if kind == attribute), None)
+
+    def lacks(self, *attributes: Attribute) -> bool:
+        """Whether it has none of these."""
+        return not any(kind in attributes for kind, _ in self.attributes)
 
     def every(self, attribute: Attribute) -> list[bytes]:
         """All values of an attribute that may be repeated, in their order."""
@@ -327,6 +341,19 @@ def data_indication(peer: Address, payload: bytes | memoryview, transaction_id: 
         [
             (Attribute.XOR_PEER_ADDRESS, pack_address(peer, transaction_id)),
             (Attribute.DATA, bytes(payload)),
+        ],
+    )
+
+
+def connection_attempt(number: int, peer: Address, transaction_id: bytes) -> bytes:
+    """Tells a client of a connection that a peer has made (RFC 6062 section 5.3)."""
+    return encode(
+        TcpMethod.CONNECTION_ATTEMPT,
+        Class.INDICATION,
+        transaction_id,
+        [
+            (Attribute.CONNECTION_ID, number.to_bytes(4, "big")),
+            (Attribute.XOR_PEER_ADDRESS, pack_address(peer, transaction_id)),
         ],
     )
 

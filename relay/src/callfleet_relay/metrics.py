@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from callfleet_relay.drain import Admission
 from callfleet_relay.events import Outcome, SessionEnd
+from callfleet_relay.peer_connections import PeerConnections
 from callfleet_relay.stress import Stress
 from callfleet_relay.transport.connections import StreamFigures
 from callfleet_relay.transport.dataplane import Figures
@@ -50,6 +51,7 @@ class Snapshot:
     peer_denied: int
     figures: Figures
     streams: StreamFigures
+    peer_connections: PeerConnections
     readings: Counter[tuple[str, str]]
     usable: Mapping[str, bool]
     certificate_expires: datetime | None
@@ -79,6 +81,9 @@ def families(now: Snapshot) -> Iterator[Metric]:
     yield denied
     yield _counters("sessions_ended", "Allocations that have ended.", "cause", now.ended)
     yield from _connections(now.streams)
+    peers = now.peer_connections
+    yield _gauge("peer_connections_open", "TCP connections with peers.", len(peers))
+    yield _counters("peer_connections", "TCP connections with peers.", "result", peers.results)
     yield from _files(now)
     info = GaugeMetricFamily(f"{PREFIX}info", "What runs.", labels=["version", "dataplane"])
     info.add_metric([now.release, now.dataplane], 1)

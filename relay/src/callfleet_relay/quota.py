@@ -63,6 +63,12 @@ class TokenBucket:
         """Take `size` bytes of a bucket that counts bits, if they are there."""
         return self.take(size * 8, now)
 
+    def spend(self, size: int, now: float) -> float:
+        """Take `size` bytes of a bucket that counts bits, there or not; seconds until they are."""
+        self.take(0, now)
+        self._tokens -= size * 8
+        return max(0.0, -self._tokens / self._rate)
+
     def give_back(self, size: int) -> None:
         """Return what was taken for bytes that did not go after all."""
         self._tokens = min(self._burst, self._tokens + size * 8)
@@ -85,6 +91,10 @@ class SharedBucket:
             return True
         self._own.give_back(size)
         return False
+
+    def spend(self, size: int, now: float) -> float:
+        """As `TokenBucket.spend`, of both."""
+        return max(self._own.spend(size, now), self._users.spend(size, now))
 
 
 RateLimit = TokenBucket | SharedBucket | None

@@ -10,25 +10,31 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from operator import itemgetter
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from callfleet_relay.allocation import RelayedHost
+from callfleet_relay.allocation import RelayedHost, family_of
 from callfleet_relay.auth import Instant
 from callfleet_relay.credential_files import follow_credentials
 from callfleet_relay.drain import Admission, AdmissionGate
 from callfleet_relay.events import (
+    AdmitPeer,
     AllocateAnswered,
     BindChannel,
+    BindPeer,
+    ClosePeer,
+    CloseRelay,
+    ConnectPeer,
     Drop,
     Dropped,
     Event,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Outcome,
     PeerDenied,
@@ -39,28 +45,22 @@ from callfleet_relay.events import (
     SessionEnded,
     UnbindChannel,
 )
-from callfleet_relay.external import Advertised, fixed_address
+from callfleet_relay.external import Advertised
 from callfleet_relay.files import allow_files
 from callfleet_relay.limits import read_limits
-from callfleet_relay.message import Address
+from callfleet_relay.measuring import Measuring
+from callfleet_relay.message import Address, IcmpError
 from callfleet_relay.metrics import Counters, Snapshot, families
+from callfleet_relay.peer_reports import PeerReports
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
-from callfleet_relay.quota import AllocationQuota, BitRates
+from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
-from callfleet_relay.stress import (
-    LAG_SAMPLE_SECONDS,
-    SAMPLE_SECONDS,
-    StressMeter,
-    cores_for_one_thread,
-)
+from callfleet_relay.tickets import Tickets
 from callfleet_relay.transport.connections import StreamFigures, StreamLimits
-from callfleet_relay.transport.dataplane import DataPlane
-from callfleet_relay.transport.planes import DataPlanes, open_streams
-from callfleet_relay.transport.python import PythonDataPlane
-from callfleet_relay.transport.stream import StreamDataPlane
+from callfleet_relay.transport.planes import Receivers, open_planes
 from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
 from callfleet_relay.watched import Followed, TextSource, UnusableFileError
@@ -80,15 +80,17 @@ class Relay(Collector):
         self,
         settings: Settings,
         http_addresses: Sequence[Address] = (),
-        advertised: Advertised | None = None,
+        advertised: Sequence[Advertised] = (),
     ) -> None:
         """Bind the listeners. Raises OSError, `UnusableFileError`.
 
-        `advertised`: the host part of relayed addresses, where the settings alone do not tell it.
+        `advertised`: the host parts of relayed addresses, one for each of the settings' relay
+        addresses; none where these are what is advertised.
         """
-        advertised = advertised or fixed_address(settings)
-        assert advertised is not None  # noqa: S101 - it was asked for
-        self.advertised = advertised
+        self.advertised = tuple(advertised) or tuple(
+            Advertised(host, "--relay-address") for host in settings.relay_hosts
+        )
+        hosts = [each.address for each in self.advertised]
         self.settings = settings
         self.release = version("callfleet")
         self.started_at = datetime.now(UTC)
@@ -112,39 +114,25 @@ class Relay(Collector):
             range(len(settings.listeners)), key=lambda at: settings.listeners[at].transport != "udp"
         )
         self._listeners = [settings.listeners[at] for at in self._order]
-        self.streams: StreamDataPlane | None = None
-        rates = BitRates(
-            per_allocation=settings.max_bits_per_second,
-            per_user=settings.max_bits_per_second_per_user,
+        receivers = Receivers(
+            received=self._receive,
+            icmp_received=self._icmp_received,
+            arrived=self._arrived,
+            gone=self._gone,
+            peers=PeerReports(lambda: self.server.tcp, self._run, now),
         )
-        self.plane: DataPlane = PythonDataPlane(
+        self.plane, self.streams = open_planes(
+            settings,
             self._loop,
-            settings.listen_addresses,
-            relay_host=str(settings.relay_address),
-            rates=rates,
-            receiver=self._receive,
+            receivers,
+            limits=self._stream_limits,
+            certificate=self.certificate,
         )
-        if settings.has_streams:
-            self.streams = open_streams(
-                settings,
-                self._loop,
-                beside=self.plane,
-                rates=rates,
-                receiver=self._receive,
-                gone=self._gone,
-                limits=self._stream_limits,
-                certificate=self.certificate,
-            )
-            self.plane = DataPlanes(self.plane, self.streams)
-        own = settings.own_addresses(
-            [*self.plane.listening, *http_addresses], self.advertised.address
-        )
+        own = settings.own_addresses([*self.plane.listening, *http_addresses], hosts)
         self.server = TurnServer(
-            relayed=RelayedHost(self.advertised.address, settings.relay_address.version),
+            relayed=[RelayedHost(host, family_of(host)) for host in hosts],
             authenticator=authenticator,
-            policy=PeerPolicy(
-                settings.allowed_peers, own, settings.relayed_hosts(self.advertised.address)
-            ),
+            policy=PeerPolicy(settings.allowed_peers, own, settings.relayed_hosts(hosts)),
             ports=RelayPorts(*settings.relay_port_range),
             quota=AllocationQuota(
                 total=settings.max_allocations, per_user=settings.max_allocations_per_user
@@ -153,20 +141,22 @@ class Relay(Collector):
             credential_grace=settings.credential_grace,
             reply_rate=reply_rate(settings.reply_rate),
             allocation_rate=allocation_rate(settings.allocation_rate),
-        )
-        self.stress_meter = StressMeter(
-            sustainable_packet_rate=settings.sustainable_packet_rate,
-            cores=cores_for_one_thread(),
+            streams=frozenset(
+                number for number, each in enumerate(self._listeners) if each.transport != "udp"
+            ),
+            max_peer_connections=settings.max_peer_connections,
+            tickets=Tickets(secrets.token_bytes(32)) if settings.mobility else None,
         )
         self._counters = Counters()
         self._drops = dict.fromkeys(Drop, 0)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._tick: asyncio.TimerHandle | None = None
-        self._lag: asyncio.TimerHandle | None = None
         self._handlers: dict[type, Callable[..., Iterable[Event] | None]] = {
             Reply: self.plane.reply,
             OpenRelay: self._open_relay,
+            CloseRelay: self.plane.close_relay,
+            ExpectClient: self.plane.expect_client,
+            MoveClient: self.plane.move_client,
             Permit: self.plane.permit,
             Forbid: self.plane.forbid,
             BindChannel: self.plane.bind_channel,
@@ -177,6 +167,13 @@ class Relay(Collector):
             PeerDenied: self._peer_denied,
             Dropped: self._dropped,
         }
+        if self.streams is not None:
+            self._handlers |= {
+                ConnectPeer: self.streams.peers.connect,
+                AdmitPeer: self.streams.peers.admit,
+                BindPeer: self.streams.bind_peer,
+                ClosePeer: self.streams.close_peer,
+            }
         try:
             if settings.limits_file is not None:
                 limits_file = TextSource("limits", settings.limits_file, self._take_limits)
@@ -184,8 +181,12 @@ class Relay(Collector):
         except UnusableFileError:
             self.plane.close()
             raise
-        self._measure()
-        self._schedule_lag()
+        self._measuring = Measuring(
+            self._loop,
+            sustainable_packet_rate=settings.sustainable_packet_rate,
+            packets=self.plane.packets_relayed,
+            every_second=self._every_second,
+        )
 
     @property
     def listening(self) -> list[str]:
@@ -234,9 +235,9 @@ class Relay(Collector):
     def close(self) -> None:
         """End what is left and free every socket and timer."""
         self._run(self.server.end_all(SessionEnd.POD_TERMINATED, now()))
-        for handle in (self._timer, self._tick, self._lag):
-            if handle is not None:
-                handle.cancel()
+        self._measuring.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self.plane.close()
 
     def status(self) -> dict[str, object]:
@@ -253,10 +254,10 @@ class Relay(Collector):
             "startedAt": self.started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "allocations": self.server.allocations,
             "allocationCapacity": self.server.quota.capacity,
-            "stress": self.stress_meter.stress().as_dict(),
+            "stress": self._measuring.meter.stress().as_dict(),
             "peers": self.server.policy.pushed_count,
             "dataplane": self.plane.name,
-            "addresses": [self.advertised.as_dict()],
+            "addresses": [each.as_dict() for each in self.advertised],
             "listen": self.listening,
             "connections": dict(self.streams.stream_figures().open) if self.streams else {},
             "traffic": {
@@ -279,13 +280,14 @@ class Relay(Collector):
             dataplane=self.plane.name,
             allocations=self.server.allocations,
             capacity=self.server.quota.capacity,
-            stress=self.stress_meter.stress(),
+            stress=self._measuring.meter.stress(),
             admission=Admission(self.gate.state),
             outcomes=self._counters.outcomes,
             users=self._counters.users.totals,
             ended=self._counters.ended,
             peer_denied=self._counters.peer_denied,
             figures=figures,
+            peer_connections=self.server.tcp.connections,
             streams=self.streams.stream_figures() if self.streams else StreamFigures(),
             readings=self.followed.readings,
             usable=self.followed.usable,
@@ -299,6 +301,7 @@ class Relay(Collector):
         allow_files(changed.files)
         self.server.quota.capacity = changed.max_allocations
         self.server.quota.per_user = changed.max_allocations_per_user
+        self.server.tcp.connections.limit = changed.max_peer_connections
         self._stream_limits.total = changed.max_connections
         self._stream_limits.per_source = changed.max_connections_per_address
         self._stream_limits.idle_seconds = changed.idle_limit
@@ -312,6 +315,12 @@ class Relay(Collector):
 
     def _gone(self, five_tuple: FiveTuple, cause: SessionEnd) -> None:
         self._run(self.server.client_gone(five_tuple, cause, now()))
+
+    def _arrived(self, session: int, five_tuple: FiveTuple) -> None:
+        self._run(self.server.client_arrived(session, five_tuple))
+
+    def _icmp_received(self, session: int, error: IcmpError) -> None:
+        self._run(self.server.icmp_received(session, error, now()))
 
     def _receive(self, data: bytes, five_tuple: FiveTuple) -> None:
         self._run(self.server.receive(data, five_tuple, now()))
@@ -357,7 +366,11 @@ class Relay(Collector):
                 "user": event.user,
                 "transport": self._listeners[event.five_tuple.listener].transport,
                 "client": format_address(event.five_tuple.client),
-                "relayed": format_address((self.advertised.address, event.port)),
+                "relayed": [
+                    format_address((each.address, event.port))
+                    for each in self.advertised
+                    if family_of(each.address) in event.families
+                ],
                 "seconds": round(event.seconds, 3),
                 "packets_from_client": traffic.packets_from_client,
                 "bytes_from_client": traffic.bytes_from_client,
@@ -380,17 +393,6 @@ class Relay(Collector):
     def _dropped(self, event: Dropped) -> None:
         self._drops[event.cause] += 1
 
-    def _measure(self) -> None:
-        self._tick = self._loop.call_later(SAMPLE_SECONDS, self._measure)
-        packets = self.plane.packets_relayed()
-        self.stress_meter.sample(time.monotonic(), packets, time.process_time())
+    def _every_second(self) -> None:
         self._counters.users.advance(time.time())
         self.followed.check()
-
-    def _schedule_lag(self) -> None:
-        due = time.monotonic() + LAG_SAMPLE_SECONDS
-        self._lag = self._loop.call_later(LAG_SAMPLE_SECONDS, partial(self._measure_lag, due))
-
-    def _measure_lag(self, due: float) -> None:
-        self.stress_meter.lag(time.monotonic() - due)
-        self._schedule_lag()

@@ -51,12 +51,13 @@ def allocated(
     lifetime: int,
     token: bytes | None,
     declined: int | None,
+    ticket: bytes | None,
     key: IntegrityKey,
 ) -> bytes:
     """The success response to an Allocate (RFC 8656 section 7.2).
 
     `lifetime` in seconds; `token` of the port that was reserved; `declined`: the second family
-    that was asked for and is not there.
+    that was asked for and is not there; `ticket` for who may move.
     """
     transaction_id = request.transaction_id
     attributes = [
@@ -66,6 +67,8 @@ def allocated(
     ]
     if token is not None:
         attributes.append((Attribute.RESERVATION_TOKEN, token))
+    if ticket is not None:
+        attributes.append(ticket_attribute(ticket))
     if declined is not None:
         family = IPV6_PROTOCOL if declined == 6 else IPV4_PROTOCOL
         code = pack_error_code((440, ""))[2:]
@@ -76,6 +79,11 @@ def allocated(
 def lifetime_attribute(seconds: int) -> tuple[int, bytes]:
     """LIFETIME."""
     return Attribute.LIFETIME, seconds.to_bytes(4, "big")
+
+
+def ticket_attribute(ticket: bytes) -> tuple[int, bytes]:
+    """MOBILITY-TICKET."""
+    return Attribute.MOBILITY_TICKET, ticket
 
 
 def _reply(

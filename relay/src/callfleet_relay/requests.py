@@ -19,7 +19,9 @@ from callfleet_relay.message import (
 )
 from callfleet_relay.reservations import TOKEN_LENGTH
 
-_UDP = 17
+_TCP, _UDP = 6, 17
+_OF_DATAGRAMS = (Attribute.DONT_FRAGMENT, Attribute.EVEN_PORT, Attribute.RESERVATION_TOKEN)
+"""What an Allocate for TCP may not have (RFC 6062 section 5.1)."""
 _RESERVE_NEXT = 0x80
 _FAMILIES = {IPV4_PROTOCOL: 4, IPV6_PROTOCOL: 6}
 
@@ -50,6 +52,11 @@ def bad_request() -> RequestError:
 def quota_reached(outcome: Outcome) -> RequestError:
     """The client, or its user, has or asks for too much."""
     return RequestError(486, "Allocation Quota Reached", outcome)
+
+
+def mobility_forbidden() -> RequestError:
+    """This client may not move its allocation (RFC 8016 section 3.1)."""
+    return RequestError(405, "Mobility Forbidden", Outcome.UNSUPPORTED)
 
 
 def no_capacity(outcome: Outcome) -> RequestError:
@@ -90,6 +97,10 @@ class AllocateRequest:
     even_port: bool = False
     reserve_next: bool = False
     token: bytes | None = None
+    tcp: bool = False
+    """Towards peers (RFC 6062)."""
+    mobile: bool = False
+    """With a mobility ticket (RFC 8016)."""
 
 
 def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> None:
@@ -101,10 +112,20 @@ def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> 
         raise RequestError(420, "Unknown Attribute", attributes=attributes)
 
 
-def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest:
-    """Check an Allocate; `families` are those that the relay has. Raises `RequestError`."""
-    if _byte(request, Attribute.REQUESTED_TRANSPORT, required=True) != _UDP:
+def read_allocate(
+    request: Message, families: frozenset[int], *, tcp_relay: bool, stream: bool
+) -> AllocateRequest:
+    """Check an Allocate; `families` are those that the relay has. Raises `RequestError`.
+
+    `tcp_relay`: whether it relays TCP; `stream`: whether the client has TCP or TLS.
+    """
+    transport = _byte(request, Attribute.REQUESTED_TRANSPORT, required=True)
+    tcp = transport == _TCP and tcp_relay
+    if not tcp and transport != _UDP:
         raise RequestError(442, "Unsupported Transport Protocol", Outcome.UNSUPPORTED)
+    mobile = _asks_for_ticket(request)
+    if tcp and not (stream and request.lacks(*_OF_DATAGRAMS)):
+        raise bad_request()
     requested = _byte(request, Attribute.REQUESTED_ADDRESS_FAMILY)
     additional = _byte(request, Attribute.ADDITIONAL_ADDRESS_FAMILY)
     even = request.first(Attribute.EVEN_PORT)
@@ -113,7 +134,7 @@ def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest
     if token is not None:
         if len(token) != TOKEN_LENGTH or (requested, additional, even) != (None, None, None):
             raise bad_request()
-        return AllocateRequest((), lifetime=lifetime, token=token)
+        return AllocateRequest((), lifetime=lifetime, token=token, mobile=mobile)
     if requested is not None and additional is not None:
         raise bad_request()
     if even is not None and len(even) != 1:
@@ -128,7 +149,17 @@ def read_allocate(request: Message, families: frozenset[int]) -> AllocateRequest
         lifetime=lifetime,
         even_port=even is not None,
         reserve_next=reserve_next,
+        tcp=tcp,
+        mobile=mobile,
     )
+
+
+def _asks_for_ticket(request: Message) -> bool:
+    """Whether it has an empty MOBILITY-TICKET (RFC 8016 section 3.1). Raises `RequestError`."""
+    ticket = request.first(Attribute.MOBILITY_TICKET)
+    if ticket:
+        raise bad_request()
+    return ticket is not None
 
 
 def _families(
@@ -188,6 +219,14 @@ def read_channel(request: Message, families: frozenset[int]) -> tuple[int, Addre
     if not FIRST_CHANNEL <= number <= LAST_CHANNEL:
         raise bad_request()
     return number, _one_peer(request, families)
+
+
+def read_connection(request: Message) -> int:
+    """CONNECTION-ID. Raises `RequestError`."""
+    value = request.first(Attribute.CONNECTION_ID)
+    if value is None or len(value) != 4:
+        raise bad_request()
+    return int.from_bytes(value, "big")
 
 
 def read_send(

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from callfleet_relay.admin import admin_app, metrics_app
 from callfleet_relay.drain import Admission
-from callfleet_relay.external import AddressUnknownError, find_address
+from callfleet_relay.external import AddressUnknownError, find_addresses
 from callfleet_relay.message import Address
 from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings, format_address, parse_address
@@ -68,19 +68,18 @@ async def serve(settings: Settings) -> None:
 
 
 async def _start(settings: Settings, http: list[Address]) -> Relay:
+    for local in settings.relay_address:
+        family = socket.AF_INET6 if local.version == 6 else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((str(local), 0))
+        except OSError as error:
+            raise StartError(
+                f"--relay-address {local}: {error.strerror}: name an address of this machine, and "
+                "what clients are to see with --external-address"
+            ) from error
     try:
-        with socket.socket(
-            socket.AF_INET6 if settings.relay_address.version == 6 else socket.AF_INET,
-            socket.SOCK_DGRAM,
-        ) as probe:
-            probe.bind((str(settings.relay_address), 0))
-    except OSError as error:
-        raise StartError(
-            f"--relay-address {settings.relay_address}: {error.strerror}: name an address of this "
-            "machine, and what clients are to see with --external-address"
-        ) from error
-    try:
-        advertised = await find_address(settings)
+        advertised = await find_addresses(settings)
         return Relay(settings, http, advertised)
     except (AddressUnknownError, UnusableFileError) as error:
         raise StartError(str(error)) from error
@@ -135,15 +134,16 @@ def _announce(relay: Relay, metrics: socket.socket, admin: socket.socket) -> Non
         "listen": relay.listening,
         "metrics": format_address(metrics.getsockname()[:2]),
         "admin": format_address(admin.getsockname()[:2]),
-        "relayAddress": str(relay.settings.relay_address),
-        "addresses": [relay.advertised.as_dict()],
+        "relayAddresses": list(relay.settings.relay_hosts),
+        "addresses": [each.as_dict() for each in relay.advertised],
         "relayPorts": relay.settings.relay_ports,
         "realm": relay.settings.realm,
         "dataplane": relay.plane.name,
         "podUid": relay.settings.pod_uid,
     }
     print(json.dumps(line), flush=True)
-    logger.info("relayed addresses are advertised as follows", extra=relay.advertised.as_dict())
+    for each in relay.advertised:
+        logger.info("relayed addresses are advertised as follows", extra=each.as_dict())
 
 
 async def _wind_down(relay: Relay, at_once: asyncio.Event, grace: float) -> None:

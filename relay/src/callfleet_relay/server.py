@@ -8,27 +8,24 @@ peers send do not pass through here: a data plane relays them by the tables that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from aioice.stun import Class, Method
 
 from callfleet_relay import replies
 from callfleet_relay.allocation import Allocation, AllocationTable, RelayedHost, granted_lifetime
 from callfleet_relay.allocator import Allocator
+from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, AuthenticationError, Authenticator, Instant
 from callfleet_relay.drain import AdmissionGate
 from callfleet_relay.events import (
-    AllocateAnswered,
-    BindChannel,
     Drop,
     Dropped,
     Event,
     FiveTuple,
     Outcome,
-    PeerDenied,
     Permit,
     Reply,
-    SendToPeer,
     SessionEnd,
     SessionEnded,
 )
@@ -38,25 +35,25 @@ from callfleet_relay.message import (
     IcmpError,
     MalformedMessageError,
     Message,
+    TcpMethod,
     parse,
 )
+from callfleet_relay.mobility import Mobility
+from callfleet_relay.peer_access import PeerAccess
 from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import PrefixRate
-from callfleet_relay.recent import RecentKeys
 from callfleet_relay.requests import (
     RequestError,
-    bad_request,
     check_known,
     no_capacity,
-    read_channel,
     read_lifetime,
-    read_peers,
     read_refresh_families,
-    read_send,
     unauthenticated,
 )
+from callfleet_relay.tcp_relay import TcpRelay
+from callfleet_relay.tickets import Tickets
 
 Handler = Callable[[Message, Allocation, Authenticated, Instant], None]
 
@@ -67,46 +64,69 @@ class TurnServer:
     def __init__(
         self,
         *,
-        relayed: RelayedHost,
+        relayed: Sequence[RelayedHost],
         authenticator: Authenticator,
         policy: PeerPolicy,
         ports: RelayPorts,
         quota: AllocationQuota,
         gate: AdmissionGate,
         credential_grace: float,
-        second: RelayedHost | None = None,
         reply_rate: PrefixRate | None = None,
         allocation_rate: PrefixRate | None = None,
         dont_fragment: bool = True,
+        streams: frozenset[int] = frozenset(),
+        max_peer_connections: int = 0,
+        tickets: Tickets | None = None,
     ) -> None:
-        """`credential_grace`: seconds an allocation outlives its credential.
+        """`relayed`: the host of each family; `credential_grace`: seconds an allocation outlives
+        its credential.
 
-        `second`: the relayed host of the other family, where the data plane can bind both.
         `reply_rate`: of answers to strangers; `allocation_rate`: of Allocates of one client
-        address. `dont_fragment`: whether the data plane can send with the DF bit.
+        address. `dont_fragment`: whether the data plane can send with the DF bit. `streams`:
+        listeners whose clients have TCP or TLS. `max_peer_connections`: of TCP allocations; with
+        none there are no such allocations. `tickets`: for clients that may move.
         """
         self.authenticator = authenticator
         self.policy = policy
         self.quota = quota
         self.gate = gate
         self._allocator = Allocator(
-            relayed=[relayed] if second is None else [relayed, second],
+            relayed=relayed,
             ports=ports,
             quota=quota,
             gate=gate,
             rate=allocation_rate,
             credential_grace=credential_grace,
+            tcp_relay=max_peer_connections > 0,
+            streams=streams,
+            tickets=tickets,
         )
-        self._reply_rate = reply_rate
+        self._answers = Answers(reply_rate)
         self._unsupported = frozenset[int](() if dont_fragment else (Attribute.DONT_FRAGMENT,))
         self._table = AllocationTable()
-        self._answered = RecentKeys()
-        self._events: list[Event] = []
+        self._mobility = Mobility(tickets, self._table, streams)
+        self._access = PeerAccess(
+            answers=self._answers,
+            table=self._table,
+            policy=policy,
+            unsupported=self._unsupported,
+        )
+        self.tcp = TcpRelay(
+            answers=self._answers,
+            table=self._table,
+            policy=policy,
+            streams=streams,
+            limit=max_peer_connections,
+        )
         self._handlers: dict[int, Handler] = {
             Method.REFRESH: self._refresh,
-            Method.CREATE_PERMISSION: self._create_permission,
-            Method.CHANNEL_BIND: self._channel_bind,
+            Method.CREATE_PERMISSION: self._access.create_permission,
+            Method.CHANNEL_BIND: self._access.channel_bind,
         }
+        self._methods: set[int] = {Method.ALLOCATE, *self._handlers}
+        if max_peer_connections:
+            self._handlers[TcpMethod.CONNECT] = self.tcp.connect
+            self._methods |= {TcpMethod.CONNECT, TcpMethod.CONNECTION_BIND}
 
     @property
     def allocations(self) -> int:
@@ -122,8 +142,10 @@ class TurnServer:
         if message.message_class is Class.REQUEST:
             self._request(message, five_tuple, now)
         elif message.message_class is Class.INDICATION and message.method == Method.SEND:
-            self._send_indication(message, five_tuple, now)
-        return self._take_events()
+            allocation = self._table.get(five_tuple)
+            self._answers.events += self._mobility.arrived(allocation, five_tuple)
+            self._access.send(message, allocation, now)
+        return self._answers.take()
 
     def relay_opened(self, session: int, now: Instant) -> list[Event]:
         """The socket of an `OpenRelay` is bound: the allocation exists from here."""
@@ -132,10 +154,10 @@ class TurnServer:
         self._table.add(allocation)
         for other, peer in self.policy.relayed.opened(allocation.port):
             owner = self._table.of_session(other)
-            self._events += owner.unbind(peer) if owner else []
-        self._events.append(Reply(allocation.five_tuple, allocation.reply))
-        self._count(opening.request, opening.five_tuple, Outcome.OK, opening.who)
-        return self._take_events()
+            self._answers.events += owner.unbind(peer) if owner else []
+        self._answers.events.append(Reply(allocation.five_tuple, allocation.reply))
+        self._answers.count(opening.request, opening.five_tuple, Outcome.OK, opening.who)
+        return self._answers.take()
 
     def relay_refused(self, session: int) -> list[Event]:
         """The port of an `OpenRelay` is taken by somebody else: another one, or 508."""
@@ -144,30 +166,39 @@ class TurnServer:
             return [again]
         opening = self._allocator.give_up(session)
         error = no_capacity(Outcome.PORT_EXHAUSTED)
-        self._refuse(opening.request, opening.five_tuple, error, opening.who)
-        return self._take_events()
+        self._answers.refuse(opening.request, opening.five_tuple, error, opening.who)
+        return self._answers.take()
 
     def icmp_received(self, session: int, error: IcmpError, now: Instant) -> list[Event]:
         """What was sent to a peer came back as an ICMP error: the client may be told."""
         allocation = self._table.of_session(session)
         return [] if allocation is None else allocation.tell(error, now.monotonic)
 
+    def client_arrived(self, session: int, five_tuple: FiveTuple) -> list[Event]:
+        """ChannelData has come from the 5-tuple of an `ExpectClient`."""
+        return self._mobility.arrived(self._table.of_session(session), five_tuple)
+
     def next_timer(self) -> float | None:
         """Monotonic time at which `handle_timer` is due, or None."""
-        timers = (self._table.next_timer(), self._allocator.reservations.next_expiry())
+        timers = (
+            self._table.next_timer(),
+            self._allocator.reservations.next_expiry(),
+            self.tcp.connections.next_timer(),
+        )
         return min((each for each in timers if each is not None), default=None)
 
     def handle_timer(self, now: Instant) -> list[Event]:
         """End what is over: allocations, permissions, channels, reserved ports."""
         self._allocator.expire(now.monotonic)
+        self.tcp.expire(now.monotonic)
         for allocation in self._table.take_due(now.monotonic):
             cause = allocation.end_at(now.monotonic)
             if cause is not None:
                 self._end(allocation, cause, now)
                 continue
-            self._events += allocation.expire(now.monotonic)
+            self._answers.events += allocation.expire(now.monotonic)
             self._table.set_timer(allocation)
-        return self._take_events()
+        return self._answers.take()
 
     def replace_alternatives(self, addresses: Iterable[Address]) -> None:
         """Servers that clients are sent to while this one takes no allocations (300)."""
@@ -178,26 +209,27 @@ class TurnServer:
         self.policy.replace_pushed(entries)
         for allocation in self._table:
             permissions = allocation.permissions
+            self.tcp.end_denied(allocation.session)
             denied = permissions.denied(self.policy.ports, self.policy.allows)
-            self._events += allocation.end_permissions(*denied)
-            self._events.extend(
+            self._answers.events += allocation.end_permissions(*denied)
+            self._answers.events.extend(
                 Permit(allocation.session, host, self.policy.ports(host))
                 for host in permissions.hosts
             )
-        return self._take_events()
+        return self._answers.take()
 
     def client_gone(self, five_tuple: FiveTuple, cause: SessionEnd, now: Instant) -> list[Event]:
         """The stream to a client has ended, and with it the allocation that it had."""
         allocation = self._table.get(five_tuple)
         if allocation is not None:
             self._end(allocation, cause, now)
-        return self._take_events()
+        return self._answers.take()
 
     def end_all(self, cause: SessionEnd, now: Instant) -> list[Event]:
         """End every allocation."""
         for allocation in self._table:
             self._end(allocation, cause, now)
-        return self._take_events()
+        return self._answers.take()
 
     def seal(self, drain_id: str) -> None:
         """Close for good when empty. Raises `AdmissionConflictError`."""
@@ -207,35 +239,63 @@ class TurnServer:
         if request.method == Method.BINDING:
             self._binding(request, five_tuple, now)
             return
-        if request.method != Method.ALLOCATE and request.method not in self._handlers:
-            self._events.append(Dropped(Drop.MALFORMED))
+        if request.method not in self._methods:
+            self._answers.events.append(Dropped(Drop.MALFORMED))
             return
         allocation = self._table.get(five_tuple)
-        known = allocation.principal if allocation else None
         try:
-            who = self.authenticator.authenticate(request, five_tuple.client, now, known)
+            who = self._authenticate(request, five_tuple, allocation, now)
         except AuthenticationError as error:
             challenge = self.authenticator.challenge(five_tuple.client, now)
             answer = unauthenticated(error.refusal, challenge)
-            self._refuse_stranger(request, five_tuple, answer, now)
+            self._answers.refuse_stranger(request, five_tuple, answer, now)
             return
         try:
             check_known(request, self._unsupported)
             if request.method == Method.ALLOCATE:
                 self._allocate(request, five_tuple, who, allocation, now)
+            elif request.method == TcpMethod.CONNECTION_BIND:
+                self.tcp.bind(request, five_tuple, who)
+            elif request.method == Method.REFRESH and not request.lacks(Attribute.MOBILITY_TICKET):
+                self._move(request, five_tuple, who, now)
             else:
                 owned = _owned_by(allocation, who)
+                self._answers.events += self._mobility.arrived(owned, five_tuple)
                 self._handlers[request.method](request, owned, who, now)
         except RequestError as error:
-            self._refuse(request, five_tuple, error, who)
+            self._answers.refuse(request, five_tuple, error, who)
+
+    def _authenticate(
+        self,
+        request: Message,
+        five_tuple: FiveTuple,
+        allocation: Allocation | None,
+        now: Instant,
+    ) -> Authenticated:
+        """Who sent a request. Raises `AuthenticationError`.
+
+        A ConnectionBind comes on a connection of its own, with credentials and nonce of another
+        one from the same host (RFC 6062 section 4.3), and who moves comes from a new 5-tuple.
+        """
+        clients = [five_tuple.client]
+        if request.method == TcpMethod.CONNECTION_BIND and allocation is None:
+            allocation = self.tcp.allocation_of(request)
+            if allocation and allocation.five_tuple.client[0] == five_tuple.client[0]:
+                clients.append(allocation.five_tuple.client)
+        elif request.method == Method.REFRESH and allocation is None:
+            allocation = self._mobility.allocation_of(request)
+        known = allocation.principal if allocation else None
+        return self.authenticator.authenticate(request, clients, now, known)
 
     def _binding(self, request: Message, five_tuple: FiveTuple, now: Instant) -> None:
         try:
             check_known(request)
         except RequestError as error:
-            self._refuse_stranger(request, five_tuple, error, now)
+            self._answers.refuse_stranger(request, five_tuple, error, now)
         else:
-            self._answer_stranger(five_tuple, replies.bound(request, five_tuple.client), now)
+            self._answers.answer_stranger(
+                five_tuple, replies.bound(request, five_tuple.client), now
+            )
 
     def _allocate(
         self,
@@ -248,13 +308,33 @@ class TurnServer:
         if existing is not None:
             if existing.transaction_id != request.transaction_id:
                 raise RequestError(437, "Allocation Mismatch", Outcome.MISMATCH)
-            self._events.append(Reply(five_tuple, existing.reply))
+            self._answers.events.append(Reply(five_tuple, existing.reply))
         elif not self._allocator.is_opening(five_tuple):
-            self._events.append(self._allocator.begin(request, five_tuple, who, now))
+            self._answers.events.append(self._allocator.begin(request, five_tuple, who, now))
+
+    def _move(
+        self, request: Message, five_tuple: FiveTuple, who: Authenticated, now: Instant
+    ) -> None:
+        """A Refresh with a mobility ticket (RFC 8016 section 3.2)."""
+        owned = self._mobility.allocation_of(request)
+        if owned is not None:
+            _owned_by(owned, who)
+            read_refresh_families(request, owned.families)
+        read_lifetime(request)
+        allocation, events = self._mobility.begin(request, five_tuple)
+        self._answers.events += events
+        ticket = self._mobility.attributes(allocation)
+        granted = self._extend(request, allocation, now)
+        self._answers.succeed(request, five_tuple, who, [granted, *ticket])
 
     def _refresh(
         self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
     ) -> None:
+        granted = self._extend(request, allocation, now)
+        self._answers.succeed(request, allocation.five_tuple, who, [granted])
+
+    def _extend(self, request: Message, allocation: Allocation, now: Instant) -> tuple[int, bytes]:
+        """Let an allocation, or one of its addresses, live longer or end; its LIFETIME."""
         families = read_refresh_families(request, allocation.families)
         requested = read_lifetime(request)
         lifetime = 0
@@ -266,64 +346,12 @@ class TurnServer:
             self._end(allocation, SessionEnd.DELETED, now)
         else:
             for family in families:
-                self._events += allocation.close(family)
-        self._answer(request, allocation, who, [replies.lifetime_attribute(lifetime)])
-
-    def _create_permission(
-        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
-    ) -> None:
-        hosts = {peer[0] for peer in read_peers(request, allocation.families)}
-        for host in hosts:
-            if self.policy.ports(host) == frozenset():
-                raise self._forbidden(allocation, host)
-        if not allocation.permissions.has_room(hosts):
-            raise no_capacity(Outcome.CAPACITY)
-        for host in hosts:
-            self._events += allocation.permit(host, self.policy.ports(host), now.monotonic)
-        self._table.set_timer(allocation)
-        self._answer(request, allocation, who, [])
-
-    def _channel_bind(
-        self, request: Message, allocation: Allocation, who: Authenticated, now: Instant
-    ) -> None:
-        number, peer = read_channel(request, allocation.families)
-        permissions = allocation.permissions
-        if not permissions.can_bind(number, peer):
-            raise bad_request()
-        if not self.policy.allows(peer):
-            raise self._forbidden(allocation, peer[0])
-        if not (permissions.has_room({peer[0]}) and permissions.has_channel_room(number)):
-            raise no_capacity(Outcome.CAPACITY)
-        self._events += allocation.permit(peer[0], self.policy.ports(peer[0]), now.monotonic)
-        permissions.bind(number, peer, now.monotonic)
-        self.policy.relayed.bound(allocation.session, peer)
-        self._events.append(BindChannel(allocation.session, number, peer))
-        self._table.set_timer(allocation)
-        self._answer(request, allocation, who, [])
-
-    def _forbidden(self, allocation: Allocation, host: str) -> RequestError:
-        self._events.append(PeerDenied(allocation.session, host))
-        return RequestError(403, "Forbidden")
-
-    def _send_indication(self, message: Message, five_tuple: FiveTuple, now: Instant) -> None:
-        """RFC 8656 section 11.2: nobody is told of what is wrong with an indication."""
-        allocation = self._table.get(five_tuple)
-        try:
-            families = allocation.families if allocation else self._allocator.families
-            peer, data, dont_fragment = read_send(message, families, self._unsupported)
-        except RequestError:
-            self._events.append(Dropped(Drop.MALFORMED))
-            return
-        if allocation is None or not allocation.permissions.permits(peer[0], now.monotonic):
-            self._events.append(Dropped(Drop.NO_PERMISSION))
-        elif not self.policy.allows(peer):
-            self._events.append(PeerDenied(allocation.session, peer[0]))
-            self._events.append(Dropped(Drop.NO_PERMISSION))
-        else:
-            self._events.append(SendToPeer(allocation.session, peer, data, dont_fragment))
+                self._answers.events += allocation.close(family)
+        return replies.lifetime_attribute(lifetime)
 
     def _end(self, allocation: Allocation, cause: SessionEnd, now: Instant) -> None:
         self._table.remove(allocation)
+        self.tcp.session_ended(allocation.session)
         self._allocator.release(allocation)
         self.policy.relayed.closed(allocation.session, allocation.port)
         ended = SessionEnded(
@@ -332,52 +360,10 @@ class TurnServer:
             cause=cause,
             user=allocation.principal.user,
             port=allocation.port,
+            families=tuple(sorted(allocation.families)),
             seconds=now.monotonic - allocation.started,
         )
-        self._events.append(ended)
-
-    def _answer(
-        self,
-        request: Message,
-        allocation: Allocation,
-        who: Authenticated,
-        attributes: list[tuple[int, bytes]],
-    ) -> None:
-        data = replies.success(request, attributes, who.key)
-        self._events.append(Reply(allocation.five_tuple, data))
-
-    def _refuse(
-        self, request: Message, five_tuple: FiveTuple, error: RequestError, who: Authenticated
-    ) -> None:
-        self._events.append(Reply(five_tuple, replies.failure(request, error, who.key)))
-        if request.method == Method.ALLOCATE:
-            self._count(request, five_tuple, error.outcome, who)
-
-    def _refuse_stranger(
-        self, request: Message, five_tuple: FiveTuple, error: RequestError, now: Instant
-    ) -> None:
-        answered = self._answer_stranger(five_tuple, replies.failure(request, error), now)
-        if answered and request.method == Method.ALLOCATE:
-            self._count(request, five_tuple, error.outcome, None)
-
-    def _answer_stranger(self, five_tuple: FiveTuple, data: bytes, now: Instant) -> bool:
-        """Answer who has proved nothing, not even the address: no more often than is harmless."""
-        rate = self._reply_rate
-        if rate is not None and not rate.admits(five_tuple.client[0], now.monotonic):
-            self._events.append(Dropped(Drop.REPLY_RATE))
-            return False
-        self._events.append(Reply(five_tuple, data))
-        return True
-
-    def _count(
-        self, request: Message, five_tuple: FiveTuple, outcome: Outcome, who: Authenticated | None
-    ) -> None:
-        if self._answered.add((five_tuple, request.transaction_id, outcome)):
-            self._events.append(AllocateAnswered(outcome, who.principal.user if who else None))
-
-    def _take_events(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
+        self._answers.events.append(ended)
 
 
 def _owned_by(allocation: Allocation | None, who: Authenticated) -> Allocation:

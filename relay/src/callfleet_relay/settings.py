@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -135,6 +137,11 @@ def _network(text: str) -> str:
         raise ValueError(f"{error}: write a CIDR such as 10.0.0.0/8") from None
 
 
+def _several(given: object) -> object:
+    """One value stands for a list of one."""
+    return given if given is None or isinstance(given, list | tuple) else (given,)
+
+
 def _listener_text(text: str) -> str:
     _listener(text)
     return text
@@ -170,8 +177,13 @@ class Settings(BaseModel):
     max_connections: int = Field(default=4000, ge=1, le=60_000)
     max_connections_per_address: int = Field(default=256, ge=1, le=60_000)
     idle_limit: int = Field(default=30, ge=1, le=3600)
-    relay_address: Annotated[IPv4Address | IPv6Address, AfterValidator(_one_host)]
-    external_address: Annotated[str, AfterValidator(_external)] | None = None
+    relay_address: Annotated[
+        tuple[Annotated[IPv4Address | IPv6Address, AfterValidator(_one_host)], ...],
+        BeforeValidator(_several),
+    ] = Field(min_length=1, max_length=2)
+    external_address: Annotated[
+        tuple[Annotated[str, AfterValidator(_external)], ...], BeforeValidator(_several)
+    ] = Field(default=(), max_length=2)
     host_address: Annotated[str, AfterValidator(_host_addresses)] = ""
     relay_ports: str = "49152-65535"
     realm: str = Field(default="callfleet", min_length=1, max_length=127)
@@ -187,6 +199,8 @@ class Settings(BaseModel):
     max_allocations_per_user: int = Field(default=10, ge=1, le=60_000)
     max_credential_lifetime: int = Field(default=86_400, ge=60, le=31 * 86_400)
     credential_grace: int = Field(default=60, ge=0, le=3600)
+    no_tcp_relay: bool = False
+    mobility: bool = False
     max_bits_per_second: int = Field(default=0, ge=0)
     max_bits_per_second_per_user: int = Field(default=0, ge=0)
     allocation_rate: int = Field(default=500, ge=0, le=1_000_000)
@@ -238,17 +252,29 @@ class Settings(BaseModel):
         return self
 
     def _check_external(self) -> None:
-        version, external = self.relay_address.version, self.external
-        if isinstance(external, IPv4Address | IPv6Address) and external.version != version:
+        versions = [each.version for each in self.relay_address]
+        if len(set(versions)) < len(versions):
+            raise ValueError(
+                "--relay-address: two addresses are one of IPv4 and one of IPv6; leave one out"
+            )
+        external = [read_external(text) for text in self.external_address]
+        fixed = [each.version for each in external if isinstance(each, IPv4Address | IPv6Address)]
+        if not set(fixed) <= set(versions):
             raise ValueError(
                 "--external-address: it must be of the same family as --relay-address, "
-                f"{self.relay_address}"
+                f"{', '.join(map(str, self.relay_address))}"
             )
-        if external == "host" and self.host is None:
+        if len(set(fixed)) < len(fixed) or len(external) > max(1, len(fixed) + 1):
             raise ValueError(
-                f"--external-address host: --host-address has no IPv{version} address: give it, "
-                "in a pod from status.hostIPs of the downward API"
+                "--external-address: two of them are one of IPv4 and one of IPv6, or one of these "
+                "and 'host' or stun:HOST:PORT for the other family"
             )
+        for version in versions:
+            if self.external(version) == "host" and self.host(version) is None:
+                raise ValueError(
+                    f"--external-address host: --host-address has no IPv{version} address: give "
+                    "it, in a pod from status.hostIPs of the downward API"
+                )
 
     def _check_certificate(self) -> None:
         tls = [str(listener) for listener in self.listeners if listener.transport == "tls"]
@@ -278,20 +304,33 @@ class Settings(BaseModel):
         return any(listener.transport != "udp" for listener in self.listeners)
 
     @property
-    def external(self) -> External | None:
-        """Where the advertised address is from; None: it is the relay address itself."""
-        return read_external(self.external_address) if self.external_address else None
+    def relay_hosts(self) -> tuple[str, ...]:
+        """Where relay sockets are bound, one of each family."""
+        return tuple(str(each) for each in self.relay_address)
 
-    @property
-    def host(self) -> IPv4Address | IPv6Address | None:
-        """The host's address of the relay address's family."""
+    def external(self, version: int) -> External | None:
+        """Where the advertised address of a family is from; None: the relay address itself."""
+        given = [read_external(text) for text in self.external_address]
+        fixed = [each for each in given if isinstance(each, IPv4Address | IPv6Address)]
+        learned = [each for each in given if each not in fixed]
+        return next((each for each in fixed if each.version == version), next(iter(learned), None))
+
+    def host(self, version: int) -> IPv4Address | IPv6Address | None:
+        """The host's address of a family."""
         hosts = (ip_address(part) for part in self.host_address.split(",") if part)
-        return next((each for each in hosts if each.version == self.relay_address.version), None)
+        return next((each for each in hosts if each.version == version), None)
 
     @property
     def files(self) -> int:
         """Descriptors that sessions and connections may take."""
-        return self.max_allocations + (self.max_connections if self.has_streams else 0)
+        sockets = self.max_allocations * len(self.relay_address)
+        connections = self.max_connections if self.has_streams else 0
+        return sockets + connections + self.max_peer_connections
+
+    @property
+    def max_peer_connections(self) -> int:
+        """TCP connections with peers, each of which a client's connection carries."""
+        return self.max_connections if self.has_streams and not self.no_tcp_relay else 0
 
     @property
     def relay_port_range(self) -> tuple[int, int]:
@@ -306,11 +345,11 @@ class Settings(BaseModel):
             return self.allow_peer
         return (PUBLIC,)
 
-    def relayed_hosts(self, advertised: str) -> frozenset[str]:
+    def relayed_hosts(self, advertised: Iterable[str]) -> frozenset[str]:
         """Hosts of relayed addresses that are no peers: none where hairpin is allowed."""
         return frozenset() if self.allow_hairpin else frozenset(self._hosts(advertised))
 
-    def own_addresses(self, bound: list[Address], advertised: str) -> list[Address]:
+    def own_addresses(self, bound: list[Address], advertised: Iterable[str]) -> list[Address]:
         """Every address that reaches one of this process's sockets, as far as is known here."""
         mine = self._hosts(advertised) | {"127.0.0.1", "::1"}
         own: list[Address] = []
@@ -319,8 +358,8 @@ class Settings(BaseModel):
             own.extend((each, port) for each in sorted(hosts))
         return own
 
-    def _hosts(self, advertised: str) -> set[str]:
-        mine = {str(self.relay_address), advertised}
+    def _hosts(self, advertised: Iterable[str]) -> set[str]:
+        mine = {*self.relay_hosts, *advertised}
         mine.update(filter(None, self.host_address.split(",")))
         if self.pod_address is not None:
             mine.add(str(self.pod_address))

@@ -86,6 +86,46 @@ def test_a_sealed_pod_takes_nothing() -> None:
     assert refused(admission, "a") == "sealed"
 
 
+def test_a_call_that_moves_here_may_fill_the_capacity_not_more() -> None:
+    admission = control(capacity=10, percent=80)
+    admission.begin_join("a").admit()
+    assert refused_move(admission, "b", people=9) == "full"
+    admission.begin_join("b", moving=8).admit()
+
+
+def refused_move(admission: AdmissionControl, room: str, people: int) -> str:
+    with pytest.raises(CallError) as error:
+        admission.begin_join(room, moving=people)
+    return error.value.code
+
+
+def test_those_who_are_expected_have_their_places() -> None:
+    admission = control(capacity=4)
+    admission.begin_join("a", moving=4).admit()
+    admission.expect("a", 3)
+    assert (admission.participants, admission.committed, admission.calls) == (1, 4, 1)
+    assert refused(admission, "a") == "full"
+    ticket = admission.begin_join("a", returning=True)
+    admission.expect("a", 2)
+    ticket.admit()
+    assert admission.committed == 4
+    admission.expect("a", 0)
+    admission.begin_join("a").admit()
+
+
+def test_a_pod_that_expects_people_is_not_empty() -> None:
+    drain = Drain()
+    admission = AdmissionControl(drain, FixedLimits(Limits()))
+    admission.begin_join("a", moving=2).admit()
+    admission.expect("a", 1)
+    admission.leave("a")
+    drain.begin("one")
+    assert admission.occupancy == Occupancy(calls=1, joins=0)
+    admission.begin_join("a", returning=True).release()
+    admission.expect("a", 0)
+    assert admission.occupancy == Occupancy(calls=0, joins=0)
+
+
 def test_a_ticket_is_settled_once() -> None:
     ticket = control().begin_join("a")
     ticket.admit()

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from callfleet_engine.engine import Engine
-from callfleet_engine.settings import Settings
-from tests.callfleet_engine.engines import LIMIT_SECONDS, Caller, running, settings, until
+from tests.callfleet_engine.engines import Caller, running, until
 from tests.callfleet_engine.keys import join_keys, join_token
 from tests.callfleet_engine.postgresql import (  # noqa: F401 - one is a fixture
     PrivatePostgresql,
@@ -24,6 +16,7 @@ from tests.callfleet_engine.postgresql import (  # noqa: F401 - one is a fixture
     private_postgresql,
 )
 from tests.callfleet_engine.signalling.conftest import Connect
+from tests.callfleet_engine.signalling.pods import know_each_other, knows, pod
 
 pytestmark = pytest.mark.peer
 
@@ -31,19 +24,6 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def database(postgresql_server: PrivatePostgresql) -> str:  # noqa: F811 - the fixture
     return postgresql_server.new_database()
-
-
-def pod(directory: Path, database: str, uid: str, **changes: object) -> Settings:
-    return settings(directory, database=database, pod_uid=uid, pod_name=f"pod-{uid}", **changes)
-
-
-async def know_each_other(*engines: Engine) -> None:
-    for engine in engines:
-        await knows(engine, len(engines) - 1)
-
-
-async def knows(engine: Engine, others: int) -> None:
-    await until(lambda: len(engine.parts.peers.candidates()) == others, "heartbeats")
 
 
 async def test_signalling_is_forwarded_to_the_owner(
@@ -158,63 +138,6 @@ async def test_a_call_that_another_pod_owns_is_not_taken(
         await client.send(type="join", room="room")
         assert (await client.expect_type("error"))["code"] == "wrong_pod"
         assert b.parts.admission.calls == 0
-
-
-@asynccontextmanager
-async def process(directory: Path, database: str, uid: str) -> AsyncIterator[tuple[Process, str]]:
-    """An engine in a process of its own, and where it listens."""
-    ports = [
-        word for flag in ("listen", "metrics", "admin") for word in (f"--{flag}", "127.0.0.1:0")
-    ]
-    engine = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "callfleet_engine", "--open", "--heartbeat-seconds", "0.2", *ports),
-        *("--database", database, "--pod-uid", uid),
-        cwd=directory,
-        env={"PATH": os.environ["PATH"]},
-        stdout=PIPE,
-    )
-    try:
-        assert engine.stdout is not None
-        line = await asyncio.wait_for(engine.stdout.readline(), LIMIT_SECONDS)
-        yield engine, json.loads(line)["listen"]
-    finally:
-        if engine.returncode is None:
-            engine.kill()
-        await engine.wait()
-
-
-async def test_a_call_outlives_its_owner(
-    tmp_path: Path, database: str, connect: Connect, http: aiohttp.ClientSession
-) -> None:
-    async with (
-        running(pod(tmp_path, database, "b")) as [b],
-        process(tmp_path, database, "a") as (owner, address),
-    ):
-        await knows(b, 1)
-        url = f"http://{address}/api/v1/signal"
-        headers = {"Callfleet-Owner": "a"}
-        async with http.ws_connect(url, protocols=("callfleet.v1",), headers=headers) as ada:
-            await ada.send_json({"type": "join", "room": "room"})
-            joined = await ada.receive_json()
-            bob = await connect(b)
-            assert (await bob.join())["call"] == joined["call"]
-            assert b.parts.admission.calls == 0
-            owner.kill()
-            await owner.wait()
-            await bob.closed()
-
-        answer: dict[str, object] = {}
-        while answer.get("type") != "joined":
-            client = await connect(b)
-            await client.send(type="join", id=1, call=joined["call"], resume=joined["resume"])
-            answer = await client.expect(lambda message: message.get("id") == 1, "answer")
-            assert answer.get("code", "wrong_pod") == "wrong_pod"
-        assert answer["call"] == joined["call"]
-        assert b.parts.admission.calls == 1
-        route = await b.parts.store.get_active_call(room="room")
-        assert route is not None
-        assert (route.owner_uid, route.epoch) == ("b", 2)
 
 
 async def test_an_owner_that_was_replaced_gives_its_call_up(

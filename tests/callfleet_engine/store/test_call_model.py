@@ -43,6 +43,7 @@ class Call:
     owner: Owner
     epoch: int = 1
     ended: bool = False
+    released: bool = False
     present: set[str] = field(default_factory=set)
     came: set[str] = field(default_factory=set)
 
@@ -105,7 +106,19 @@ class Calls(RuleBasedStateMachine):
                 self._run(operation)
             return route
         if call.epoch == route.epoch:
-            call.owner, call.epoch = owner, call.epoch + 1
+            call.owner, call.epoch, call.released = owner, call.epoch + 1, False
+        return self._run(operation)
+
+    @rule(target=routes, route=routes)
+    def give_up(self, route: CallRoute) -> CallRoute:
+        call = self._model[route.call_id]
+        operation = self._store.release_call(route.call_id, route.epoch)
+        if call.ended:
+            with pytest.raises(NoActiveCall):
+                self._run(operation)
+            return route
+        if call.epoch == route.epoch:
+            call.epoch, call.released = call.epoch + 1, True
         return self._run(operation)
 
     @rule(route=routes, person=PEOPLE)
@@ -144,6 +157,7 @@ class Calls(RuleBasedStateMachine):
                 call_id, call = active
                 assert route is not None
                 assert (route.call_id, route.epoch) == (call_id, call.epoch)
+                assert route.released is call.released
                 assert Owner(route.owner_uid, route.owner_address) == call.owner
 
     @invariant()

@@ -142,6 +142,43 @@ async def test_an_ended_or_unknown_call_cannot_be_taken_over(store: SqlStore) ->
             await store.take_over(call_id, 1, BOB)
 
 
+async def test_a_call_that_is_given_up_is_taken_over_under_the_next_epoch(store: SqlStore) -> None:
+    first = await store.initiate_call("demo", ADA)
+
+    given_up = await store.release_call(first.call_id, 1)
+
+    assert given_up == replace(first, epoch=2, released=True)
+    assert await store.release_call(first.call_id, 1) == given_up
+    assert await store.get_active_call(room="demo") == given_up
+    with pytest.raises(StaleOwner):
+        await store.join_call(first.call_id, 1, EVE)
+    taken = await store.take_over(first.call_id, 2, BOB)
+    assert taken == replace(first, owner_uid=BOB.uid, owner_address=BOB.address, epoch=3)
+    assert await store.release_call(first.call_id, 1) == taken
+
+
+async def test_an_ended_or_unknown_call_cannot_be_given_up(store: SqlStore) -> None:
+    first = await store.initiate_call("demo", ADA)
+    await store.end_call(first.call_id, 1, "ended")
+
+    for call_id in (first.call_id, "no-such-call"):
+        with pytest.raises(NoActiveCall, match=call_id):
+            await store.release_call(call_id, 1)
+
+
+async def test_the_next_owner_learns_who_is_present(store: SqlStore) -> None:
+    call = await store.initiate_call("demo", ADA)
+    eve = replace(EVE, resume_digest="d" * 64)
+    bob = Participant("p-2", "bob", "Bob")
+    await store.join_call(call.call_id, 1, eve)
+    await store.join_call(call.call_id, 1, bob)
+    await store.join_call(call.call_id, 1, Participant("p-3", "carol", ""))
+    await store.leave_call(call.call_id, 1, "p-3", "left")
+
+    assert await store.present_participants(call.call_id) == (eve, bob)
+    assert await store.present_participants("no-such-call") == ()
+
+
 async def test_presence_is_recorded_from_join_to_leave(store: SqlStore) -> None:
     call = await store.initiate_call("demo", ADA)
     await store.join_call(call.call_id, 1, EVE)

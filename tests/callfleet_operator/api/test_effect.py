@@ -23,9 +23,6 @@ def test_defaults_are_all_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> Non
             {"quality": {"presetsConfigMapRef": {"name": "low"}}},
             "quality.presetsConfigMapRef.name: low",
         ),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
-        ({"cost": {"podMonthly": "41.50"}}, "cost.podMonthly: 41.50"),
-        ({"cost": {"egressPerGB": "0.09"}}, "cost.egressPerGB: 0.09"),
     ],
 )
 def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
@@ -38,11 +35,16 @@ def test_fields_of_a_call_cluster(fields: dict[str, Any], named: str) -> None:
         ({"exposure": {"type": "LoadBalancer"}}, "exposure.type: LoadBalancer"),
         ({"exposure": {"address": {"source": "STUN"}}}, "exposure.address.source: STUN"),
         ({"region": "eu-central"}, "region: eu-central"),
-        ({"drain": {"onDeadline": "Reconnect"}}, "drain.onDeadline: Reconnect"),
     ],
 )
 def test_fields_of_a_turn_pool(fields: dict[str, Any], named: str) -> None:
     assert not_yet_in_effect(TurnPoolSpec.model_validate(fields)) == (named,)
+
+
+@pytest.mark.parametrize("kind", [CallClusterSpec, TurnPoolSpec])
+def test_prices_take_effect(kind: type[CallClusterSpec | TurnPoolSpec]) -> None:
+    cost = {"podMonthly": "41.50", "egressPerGB": "0.09", "currency": "EUR"}
+    assert not_yet_in_effect(kind.model_validate({"cost": cost})) == ()
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def test_a_part_that_is_not_installed_is_named_with_the_remedy(
     ("words", "said"),
     [
         (["sta"], "status\tFleets on one screen"),
+        (["plan", "--people"], "--people-per-call\tMean"),
+        (["plan", "--bitrate", "7"], "720p\n"),
         (["explain", "--dec"], "--decision\tNumber of the decision"),
         (["status", "-o", ""], "json\n"),
         ([], "drain\t"),
@@ -72,6 +74,7 @@ def test_kubectl_completes_the_plugin(
         "pause",
         "resume",
         "hold",
+        "plan",
         "doctor",
         "simulate",
         "support-bundle",

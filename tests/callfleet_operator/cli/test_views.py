@@ -70,6 +70,7 @@ def condition(type_: str, status: str, reason: str) -> Condition:
         (condition("ScalingActive", "False", "Paused"), False),
         (condition("ScalingLimited", "True", "ScaleUpLimit"), False),
         (condition("Draining", "True", "PodsDraining"), None),
+        (condition("Draining", "True", "Reconnecting"), False),
         (condition("HeadroomExhausted", "Unknown", "LoadUnknown"), False),
         (condition("Ready", "False", "OfALaterRelease"), True),
         (condition("OfALaterRelease", "False", "Whatever"), None),

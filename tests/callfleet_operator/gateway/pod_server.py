@@ -27,9 +27,13 @@ class PodServer:
     drain_id: str | None = None
     terminating: bool = False
     """It was told to end."""
+    hindered: str = ""
+    """Code of what keeps it from moving its calls."""
     capacity: int = 10
     told: list[dict[str, Any]] | None = None
     """Relays or peers as pushed last."""
+    left: list[dict[str, Any]] | None = None
+    """Relays that its clients were last to leave."""
     log: list[tuple[datetime, str, int]] = field(default_factory=list)
     """Time, call and status of each answer, in order."""
     port: int = 0
@@ -42,9 +46,11 @@ class PodServer:
                 web.get("/admin/v1/status", self._status),
                 web.post("/admin/v1/drain", self._drain),
                 web.delete("/admin/v1/drain", self._undrain),
+                web.post("/admin/v1/reconnect", self._reconnect),
                 web.post("/admin/v1/seal", self._seal),
                 web.put("/admin/v1/relays", self._put),
                 web.put("/admin/v1/peers", self._put),
+                web.post("/admin/v1/leave-relays", self._leave),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -154,8 +160,23 @@ class PodServer:
         self.admission = "sealed"
         return web.json_response({"admission": "sealed"})
 
+    async def _reconnect(self, request: web.Request) -> web.Response:
+        """Its calls leave by and by: whoever plays them takes them away."""
+        body = await self._addressed(request)
+        if self.admission == "sealed":
+            raise _RefusalError(409, "sealed")
+        if self.admission == "open" or self.drain_id != body["drainId"]:
+            raise _RefusalError(409, "not_draining")
+        if self.hindered:
+            raise _RefusalError(409, self.hindered)
+        return web.json_response({"calls": self.calls, "joins": 0})
+
     async def _put(self, request: web.Request) -> web.Response:
         self.told = json.loads(await request.text())
+        return web.Response(status=204)
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        self.left = json.loads(await request.text())
         return web.Response(status=204)
 
     async def _addressed(self, request: web.Request) -> dict[str, Any]:

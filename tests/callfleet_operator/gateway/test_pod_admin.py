@@ -66,6 +66,19 @@ async def test_drain_then_seal(session: aiohttp.ClientSession, engine: PodServer
     assert again.code == "sealed"
 
 
+async def test_calls_are_moved_by_the_drain_in_force(
+    session: aiohttp.ClientSession, engine: PodServer
+) -> None:
+    operator = admin(session)
+    engine.calls = 2
+    early = await operator.reconnect(target(engine), "d1")
+    assert early == Refused("not_draining", "refused: not_draining")
+    await operator.drain(target(engine), "d1")
+    assert await operator.reconnect(target(engine), "d1") == Ok({"calls": 2, "joins": 0})
+    engine.hindered = "no_room"
+    assert await operator.reconnect(target(engine), "d1") == Refused("no_room", "refused: no_room")
+
+
 async def test_a_drain_is_taken_back_until_the_seal(
     session: aiohttp.ClientSession, engine: PodServer
 ) -> None:
@@ -89,6 +102,9 @@ async def test_relays_and_peers(session: aiohttp.ClientSession, engine: PodServe
     assert engine.told == [{"pod": "r-0", "urls": []}]
     assert await operator.put_peers(target(engine), []) == Ok()
     assert engine.told == []
+    left = [{"pool": "a/b", "pod": "r-0"}]
+    assert await operator.leave_relays(target(engine), left) == Ok()
+    assert engine.left == left
 
 
 @pytest.mark.parametrize(

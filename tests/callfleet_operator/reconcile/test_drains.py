@@ -143,6 +143,89 @@ async def test_a_drain_beyond_its_deadline_is_named_and_waited_for(here: World) 
     assert await here.writes(mark) == []
 
 
+class TestReconnect:
+    """Overdue pods are told to move their calls."""
+
+    async def overdue(self, here: World) -> tuple[Key, PodServer, PodServer]:
+        key, open_, draining = await two_then_one(here)
+        drain = {"deadlineSeconds": 60, "onDeadline": "Reconnect"}
+        await here.change_resource(key, {"spec": {"drain": drain}})
+        await here.round(key)
+        assert self.asked(draining) == [], "not before the deadline"
+        assert (await here.condition(key, "Accepted"))[1] == "Accepted"
+        here.later = timedelta(seconds=90)
+        return key, open_, draining
+
+    def asked(self, pod: PodServer) -> list[int]:
+        return [code for _, call, code in pod.log if call == "POST reconnect"]
+
+    async def test_until_it_is_empty_then_it_is_sealed_and_deleted(self, here: World) -> None:
+        key, open_, draining = await self.overdue(here)
+        mark = await here.mark()
+        await here.settle(key, rounds=1)
+        assert self.asked(draining) == [200, 200]
+        status, reason, message = await here.condition(key, "Draining")
+        assert (status, reason) == ("True", "Reconnecting")
+        assert f"calls are moved to other pods: {draining.name}" in message
+        assert draining.uid in here.pods
+
+        open_.used += draining.used
+        open_.calls += draining.calls
+        draining.used = draining.calls = 0
+        await here.settle(key, rounds=3)
+        assert draining.uid in here.ended
+        assert self.asked(draining) == [200, 200], "who is empty is not asked"
+        assert self.asked(open_) == []
+        assert (await here.condition(key, "Draining"))[1] == "NoPodsDraining"
+        events = await pod_events(here, mark)
+        assert_no_call_was_cut(here, by_operator(events))
+        assert_sealed_for_good(here, events)
+
+    async def test_no_write_while_calls_move(self, here: World) -> None:
+        key, _, draining = await self.overdue(here)
+        await here.round(key)
+        mark = await here.mark()
+        await here.round(key)
+        assert self.asked(draining) == [200, 200]
+        assert await here.writes(mark) == []
+
+    async def test_another_operator_goes_on(self, here: World) -> None:
+        key, open_, draining = await self.overdue(here)
+        drain_id = draining.drain_id
+        for actions in range(3):
+            await here.kill_after(actions, key, done=True)
+        await here.restart()
+        await here.round(key)
+        assert draining.drain_id == drain_id, "the same drain, so nobody is sent elsewhere twice"
+        assert set(self.asked(draining)) == {200}
+        open_.used += draining.used
+        draining.used = draining.calls = 0
+        await here.settle(key, rounds=3)
+        assert draining.uid in here.ended
+        assert_no_call_was_cut(here, by_operator(await pod_events(here, 0)))
+
+    async def test_calls_that_have_nowhere_to_go_stay(self, here: World) -> None:
+        key, _, draining = await self.overdue(here)
+        draining.hindered = "no_room"
+        await here.settle(key, rounds=1)
+        status, reason, message = await here.condition(key, "Draining")
+        assert (status, reason) == ("True", "DeadlineExceeded")
+        assert "which cannot be moved: refused: no_room" in message
+        assert draining.uid in here.pods
+        draining.hindered = ""
+        await here.round(key)
+        assert (await here.condition(key, "Draining"))[1] == "Reconnecting"
+
+
+async def test_with_wait_nobody_is_told_to_move(here: World) -> None:
+    key, _, draining = await two_then_one(here)
+    await here.change_resource(key, {"spec": {"drain": {"deadlineSeconds": 0}}})
+    here.later = timedelta(days=1)
+    await here.settle(key, rounds=1)
+    assert "POST reconnect" not in {call for _, call, _ in draining.log}
+    assert (await here.condition(key, "Draining"))[1] == "DeadlineExceeded"
+
+
 class TestNode:
     """`kubectl drain` is a cordon and one eviction after another until they pass."""
 

@@ -11,6 +11,11 @@ import pytest
 from callfleet_operator.gateway.resources import NODES, SECRETS, TURN_POOLS
 from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool, pool_spec
+from tests.callfleet_operator.reconcile.witness import (
+    assert_no_call_was_cut,
+    by_operator,
+    pod_events,
+)
 from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
@@ -204,3 +209,41 @@ async def test_a_relay_that_is_gone_is_no_endpoint(here: World) -> None:
     await here.restart()
     await here.round(pool)
     assert await here.writes(mark) == []
+
+
+async def test_past_the_deadline_engines_have_their_clients_leave_a_relay(here: World) -> None:
+    pool = await make_pool(here)
+    cluster = await make_cluster(here, **RELAYS)
+    await here.settle(pool, cluster)
+    here.of("relays-relay-0").used = 10
+    await here.scrape()
+    await here.settle(pool, cluster, rounds=2)
+    for one in here.pods.values():
+        one.used = 1
+    await here.scrape()
+    await here.settle(pool, cluster, rounds=2)
+    (draining,) = [one for one in here.pods.values() if one.admission == "draining"]
+    engine = here.of("calls-engine-0")
+    drain = {"deadlineSeconds": 60, "onDeadline": "Reconnect"}
+    await here.change_resource(pool, {"spec": {"drain": drain}})
+    await here.settle(pool, cluster, rounds=1)
+    assert engine.left is None, "not before the deadline"
+    assert (await here.condition(pool, "Accepted"))[1] == "Accepted"
+
+    here.later = timedelta(seconds=90)
+    mark = await here.mark()
+    await here.settle(pool, cluster, rounds=1)
+    assert engine.left == [{"pool": f"{here.namespace}/relays", "pod": draining.name}]
+    _, reason, message = await here.condition(pool, "Draining")
+    assert reason == "Reconnecting"
+    assert f"clients are moved to other pods: {draining.name} since " in message
+    assert "with 1 allocation." in message
+    assert draining.uid in here.pods
+
+    draining.used = 0
+    await here.settle(pool, cluster, rounds=3)
+    assert draining.uid in here.ended
+    assert_no_call_was_cut(here, by_operator(await pod_events(here, mark)))
+    engine.left = None
+    await here.round(cluster)
+    assert engine.left is None

@@ -62,6 +62,7 @@ BROKEN_SCHEDULE = unreadable(
 WELL = Facts(update_revision=REVISION)
 START = NOW - seconds(300)
 SILENT = (1, 4)
+CORDONED = Admission.CORDONED
 IMAGE = 'ImagePullBackOff: Back-off pulling image "registry.example.org/engine:1.1"'
 
 
@@ -173,7 +174,7 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
                 refused_pools=("edge/relays",),
                 invalid_schedules=BROKEN_SCHEDULE,
                 invalid_hold_until="tomorrow",
-                not_yet_in_effect=("region: eu", "cost.podMonthly: 40"),
+                not_yet_in_effect=("region: eu", "quality.presetsConfigMapRef.name: low"),
                 update_revision=REVISION,
             ),
         ),
@@ -201,7 +202,7 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
     yield "only the hold is wrong", cluster_case(steady, Facts(invalid_hold_until="tomorrow"))
     yield (
         "fields of a later release",
-        cluster_case(steady, Facts(not_yet_in_effect=("cost.podMonthly: 40",))),
+        cluster_case(steady, Facts(not_yet_in_effect=("quality.presetsConfigMapRef.name: low",))),
     )
     yield "open and with SQLite", cluster_case(observed(*loaded(5)), spec=sqlite())
     yield (
@@ -242,6 +243,13 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
             )
         ),
     )
+    no_room = "No other open engine pod has room for a call of this pod; its calls stay."
+    moving, stuck = (pod(n, load=known(5), admission=CORDONED, draining_for=7200) for n in (1, 2))
+    moves = replace(WELL, moves={moving.uid: "", stuck.uid: no_room})
+    reconnect = cluster(drain={"onDeadline": "Reconnect"})
+    yield "calls move after the deadline", cluster_case(observed(pod(0), moving), moves, reconnect)
+    both = observed(pod(0), moving, stuck)
+    yield "calls move from one pod and not from another", cluster_case(both, moves, reconnect)
     yield (
         "no address for clients",
         cluster_case(
@@ -337,6 +345,10 @@ def pools() -> Iterator[tuple[str, Case[TurnPoolSpec]]]:
             spec=pool(drain={"deadlineSeconds": 30}),
         ),
     )
+    late = pod(2, load=known(7), admission=CORDONED, draining_for=7200)
+    moves = replace(WELL, moves={late.uid: ""})
+    reconnect = pool(drain={"onDeadline": "Reconnect"})
+    yield "clients leave a relay", pool_case(observed(pod(0), late), moves, reconnect)
     yield "few users", failing(20, 20)
     yield "users are refused", failing(200, 60)
     yield "users are refused, relays do not help", failing(200, 60, Memory(ineffective_steps=3))

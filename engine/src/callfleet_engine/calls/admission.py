@@ -4,6 +4,9 @@ A new call needs room for two, for one person alone is no call: each call's plac
 participant stays reserved until that one has come. New calls stay within the new-call limit,
 which leaves room for calls to grow; joins to a running call may fill the capacity. A pod with
 nobody on it takes a call whatever its limit, or a small one could serve none.
+
+A call that moves here brings its people, for each of whom a place is kept until they have come or
+are no longer expected. It may fill the capacity, and keeps the pod from being sealed.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class AdmissionControl:
         self._limits = limits
         self._present: dict[str, int] = {}
         self._pending: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
 
     @property
     def participants(self) -> int:
@@ -70,8 +74,8 @@ class AdmissionControl:
 
     @property
     def calls(self) -> int:
-        """Calls with a participant."""
-        return len(self._present)
+        """Calls with a participant, or with one who is expected back."""
+        return len(self._present.keys() | self._expected.keys())
 
     @property
     def occupancy(self) -> Occupancy:
@@ -81,17 +85,18 @@ class AdmissionControl:
     @property
     def committed(self) -> int:
         """Places taken or kept for those who are expected."""
-        rooms = self._present.keys() | self._pending.keys()
+        rooms = self._present.keys() | self._pending.keys() | self._expected.keys()
         return sum(max(EXPECTED_PARTICIPANTS, self._size(room)) for room in rooms)
 
     def holds(self, room: str) -> bool:
         """Whether the room's call is here, or is about to be."""
         return self._size(room) > 0
 
-    def begin_join(self, room: str) -> Ticket:
+    def begin_join(self, room: str, *, moving: int = 0, returning: bool = False) -> Ticket:
         """Let somebody in, to the room's call if this pod has it, else to a new one.
 
-        Raises CallError `sealed`, `draining`, `full`.
+        `moving`: this many people come with the call, which another pod had. `returning`: a place
+        is kept. Raises CallError `sealed`, `draining`, `full`.
         """
         limits = self._limits.value
         if self._drain.admission is Admission.SEALED:
@@ -102,13 +107,21 @@ class AdmissionControl:
                 retry_after_ms=0,
             )
         if self._size(room):
-            self._require_place(limits)
+            if not returning:
+                self._require_place(limits)
         elif self._drain.admission is Admission.DRAINING:
             raise draining("This engine pod takes no new calls.")
-        elif self.committed and self.committed + EXPECTED_PARTICIPANTS > new_call_limit(limits):
+        elif self.committed and not self._has_room(limits, moving):
             raise full("This engine pod has no room for a new call.")
         self._pending[room] = self._pending.get(room, 0) + 1
         return Ticket(self, room)
+
+    def expect(self, room: str, participants: int) -> None:
+        """So many people of the room's call are to come from another pod."""
+        if participants:
+            self._expected[room] = participants
+        else:
+            self._expected.pop(room, None)
 
     def leave(self, room: str) -> None:
         """A participant of the room's call has left."""
@@ -116,8 +129,13 @@ class AdmissionControl:
         if not self._present[room]:
             del self._present[room]
 
+    def _has_room(self, limits: Limits, moving: int) -> bool:
+        limit = limits.capacity_participants if moving else new_call_limit(limits)
+        return self.committed + max(EXPECTED_PARTICIPANTS, moving) <= limit
+
     def _require_place(self, limits: Limits) -> None:
-        if self.participants + self.pending_joins >= limits.capacity_participants:
+        taken = self.participants + self.pending_joins + sum(self._expected.values())
+        if taken >= limits.capacity_participants:
             raise full("The engine pod of this call is full.")
 
     def _settled(self, room: str, joined: int) -> None:
@@ -128,7 +146,7 @@ class AdmissionControl:
             self._present[room] = self._present.get(room, 0) + 1
 
     def _size(self, room: str) -> int:
-        return self._present.get(room, 0) + self._pending.get(room, 0)
+        return sum(of.get(room, 0) for of in (self._present, self._pending, self._expected))
 
 
 def full(message: str) -> CallError:

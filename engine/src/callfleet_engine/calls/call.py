@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from callfleet_engine.calls.participant import Outbox, Participant, Services
+from callfleet_engine.calls.expected import Expected
+from callfleet_engine.calls.participant import Participant
 from callfleet_engine.calls.statistics import inbound, outbound
+from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.media.interface import MediaCall, MediaEvents, MediaSession
 from callfleet_engine.metrics import DropCause
 from callfleet_engine.signalling.messages import (
@@ -31,9 +33,12 @@ class Call:
         media: MediaCall,
         services: Services,
         on_fallen: Callable[[Call, Participant, DropCause | None], None],
+        expected: Expected,
     ) -> None:
         """`on_fallen`: a participant without media; why, if against the participant's will."""
         self.route = route
+        self.expected = expected
+        """Who was in it on another pod and is to come."""
         self.most_participants = 0
         self._media = media
         self._services = services
@@ -56,6 +61,11 @@ class Call:
     def seconds(self) -> float:
         """How long it has been on this pod."""
         return self._loop.time() - self._began
+
+    @property
+    def people(self) -> int:
+        """Participants, and those who are to come from another pod."""
+        return len(self) + len(self.expected)
 
     def __iter__(self) -> Iterator[Participant]:
         return iter(tuple(self._participants.values()))
@@ -92,6 +102,7 @@ class Call:
         def describe(ice: IceServers) -> Joined:
             return Joined(
                 call=self.id,
+                epoch=self.route.epoch,
                 pod=self._services.pod_name,
                 room=self.room,
                 participant=participant.id,

@@ -3,7 +3,8 @@
 The store decides: a start and a take-over are compare-and-swap there, so two pods never own one
 call under the same epoch. An owner is dead when it has sent no heartbeat for three intervals. An
 owner that is this pod, without the call in memory, is this pod's former life: its container was
-restarted.
+restarted. An owner that gives a call up says so in the store; then any pod may take it over, on the
+same path as from a dead owner.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from callfleet_engine.store.interface import (
     CallRoute,
     NoActiveCall,
     Owner,
+    Participant,
     Store,
     StoreError,
 )
@@ -56,15 +58,44 @@ class Ownership:
         except StoreError as error:
             raise refusal(error) from error
 
-    async def is_alive(self, owner_uid: str) -> bool:
-        """Whether the pod was heard of lately. Raises CallError `store_unavailable`."""
+    async def is_held(self, route: CallRoute) -> bool:
+        """Whether the owner has not given the call up and was heard of lately.
+
+        Raises CallError `store_unavailable`.
+        """
+        if route.released:
+            return False
         try:
-            return await self._peers.is_alive(owner_uid)
+            return await self._peers.is_alive(route.owner_uid)
+        except StoreError as error:
+            raise refusal(error) from error
+
+    async def present(self, route: CallRoute) -> tuple[Participant, ...]:
+        """Those who are recorded as present in the call. Raises CallError `store_unavailable`."""
+        try:
+            return await self._store.present_participants(route.call_id)
+        except StoreError as error:
+            raise refusal(error) from error
+
+    def was_mine(self, route: CallRoute) -> bool:
+        """Whether this pod's former life has left the call behind, as it is not here. Another pod
+        can take it over only once it is given up, for this pod lives."""
+        return route.owner_uid == self._me.uid and not route.released
+
+    async def release(self, route: CallRoute) -> CallRoute | None:
+        """Give a call of this pod up; the route as it stands then, None if the call has ended.
+
+        Raises CallError `store_unavailable`.
+        """
+        try:
+            return await self._store.release_call(route.call_id, route.epoch)
+        except NoActiveCall:
+            return None
         except StoreError as error:
             raise refusal(error) from error
 
     async def claim(self, room: str, *, may_start: bool) -> CallRoute:
-        """Own the room's call: start it, or take it over from a dead owner.
+        """Own the room's call: start it, or take it over from an owner that is dead or gives it up.
 
         Raises OwnedElsewhere, CallError `unknown_call`, `store_unavailable`.
         """
@@ -89,7 +120,7 @@ class Ownership:
                 raise unknown_call()
             started = await self._store.initiate_call(room, self._me)
             return started if started.owner_uid == self._me.uid else None
-        if route.owner_uid != self._me.uid and await self._peers.is_alive(route.owner_uid):
+        if route.owner_uid != self._me.uid and await self.is_held(route):
             raise OwnedElsewhere(route)
         try:
             taken = await self._store.take_over(route.call_id, route.epoch, self._me)

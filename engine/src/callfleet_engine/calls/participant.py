@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
 from callfleet_engine.calls.ice import Reports, failure
 from callfleet_engine.calls.sdp import kinds_sent
+from callfleet_engine.calls.surroundings import Outbox, Services, Surroundings
 from callfleet_engine.errors import CallError, error_code
 from callfleet_engine.media.interface import (
     FailureCause,
@@ -18,14 +17,13 @@ from callfleet_engine.media.interface import (
     Kind,
     LossCause,
     MediaError,
-    MediaEvents,
     MediaSession,
     ParticipantStats,
     Path,
     PeerConnection,
     SubscribedTrack,
 )
-from callfleet_engine.metrics import DropCause, Metrics
+from callfleet_engine.metrics import DropCause
 from callfleet_engine.signalling.messages import (
     Ended,
     IceServersUpdate,
@@ -39,7 +37,8 @@ from callfleet_engine.signalling.messages import (
     ServerMessage,
 )
 from callfleet_engine.tokens import Grant
-from callfleet_engine.turn.ice_servers import IceServers, IceServerSource
+from callfleet_engine.turn.ice_servers import IceServers
+from callfleet_engine.turn.relays import RelayIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -51,46 +50,6 @@ RENEW_AGAIN_SECONDS = 30.0
 
 MAX_RELAY_CHANGES = 3
 """Relays a client is given after the first, so that no client wanders through a pool for ever."""
-
-
-class Outbox(Protocol):
-    """The way to one client. Sending never waits; a client that does not read is cut off."""
-
-    def send(self, message: ServerMessage) -> None:
-        """Queue a message; nothing happens once it is closed."""
-        ...
-
-    def close(self, code: str) -> None:
-        """Close the socket once everything queued has been sent."""
-        ...
-
-
-class Surroundings(Protocol):
-    """What a participant needs of the call it is in."""
-
-    def open_media(self, participant: Participant, events: MediaEvents) -> MediaSession:
-        """A new media session for the participant."""
-        ...
-
-    def toggled(self, participant: Participant) -> None:
-        """Tell the others what the participant sends now."""
-        ...
-
-    def fallen(self, participant: Participant, drop: DropCause | None) -> None:
-        """Media never came about, or ended; the participant must leave.
-
-        `drop`: why, if it is against the participant's will.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all participants of a pod share."""
-
-    pod_name: str
-    ice: IceServerSource
-    metrics: Metrics
 
 
 class Participant:
@@ -122,7 +81,8 @@ class Participant:
         self._reports = Reports()
         self._attempted: set[PeerConnection] = set()
         self._connected: set[PeerConnection] = set()
-        self._tried: set[tuple[str, str]] = set()
+        self._had_media = False
+        self._tried: set[RelayIdentity] = set()
         self._renewal: asyncio.TimerHandle | None = None
         self._ice: IceServers
         self._take(services.ice.issue(participant_id))
@@ -171,7 +131,8 @@ class Participant:
         return True
 
     def dismiss(self, last: Ended | Reconnect) -> None:
-        """Say the last message and close the socket."""
+        """Say the last message and close the socket; what becomes of the media is of no concern."""
+        self._events.active = False
         self.send(last)
         if self._outbox:
             self._outbox.close("reconnect" if isinstance(last, Reconnect) else last.reason)
@@ -247,9 +208,25 @@ class Participant:
         )
         restart = not self._connected
         if restart:
+            for pc in self._attempted:
+                self._count_failure(pc, "ice")
             await self._restart_media()
         self._take(fresh)
         self.send(IceServersUpdate(ice_servers=fresh.servers, restart=restart))
+
+    def uses(self, relays: Collection[RelayIdentity]) -> bool:
+        """Whether the client was given one of these relays."""
+        return self._ice.relay is not None and self._ice.relay.identity in relays
+
+    async def leave_relay(self) -> None:
+        """Begin media anew over another relay. Nothing happens while there is no socket to say so,
+        or no other relay. Raises CallError `no_relay`."""
+        fresh = self._services.ice.issue(self.id)
+        if not self.here or fresh.relay is None or self.uses({fresh.relay.identity}):
+            return
+        await self._restart_media()
+        self._take(fresh)
+        self.send(IceServersUpdate(ice_servers=fresh.servers, restart=True))
 
     def statistics(self) -> ParticipantStats:
         """A snapshot of the media's figures."""
@@ -266,14 +243,15 @@ class Participant:
         # A pair may connect before the client has named the relay's candidate; where clients come
         # by relays only there is no doubt.
         self._services.metrics.connected("relayed" if self._services.ice.required else path)
-        if not self._connected:
+        if not self._had_media:
             self._services.metrics.join_seconds.observe(self._loop.time() - self._began)
+        self._had_media = True
         self._connected.add(pc)
 
     def media_failed(self, pc: PeerConnection, cause: FailureCause) -> None:
         """No media will flow on `pc`."""
         self._count_failure(pc, cause)
-        self._surroundings.fallen(self, "media_lost" if self._connected else None)
+        self._surroundings.fallen(self, "media_lost" if self._had_media else None)
 
     def media_lost(self, cause: LossCause) -> None:
         """Media has ended."""
@@ -306,9 +284,7 @@ class Participant:
             ) from error
 
     async def _restart_media(self) -> None:
-        for pc in self._attempted:
-            self._count_failure(pc, "ice")
-        self._attempted = set()
+        self._attempted, self._connected = set(), set()
         self._reports.forget()
         self._offer = None
         self._events.active = False

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from callfleet_engine.calls.admission import EXPECTED_PARTICIPANTS
 from callfleet_engine.calls.placement import Candidate
 from callfleet_engine.store.interface import Admission, LivePod, PodBeat, Store, StoreError
 
@@ -65,9 +64,9 @@ class Peers:
             for live in self._others
         ]
 
-    def sent_to(self, uid: str) -> None:
-        """A new call was sent there; its next heartbeat will show it."""
-        self._sent_there[uid] = self._sent_there.get(uid, 0) + EXPECTED_PARTICIPANTS
+    def sent_to(self, uid: str, places: int) -> None:
+        """A call that takes so many places was sent there; its next heartbeat will show it."""
+        self._sent_there[uid] = self._sent_there.get(uid, 0) + places
 
     async def is_alive(self, uid: str) -> bool:
         """Whether the pod was heard of, by the store as it is now. Raises StoreError."""

@@ -187,3 +187,9 @@ def _print(summary: Summary) -> None:
         f"Received {summary.packets} RTP packets, {summary.missing} missing; "
         f"{summary.disconnected} participants disconnected against their will."
     )
+    if summary.median_move_gap_seconds is not None:
+        console.print(
+            f"{summary.moved} times a participant's call changed pods. Without media, at a change "
+            f"of pod or relay: {summary.median_move_gap_seconds} s in the median, "
+            f"{summary.longest_move_gap_seconds} s at most."
+        )

@@ -28,8 +28,9 @@ RETRIED = frozenset(
 )
 """Error codes of a join that a client meets by trying again."""
 
-RESUME_SECONDS = 9.0
-"""How long a participant tries to have signalling again after it broke; the engine waits 10 s."""
+RESUME_SECONDS = 30.0
+"""How long a participant tries to have signalling again, as the call page does: the call of a pod
+that is gone moves to another one."""
 
 MEDIA_SECONDS = 20.0
 HEARD_SECONDS = 3.0
@@ -53,6 +54,10 @@ class Client:
     loops: tuple[EncodedLoop, ...]
 
 
+class _AskedToReconnectError(SignallingClosedError):
+    """The engine wants signalling to be opened anew, now."""
+
+
 class _DroppedError(Exception):
     """The participant is out of the call without having wanted it."""
 
@@ -68,15 +73,21 @@ class Participant:
         self.participant = ""
         self.dropped: str | None = None
         """Why it is out against its will."""
+        self.move_gaps: list[float] = []
+        """Seconds without any media from others, one for each time the call changed pods or the
+        participant its relay."""
         self._client = client
         self._leave = asyncio.Event()
         self._lost: asyncio.Future[str] | None = None
         self._resume = ""
+        self._epoch = 0
         self._ice_servers: list[dict[str, Any]] = []
         self._policy = "all"
         self._publishing: CountingPeerConnection | None = None
         self._subscribing: CountingPeerConnection | None = None
         self._publishers: dict[str, str] = {}
+        self._former: list[Reception] = []
+        self._gap: asyncio.Task[None] | None = None
         self._broken_since: float | None = None
 
     def leave(self) -> None:
@@ -102,15 +113,27 @@ class Participant:
         """Streams that come from others, by mid of the subscribing peer connection."""
         return {} if self._subscribing is None else self._subscribing.receptions()
 
+    def streams(self) -> list[Reception]:
+        """All that has come from others, on former pods too."""
+        return [*self._former, *self.receptions().values()]
+
     async def run(self) -> None:
         """Be in the call until `leave`, or until the participant is dropped for good."""
         try:
             while not self._leave.is_set() and self.dropped is None:
                 await self._attend()
         finally:
-            for connection in (self._publishing, self._subscribing):
-                if connection is not None:
-                    await connection.close()
+            await self._close_connections()
+
+    async def _close_connections(self) -> None:
+        open_ones = (self._publishing, self._subscribing)
+        # Forgotten first: their end is no loss.
+        self._publishing = self._subscribing = None
+        if self._gap is not None:
+            self._gap.cancel()
+        for connection in open_ones:
+            if connection is not None:
+                await connection.close()
 
     async def _attend(self) -> None:
         """One WebSocket's life: join or resume, then follow until it ends."""
@@ -123,7 +146,10 @@ class Participant:
         except SignallingClosedError as error:
             if self._leave.is_set():
                 return
-            if not self.participant:
+            if isinstance(error, _AskedToReconnectError):
+                self._write("reconnecting")
+                self._broken_since = time.monotonic()
+            elif not self.participant:
                 await self._refused("unreachable", str(error), None)
             else:
                 await self._signalling_broke(str(error))
@@ -150,18 +176,40 @@ class Participant:
             else:
                 await self._refused(error.code, str(error), error.retry_after)
             return False
-        resumed = self.participant == joined["participant"]
-        if self.participant and not resumed:
+        known, epoch = self.participant, self._epoch
+        if known and known != joined["participant"]:
             raise _DroppedError("signalling came back as somebody else: resume did not hold")
         self.call, self.participant = joined["call"], joined["participant"]
+        self._epoch = joined["epoch"]
         self.pod = joined["pod"]
         self._resume = joined["resume"]
         self._ice_servers = joined["iceServers"]
         self._policy = joined["iceTransportPolicy"]
-        self._write("resumed" if resumed else "joined")
-        if not resumed:
-            await self._publish(signalling)
+        if known and epoch == self._epoch:
+            self._write("resumed")
+            return True
+        self._write("moved" if known else "joined")
+        if known:
+            await self._begin_anew()
+        await self._publish(signalling)
         return True
+
+    async def _begin_anew(self) -> None:
+        """On another pod, or over another relay: what flowed before is over."""
+        before = list(self.receptions().values())
+        self._former += before
+        heard = [stream.last_at for stream in before if stream.last_at is not None]
+        await self._close_connections()
+        if heard:
+            self._subscribing = self._open_connection()
+            self._gap = asyncio.create_task(self._measure_gap(self._subscribing, max(heard)))
+
+    async def _measure_gap(self, connection: CountingPeerConnection, last_heard: float) -> None:
+        await connection.received.wait()
+        arrivals = [stream.first_at for stream in connection.receptions().values()]
+        gap = min(at for at in arrivals if at is not None) - last_heard
+        self.move_gaps.append(gap)
+        self._write("media-back", gapMs=round(1000 * gap))
 
     async def _refused(self, code: str, message: str, retry_after: float | None) -> None:
         self._write("refused", code=code, message=message)
@@ -219,6 +267,7 @@ class Participant:
             lost = self._lost
             if (
                 connection.connectionState in {"failed", "closed"}
+                and connection in {self._publishing, self._subscribing}
                 and lost is not None
                 and not lost.done()
             ):
@@ -268,10 +317,14 @@ class Participant:
                     await self._subscribe(signalling, message)
                 case "iceServers":
                     self._ice_servers = message["iceServers"]
+                    if message["restart"]:
+                        self._write("relay-changed")
+                        await self._begin_anew()
+                        await self._publish(signalling)
                 case "reconnect":
                     self._resume = message.get("resume", self._resume)
                     await self._pause(message.get("afterMs", 0) / 1000)
-                    raise SignallingClosedError("the engine asked to reconnect signalling")
+                    raise _AskedToReconnectError("the engine asked to reconnect signalling")
                 case "ended" if not self._leave.is_set():
                     raise _DroppedError(f"ended by the engine: {message.get('reason')}")
                 case "error":

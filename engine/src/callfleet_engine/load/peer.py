@@ -7,6 +7,7 @@ frames made of them are dropped instead of being decoded.
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import time
 from collections.abc import Iterable
@@ -41,6 +42,8 @@ class CountingPeerConnection(RTCPeerConnection):
 
     def __init__(self, ice_servers: Iterable[dict[str, Any]], policy: str) -> None:
         """`ice_servers` are RTCIceServer dictionaries, `policy` an RTCIceTransportPolicy."""
+        self.received = asyncio.Event()
+        """Set with the first packet that has come."""
         servers = [
             RTCIceServer(
                 urls=server["urls"],
@@ -67,6 +70,7 @@ class CountingPeerConnection(RTCPeerConnection):
 
         async def count(packet: RtpPacket, arrival_time_ms: int) -> None:
             reception.packet(packet.sequence_number, time.monotonic())
+            self.received.set()
             await stock(packet, arrival_time_ms)
 
         receiver._handle_rtp_packet = count  # type: ignore[method-assign]  # noqa: SLF001

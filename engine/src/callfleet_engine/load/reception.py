@@ -18,6 +18,7 @@ class Reception:
     packets: int = 0
     duplicates: int = 0
     longest_gap_seconds: float = 0.0
+    first_at: float | None = None
     last_at: float | None = None
     _first: int | None = None
     _highest: int = 0
@@ -28,6 +29,8 @@ class Reception:
         """Count a packet; one that comes late fills its gap, a copy is a duplicate."""
         if self.last_at is not None:
             self.longest_gap_seconds = max(self.longest_gap_seconds, now - self.last_at)
+        else:
+            self.first_at = now
         self.last_at = now
         if self._first is None:
             self._first = self._highest = sequence_number

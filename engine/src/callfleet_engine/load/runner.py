@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict, dataclass, field
+from statistics import median
 
 from callfleet_engine.load.events import EventLog
 from callfleet_engine.load.scenario import Phase, Scenario, Until
@@ -32,6 +33,12 @@ class Summary:
     packets: int = 0
     missing: int = 0
     disconnected: int = 0
+    moved: int = 0
+    """Times that a participant's call changed pods and the participant went along."""
+    median_move_gap_seconds: float | None = None
+    """Without any media from others, at these times and when a relay was left; None: there was no
+    such time."""
+    longest_move_gap_seconds: float | None = None
 
     @property
     def met(self) -> bool:
@@ -72,9 +79,13 @@ class Runner:
                     break
         finally:
             summary.packets, summary.missing = self._world.packets()
+            if gaps := self._world.move_gaps():
+                summary.median_move_gap_seconds = round(median(gaps), 3)
+                summary.longest_move_gap_seconds = round(max(gaps), 3)
             await self._world.everybody_leaves()
         summary.events = dict(self._events.counts)
         summary.disconnected = summary.events.get("disconnected", 0)
+        summary.moved = summary.events.get("moved", 0)
         return summary
 
     async def _phase(self, phase: Phase) -> PhaseOutcome:

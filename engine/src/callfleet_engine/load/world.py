@@ -49,6 +49,7 @@ class World:
         """Calls that `end_calls_on` ended: the phase wants so many fewer."""
         self._packets_of_the_gone = 0
         self._missing_of_the_gone = 0
+        self._gaps_of_the_gone: list[float] = []
         self._client = client
         self._prefix = room_prefix
         self._interval = 1 / joins_per_second
@@ -143,7 +144,7 @@ class World:
         """Counts for the event `sample`."""
         calls: list[dict[str, Any]] = []
         for room in self.rooms:
-            streams = [s for p in room.participants for s in p.receptions().values()]
+            streams = [s for p in room.participants for s in p.streams()]
             calls.append(
                 {
                     "room": room.name,
@@ -170,11 +171,15 @@ class World:
 
     def packets(self) -> tuple[int, int]:
         """RTP packets that participants received in the whole run, and those that are missing."""
-        streams = [s for p in self._present() for s in p.receptions().values()]
+        streams = [s for p in self._present() for s in p.streams()]
         return (
             self._packets_of_the_gone + sum(stream.packets for stream in streams),
             self._missing_of_the_gone + sum(stream.missing for stream in streams),
         )
+
+    def move_gaps(self) -> list[float]:
+        """Seconds without media, of each participant whose call has changed pods."""
+        return [*self._gaps_of_the_gone, *(gap for p in self._present() for gap in p.move_gaps)]
 
     def _present(self) -> list[Participant]:
         return [participant for room in self.rooms for participant in room.participants]
@@ -208,7 +213,8 @@ class World:
         self._leaving.add(task)
 
     def _remember(self, participant: Participant) -> None:
-        for stream in participant.receptions().values():
+        self._gaps_of_the_gone += participant.move_gaps
+        for stream in participant.streams():
             self._packets_of_the_gone += stream.packets
             self._missing_of_the_gone += stream.missing
 

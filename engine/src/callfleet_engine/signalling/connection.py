@@ -43,6 +43,9 @@ RETRY_AFTER_MS = 3_000
 ELSEWHERE: frozenset[ErrorCode] = frozenset({"full", "draining", "sealed", "wrong_pod"})
 """Refusals of a new call that another pod may take."""
 
+GONE: frozenset[ErrorCode] = frozenset({"draining", "sealed", "wrong_pod"})
+"""Refusals by an owner that has the call no more."""
+
 
 @dataclass(slots=True)
 class Reception:
@@ -164,10 +167,10 @@ class Connection:
 
     async def _enter(self, here: Here, join: Join) -> Session:
         host = self._reception.host
-        hosted = host.has(room=here.entrance.room, call=None) is not None
         try:
             call, participant = await host.enter(here.entrance, self._outbox, join.id)
         except CallError as error:
+            hosted = host.has(room=here.entrance.room, call=None) is not None
             if hosted or self._forwarded or error.code not in ELSEWHERE:
                 raise
             self._excluded.add(self._reception.uid)
@@ -190,7 +193,7 @@ class Connection:
             if there.placed and (error.code is None or error.code in ELSEWHERE):
                 self._excluded.add(owner.uid)
                 raise _TryElsewhere(_unreachable("No pod took the call.")) from error
-            if error.code == "wrong_pod":
+            if error.code in GONE:
                 raise _TryElsewhere(_unreachable("The call's pod has changed.")) from error
             if not isinstance(error, Refused):
                 raise _unreachable("The call's pod cannot be reached.") from error

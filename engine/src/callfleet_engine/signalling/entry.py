@@ -6,11 +6,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
-from callfleet_engine.calls.admission import AdmissionControl, draining, full
+from callfleet_engine.calls.admission import (
+    EXPECTED_PARTICIPANTS,
+    AdmissionControl,
+    draining,
+    full,
+)
 from callfleet_engine.calls.host import CallHost, Entrance
 from callfleet_engine.calls.ownership import Ownership, unknown_call
 from callfleet_engine.calls.peers import Peers
-from callfleet_engine.calls.placement import Candidate, place
+from callfleet_engine.calls.placement import Candidate, place, place_moved
 from callfleet_engine.limits import LimitsSource
 from callfleet_engine.signalling.access import Access
 from callfleet_engine.signalling.messages import Join
@@ -27,14 +32,14 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """Another pod does. `placed`: the call is new there, so another pod would do as well."""
+    """Another pod does. `placed`: the call is not there yet, so another pod would do as well."""
 
     owner: Owner
     placed: bool
 
 
 class Entry:
-    """Decides with the store and the peers' heartbeats; changes nothing."""
+    """Decides with the store and the peers' heartbeats."""
 
     def __init__(
         self,
@@ -74,7 +79,8 @@ class Entry:
         )
 
     async def route(self, join: Join, excluded: Collection[str]) -> Here | There:
-        """Where the join belongs; a new call goes to none of the `excluded` pods (uids).
+        """Where the join belongs; a new call, and one whose owner is dead or gives it up, goes to
+        none of the `excluded` pods (uids).
 
         Raises CallError.
         """
@@ -98,19 +104,23 @@ class Entry:
         # While the store was asked, somebody else may have begun to open the call here.
         if self._admission.holds(room):
             return here
-        chosen = self._place(excluded)
+        moved = 0 if route is None else len(await self._ownership.present(route))
+        chosen = self._place(excluded, moved)
         if chosen.uid == self._me.uid:
             return here
-        self._peers.sent_to(chosen.uid)
+        if route is not None and self._ownership.was_mine(route):
+            await self._ownership.release(route)
+        self._peers.sent_to(chosen.uid, max(EXPECTED_PARTICIPANTS, moved))
         return There(Owner(chosen.uid, chosen.address), placed=True)
 
     async def _serves(self, route: CallRoute) -> bool:
         """Whether the owner hosts the call. This pod does not, or it would be here."""
         if route.owner_uid == self._me.uid:
             return False
-        return await self._ownership.is_alive(route.owner_uid)
+        return await self._ownership.is_held(route)
 
-    def _place(self, excluded: Collection[str]) -> Candidate:
+    def _place(self, excluded: Collection[str], moved: int) -> Candidate:
+        """`moved`: who is in the call already. Raises CallError `full`, `draining`."""
         limits = self._limits.value
         mine = Candidate(
             uid=self._me.uid,
@@ -121,7 +131,10 @@ class Entry:
         )
         candidates = [mine, *self._peers.candidates()]
         willing = [candidate for candidate in candidates if candidate.uid not in excluded]
-        chosen = place(willing, limits, self._random)
+        if moved:
+            chosen = place_moved(willing, moved, limits, self._random)
+        else:
+            chosen = place(willing, limits, self._random)
         if chosen is not None:
             return chosen
         if any(candidate.open for candidate in candidates):

@@ -32,6 +32,9 @@ ANSWER_SECONDS = 15.0
 SEND_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
 _HANDSHAKE_CODES: dict[int, ErrorCode] = {421: "wrong_pod", 503: "sealed"}
+NEVER_SENT = frozenset({1005, 1006, 1015})
+"""Close codes that stand for what no peer has said (RFC 6455, section 7.4.1)."""
+
 MAX_SERVER_MESSAGE_BYTES = 4 * 1024 * 1024
 """A server's offers and lists grow with the call; clients' messages stay far below."""
 
@@ -77,7 +80,8 @@ class Passage:
             await self._upstream.close()
         if self._ended.done():
             return WSCloseCode.SERVICE_RESTART
-        return self._upstream.close_code or WSCloseCode.GOING_AWAY
+        code = self._upstream.close_code
+        return WSCloseCode.GOING_AWAY if code is None or code in NEVER_SENT else code
 
     async def _pass(self, client: web.WebSocketResponse) -> None:
         await _send(client, self._first)

@@ -231,6 +231,8 @@ class Joined(ServerMessage):
 
     type: Literal["joined"] = "joined"
     call: str
+    epoch: int
+    """Grows when the call changes pods: media that flowed under an earlier one begins anew."""
     pod: str
     """Name of the pod that hosts the call: what a person who asks for help can tell."""
     room: str

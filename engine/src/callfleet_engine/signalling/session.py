@@ -6,7 +6,8 @@ from typing import cast
 
 from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.host import CallHost
-from callfleet_engine.calls.participant import Outbox, Participant
+from callfleet_engine.calls.participant import Participant
+from callfleet_engine.calls.surroundings import Outbox
 from callfleet_engine.errors import CallError
 from callfleet_engine.media.interface import IceCandidateInit
 from callfleet_engine.signalling.access import require

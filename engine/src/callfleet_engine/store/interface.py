@@ -23,6 +23,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
+FIRST_EPOCH = 1
+"""Of a call that has never changed hands."""
+
 ROOM_LENGTH = 128
 """Most characters of a room's name."""
 NAME_LENGTH = 256
@@ -82,6 +85,8 @@ class CallRoute:
     owner_address: str
     epoch: int
     started_at: datetime
+    released: bool = False
+    """The owner has given the call up: whoever takes it over first has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,8 @@ class Participant:
     """`sub` of the join token."""
     name: str
     """For display; may be empty."""
+    resume_digest: str = ""
+    """By which the call's next owner knows the participant again; empty: it cannot."""
 
 
 class Direction(StrEnum):
@@ -255,6 +262,19 @@ class Store(Protocol):
         Raises:
             NoActiveCall: unknown or ended.
         """
+        ...
+
+    async def release_call(self, call_id: str, epoch: int) -> CallRoute:
+        """Give the call up if its epoch is still this one, for any pod to take over; return its
+        present route. In any case the owner of this epoch can write nothing any more.
+
+        Raises:
+            NoActiveCall: unknown or ended.
+        """
+        ...
+
+    async def present_participants(self, call_id: str) -> tuple[Participant, ...]:
+        """Those recorded as present in the call, in the order in which they came."""
         ...
 
     async def join_call(self, call_id: str, epoch: int, participant: Participant) -> None:

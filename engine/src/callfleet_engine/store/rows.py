@@ -10,6 +10,7 @@ from callfleet_engine.store.interface import (
     Admission,
     CallRoute,
     LivePod,
+    Participant,
     PodBeat,
     QualitySample,
     TurnProbe,
@@ -23,6 +24,7 @@ ROUTE: Final = (
     calls.c.owner_address,
     calls.c.epoch,
     calls.c.started_at,
+    calls.c.released_at,
 )
 """Columns of a route."""
 
@@ -36,6 +38,17 @@ def to_route(row: Row[*tuple[Any, ...]]) -> CallRoute:
         owner_address=row.owner_address,
         epoch=row.epoch,
         started_at=row.started_at,
+        released=row.released_at is not None,
+    )
+
+
+def to_participant(row: Row[*tuple[Any, ...]]) -> Participant:
+    """A participant from a row of its table."""
+    return Participant(
+        participant_id=row.participant_id,
+        identity=row.identity,
+        name=row.name,
+        resume_digest=row.resume_digest or "",
     )
 
 

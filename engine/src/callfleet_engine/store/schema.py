@@ -139,6 +139,7 @@ calls = Table(
     Column("started_at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
     Column("end_reason", String(IDENTIFIER_LENGTH)),
+    Column("released_at", UtcTime),
 )
 Index(
     "calls_active_room",
@@ -159,6 +160,7 @@ participants = Table(
     Column("joined_at", UtcTime, nullable=False),
     Column("left_at", UtcTime),
     Column("leave_reason", String(IDENTIFIER_LENGTH)),
+    Column("resume_digest", String(IDENTIFIER_LENGTH)),
 )
 
 quality_samples = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import perf_counter
@@ -18,6 +18,7 @@ from callfleet_engine.store.database import check_file, connect_to
 from callfleet_engine.store.failures import DRIVER_ERRORS, describe, silent
 from callfleet_engine.store.fence import has_ended, no_active_call, owned_by_batch
 from callfleet_engine.store.interface import (
+    FIRST_EPOCH,
     CallRoute,
     InvalidValue,
     LivePod,
@@ -31,7 +32,14 @@ from callfleet_engine.store.interface import (
     TurnProbe,
 )
 from callfleet_engine.store.migrate import bring_up_to_date
-from callfleet_engine.store.rows import ROUTE, probe_row, sample_row, to_live_pod, to_route
+from callfleet_engine.store.rows import (
+    ROUTE,
+    probe_row,
+    sample_row,
+    to_live_pod,
+    to_participant,
+    to_route,
+)
 from callfleet_engine.store.schema import (
     ago,
     calls,
@@ -54,7 +62,6 @@ from callfleet_engine.store.values import (
     check_sample,
 )
 
-FIRST_EPOCH: Final = 1
 LARGEST_BATCH: Final = 10_000
 MOST_PROBES: Final = 1_000
 
@@ -145,17 +152,27 @@ class SqlStore:
             return None if row is None else to_route(row)
 
     async def take_over(self, call_id: str, epoch: int, new_owner: Owner) -> CallRoute:
-        check_identifier("call", call_id)
         check_owner(new_owner)
-        async with self._transaction("take_over") as connection:
+        given = {
+            "owner_uid": new_owner.uid,
+            "owner_address": new_owner.address,
+            "released_at": None,
+        }
+        return await self._swap_epoch("take_over", call_id, epoch, given)
+
+    async def release_call(self, call_id: str, epoch: int) -> CallRoute:
+        return await self._swap_epoch("release_call", call_id, epoch, {"released_at": now()})
+
+    async def _swap_epoch(
+        self, operation: str, call_id: str, epoch: int, given: Mapping[str, object]
+    ) -> CallRoute:
+        """Compare-and-swap on the epoch; the route as it stands afterwards."""
+        check_identifier("call", call_id)
+        async with self._transaction(operation) as connection:
             rows = await connection.execute(
                 update(calls)
                 .where(calls.c.call_id == call_id, calls.c.epoch == epoch, _ACTIVE)
-                .values(
-                    owner_uid=new_owner.uid,
-                    owner_address=new_owner.address,
-                    epoch=calls.c.epoch + 1,
-                )
+                .values(epoch=calls.c.epoch + 1, **given)
                 .returning(*ROUTE)
             )
             row = rows.one_or_none()
@@ -165,6 +182,16 @@ class SqlStore:
             if row is None:
                 raise no_active_call(call_id)
             return to_route(row)
+
+    async def present_participants(self, call_id: str) -> tuple[Participant, ...]:
+        check_identifier("call", call_id)
+        async with self._read("present_participants") as connection:
+            rows = await connection.execute(
+                select(participants)
+                .where(participants.c.call_id == call_id, participants.c.left_at.is_(None))
+                .order_by(participants.c.joined_at, participants.c.participant_id)
+            )
+            return tuple(to_participant(row) for row in rows)
 
     async def join_call(self, call_id: str, epoch: int, participant: Participant) -> None:
         check_identifier("call", call_id)
@@ -179,6 +206,7 @@ class SqlStore:
                     participant_id=participant.participant_id,
                     identity=participant.identity,
                     name=participant.name,
+                    resume_digest=participant.resume_digest or None,
                     joined_at=now(),
                 )
                 .on_conflict_do_nothing()

@@ -41,6 +41,7 @@ def check_participant(participant: Participant) -> None:
     check_identifier("participant", participant.participant_id)
     _text("identity", participant.identity, NAME_LENGTH)
     _text("name", participant.name, NAME_LENGTH, may_be_empty=True)
+    _text("resume digest", participant.resume_digest, IDENTIFIER_LENGTH, may_be_empty=True)
 
 
 def check_beat(pod: PodBeat) -> None:

@@ -19,6 +19,9 @@ MAX_RELAYS = 4096
 ALLOCATIONS_PER_CLIENT = 2
 """One for each peer connection."""
 
+RelayIdentity = tuple[str, str]
+"""Pool and pod."""
+
 Url = Annotated[str, StringConstraints(pattern=r"^turns?:[^\s?]{1,255}(\?transport=(udp|tcp))?$")]
 
 
@@ -35,7 +38,7 @@ class Relay(BaseModel):
     free_allocations: Annotated[int, Field(ge=0, le=10_000_000)] = 1
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> RelayIdentity:
         """What tells relays apart."""
         return self.pool, self.pod
 
@@ -53,7 +56,7 @@ class RelayDirectory:
 
     def __init__(self, relays: Iterable[Relay] = ()) -> None:
         self._relays: tuple[Relay, ...] = ()
-        self._handed_out: dict[tuple[str, str], int] = {}
+        self._handed_out: dict[RelayIdentity, int] = {}
         self.replace(relays)
 
     def __len__(self) -> int:
@@ -64,7 +67,7 @@ class RelayDirectory:
         self._relays = tuple(relays)
         self._handed_out = {}
 
-    def get(self, identity: tuple[str, str]) -> Relay | None:
+    def get(self, identity: RelayIdentity) -> Relay | None:
         """The relay, if it is still to be handed out."""
         return next((relay for relay in self._relays if relay.identity == identity), None)
 
@@ -76,7 +79,7 @@ class RelayDirectory:
         self,
         random: Random,
         signers: RelaySource,
-        tried: Collection[tuple[str, str]] = (),
+        tried: Collection[RelayIdentity] = (),
     ) -> Relay | None:
         """A relay for one client, rather none it has tried; None if there is none at all."""
         usable = [relay for relay in self._relays if signers.can_sign(relay.pool)]

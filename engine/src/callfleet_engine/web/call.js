@@ -80,6 +80,8 @@ class Call {
   #tiles = new Map();
   #streams = new Map();
   #own = null;
+  // Of the call whose media flows; null while that begins.
+  #epoch = null;
 
   constructor() {
     this.#signalling.addEventListener('message', ({ detail }) => this.#received(detail));
@@ -115,6 +117,7 @@ class Call {
 
   // Take `joined` as a newcomer: everything begins.
   async #enter(joined) {
+    this.#epoch = null;
     this.#media.close();
     this.#media.configure(joined.iceServers, joined.iceTransportPolicy);
     this.#removeTiles();
@@ -133,11 +136,12 @@ class Call {
       element('toggle-audio').disabled = element('toggle-video').disabled = true;
       this.#changeOwn();
     }
+    this.#epoch = joined.epoch;
   }
 
   async #resumed(joined) {
     try {
-      if (joined.participant !== this.#own.participant) {
+      if (joined.participant !== this.#own.participant || joined.epoch !== this.#epoch) {
         await this.#enter(joined);
         return;
       }

@@ -96,6 +96,7 @@ export class Media extends EventTarget {
     }
     const pc = this.#connections.publish;
     await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
+    if (pc !== this.#connections.publish) return;
     const { answer } = await this.#signalling.request({
       type: 'publish', offer: pc.localDescription.sdp,
     });

@@ -59,6 +59,9 @@ export class Signalling extends EventTarget {
 
   // Send a message that is answered. Throws Refused or Error.
   request(message) {
+    if (!this.#speaksFor(message)) {
+      return Promise.reject(new Error('The connection to the call server broke.'));
+    }
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -72,7 +75,15 @@ export class Signalling extends EventTarget {
 
   // Send a message that is not answered; dropped while the socket is away.
   send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState === WebSocket.OPEN && this.#speaksFor(message)) {
+      this.#socket.send(JSON.stringify(message));
+    }
+  }
+
+  // Until the new socket has joined, only that: the call may be on another pod by then, where what
+  // was meant for the former one would do harm.
+  #speaksFor(message) {
+    return this.#interruptedAt === null || message.type === 'join';
   }
 
   close() {
@@ -90,22 +101,25 @@ export class Signalling extends EventTarget {
       else waiting.resolve(message);
     } else if (message.type === 'reconnect') {
       this.#resume = message.resume ?? this.#resume;
-      const socket = this.#socket;
-      socket.onclose = null;
-      socket.close();
-      this.#lost(socket, message.afterMs);
+      this.#lost(this.#socket, message.afterMs, true);
     } else {
       this.dispatchEvent(new CustomEvent('message', { detail: message }));
     }
   }
 
-  #lost(socket, afterMs) {
+  // `asked`: the server has chosen the moment, so that not all come at once.
+  #lost(socket, afterMs, asked = false) {
     if (this.#over || socket !== this.#socket) return;
+    // Given up here, whatever comes of it: two that join would drive one another out.
+    this.#socket = null;
+    socket.onclose = socket.onmessage = null;
+    socket.close();
     this.#rejectWaiting();
     this.#interruptedAt ??= Date.now();
     this.dispatchEvent(new Event('interrupted'));
     const backoff = Math.min(500 * 2 ** this.#attempt++, MAX_BACKOFF_MS);
-    setTimeout(() => this.#reopen(), Math.max(afterMs, backoff * (0.5 + Math.random() / 2)));
+    const wait = asked ? afterMs : Math.max(afterMs, backoff * (0.5 + Math.random() / 2));
+    setTimeout(() => this.#reopen(), wait);
   }
 
   async #reopen() {
@@ -117,7 +131,8 @@ export class Signalling extends EventTarget {
       if (this.#over) return;
       const retry = !(error instanceof Refused) || error.retryAfterMs !== undefined;
       if (retry && Date.now() - this.#interruptedAt < RESUME_FOR_MS) {
-        this.#lost(this.#socket, error.retryAfterMs ?? 0);
+        // Without a socket the next try is under way: it was lost while it joined.
+        if (this.#socket !== null) this.#lost(this.#socket, error.retryAfterMs ?? 0);
       } else {
         this.close();
         this.dispatchEvent(new CustomEvent('closed', { detail: error }));

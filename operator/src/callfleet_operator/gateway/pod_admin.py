@@ -1,4 +1,4 @@
-"""The admin interface of engine and relay pods: status, drain, seal, relays, peers.
+"""The admin interface of engine and relay pods: status, drain, reconnect, seal, relays, peers.
 
 Contract: docs/reference/contracts.md, "Admin interface". Nothing raises: whatever a pod answers,
 or does not, is one of the outcomes.
@@ -115,6 +115,12 @@ class PodAdmin:
             "DELETE", pod, "drain", body={"podUid": pod.uid, "drainId": drain_id}
         )
 
+    async def reconnect(self, pod: Pod, drain_id: str) -> Outcome:
+        """Let a draining engine move its calls to other pods, if any has room; may be repeated."""
+        return await self._call(
+            "POST", pod, "reconnect", body={"podUid": pod.uid, "drainId": drain_id}
+        )
+
     async def seal(self, pod: Pod, drain_id: str) -> Outcome:
         """Ok only when nobody is left on the pod, which then never admits anyone again."""
         return await self._call("POST", pod, "seal", body={"podUid": pod.uid, "drainId": drain_id})
@@ -122,6 +128,10 @@ class PodAdmin:
     async def put_relays(self, pod: Pod, relays: list[dict[str, Any]]) -> Outcome:
         """Replace the relays that an engine hands out."""
         return await self._call("PUT", pod, "relays", body=relays)
+
+    async def leave_relays(self, pod: Pod, relays: list[dict[str, Any]]) -> Outcome:
+        """Let an engine give the clients of these relays others; may be repeated."""
+        return await self._call("POST", pod, "leave-relays", body=relays)
 
     async def put_peers(self, pod: Pod, peers: list[dict[str, Any]]) -> Outcome:
         """Replace the addresses that a relay exchanges media with."""

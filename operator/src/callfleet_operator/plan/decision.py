@@ -166,6 +166,8 @@ class Drain:
     """Tell a cordoned pod to refuse new calls, and ask it to seal itself if it has none left."""
 
     pod: FleetPod
+    reconnect: bool = False
+    """If it has some left, tell it to move them to other pods: its deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)

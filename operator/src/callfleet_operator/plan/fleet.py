@@ -99,6 +99,17 @@ def holds_nothing(pod: FleetPod) -> bool:
     return pod.process is not Process.POSSIBLE and not pod.ready
 
 
+def overdue(
+    pods: Iterable[FleetPod], now: datetime, after: timedelta | None
+) -> tuple[FleetPod, ...]:
+    """Those of some draining pods whose drain has lasted so long; None: no drain is too long."""
+    if after is None:
+        return ()
+    return tuple(
+        pod for pod in pods if pod.drain_started is not None and now - pod.drain_started >= after
+    )
+
+
 def may_be_reopened(pod: FleetPod, observation: Observation) -> bool:
     """Whether the drain of a draining pod may be taken back, its revision apart: it serves, it
     stands on a node that is not cordoned, the operator has begun the drain of its own, and the pod

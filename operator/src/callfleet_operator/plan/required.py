@@ -22,7 +22,7 @@ UNMEASURED_START: Final = timedelta(seconds=60)
 SMALLEST_CALL: Final = 2
 """People of a call, as long as no mean is known."""
 _MOST_CALLS: Final = 1e9
-_MOST_PODS: Final = 1000
+MOST_PODS: Final = 1000
 """No spec allows more (`maxReplicas`), so none are asked for."""
 
 
@@ -63,11 +63,11 @@ def room_for_arrivals(
     known = demand if demand is not None and _usable(demand) else None
     people = _people(known)
     reaction = DETECTION + start_time(fleet)
-    reserve = max(1, _arrivals_at_most(known, reaction))
-    calls_per_pod = _calls_per_pod(people, capacity, new_call_limit_percent)
+    reserve = max(1, arrivals_at_most(known, reaction))
+    places = calls_per_pod(people, capacity, new_call_limit_percent)
     needed = Proposal(
-        low=_pods_for(fleet, people, reserve, calls_per_pod, high=False),
-        high=_pods_for(fleet, people, reserve, calls_per_pod, high=True),
+        low=_pods_for(fleet, people, reserve, places, high=False),
+        high=_pods_for(fleet, people, reserve, places, high=True),
     )
     after = Proposal(max(before.low, needed.low), max(before.high, needed.high))
     if known is None:
@@ -79,7 +79,7 @@ def room_for_arrivals(
             f"{known.arrivals_per_second * 60:.2g} new calls a minute and a reaction time of "
             f"{reaction.total_seconds():.0f} s reserve room for {reserve} calls"
         )
-    message = f"{cause}, {calls_per_pod} a pod: that takes {needed} open pods."
+    message = f"{cause}, {places} a pod: that takes {needed} open pods."
     return after, StageRecord(Stage.FREE_ROOM, before, after, reason, message)
 
 
@@ -106,9 +106,9 @@ def blocking_limit(
     if demand is None or erlangs is None:
         message = "Arrivals, duration or size of calls are not known: blocking sets no floor."
         return before, _erlang(before, before, Reason.BLOCKING_UNKNOWN, message)
-    places = _calls_per_pod(_people(demand), capacity, new_call_limit_percent)
+    places = calls_per_pod(_people(demand), capacity, new_call_limit_percent)
     limit = max_blocking_per_million / 1_000_000
-    needed = groups_needed(erlangs, places=places, limit=limit, most=_MOST_PODS)
+    needed = groups_needed(erlangs, places=places, limit=limit, most=MOST_PODS)
     after = before.at_least(needed)
     blocked = blocking(needed * places, erlangs, negligible=1e-9) * 1_000_000
     message = (
@@ -141,25 +141,25 @@ def _people(demand: CallDemand | None) -> Fraction:
     return Fraction(max(1.0, demand.mean_participants) if demand else SMALLEST_CALL)
 
 
-def _calls_per_pod(people: Fraction, capacity: int, new_call_limit_percent: int) -> int:
+def calls_per_pod(people: Fraction, capacity: int, new_call_limit_percent: int) -> int:
+    """Whole calls of so many people that begin in a pod before its limit for new calls."""
     return max(1, Fraction(capacity * new_call_limit_percent, 100) // people)
 
 
-def _arrivals_at_most(demand: CallDemand | None, reaction: timedelta) -> int:
+def arrivals_at_most(demand: CallDemand | None, reaction: timedelta) -> int:
+    """Calls that begin within the reaction time: the mean and three standard deviations."""
     if demand is None:
         return 0
     mean = min(demand.arrivals_per_second * reaction.total_seconds(), _MOST_CALLS)
     return math.ceil(mean + 3 * math.sqrt(mean))
 
 
-def _pods_for(
-    fleet: Fleet, people: Fraction, reserve: int, calls_per_pod: int, *, high: bool
-) -> int:
+def _pods_for(fleet: Fleet, people: Fraction, reserve: int, places: int, *, high: bool) -> int:
     under_way = 0
     for pod in fleet.open + fleet.leaving:
         used = carried(pod)
         under_way += math.ceil(Fraction(used.high if high else used.low) / people)
-    return -(-(under_way + reserve) // calls_per_pod)
+    return -(-(under_way + reserve) // places)
 
 
 def start_time(fleet: Fleet) -> timedelta:

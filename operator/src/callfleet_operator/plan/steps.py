@@ -22,6 +22,7 @@ person has asked for, or begun by the label, stays until that person takes it ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from itertools import count, islice
 
 from callfleet_operator.observation import FleetPod, Observation
@@ -35,7 +36,13 @@ from callfleet_operator.plan.decision import (
     Step,
     Undrain,
 )
-from callfleet_operator.plan.fleet import Fleet, fleet_of, holds_nothing, may_be_reopened
+from callfleet_operator.plan.fleet import (
+    Fleet,
+    fleet_of,
+    holds_nothing,
+    may_be_reopened,
+    overdue,
+)
 from callfleet_operator.plan.reasons import Reason
 from callfleet_operator.plan.rollout import Rollout
 from callfleet_operator.plan.victims import most_missed
@@ -48,18 +55,21 @@ def next_steps(
     max_total: int,
     revision: str,
     rollout: Rollout | None = None,
+    reconnect_after: timedelta | None = None,
 ) -> tuple[Step, ...]:
     """The steps of this round: deletions and drains under way first, then pods that are reopened,
     new pods, cordons.
 
     `revision` is that of new pods, `max_total` the number of pods that may exist. Without a
-    `rollout` pods of other revisions are left as they are.
+    `rollout` pods of other revisions are left as they are. A drain that has lasted for
+    `reconnect_after` moves its calls; None: it waits for their end.
     """
     if decision.steering is Steering.NONE:
         return ()
     fleet = fleet_of(observation)
+    late = frozenset(pod.uid for pod in overdue(fleet.draining, observation.now, reconnect_after))
     if decision.steering is Steering.DRAINS_ONLY:
-        return (*_finish(fleet, ()), *_opened_by_hand(fleet, ()))
+        return (*_finish(fleet, (), late), *_opened_by_hand(fleet, ()))
     under = rollout or Rollout.complete(revision)
     cordoned = cordons(decision, fleet, max_total, under)
     replaced = [step.pod for step in cordoned if step.reason == Reason.OUTDATED]
@@ -71,7 +81,7 @@ def next_steps(
     reopened = tuple(islice(_reopened(fleet, observation, under), max(0, missing)))
     made = min(missing - len(reopened), max_total - fleet.total)
     return (
-        *_finish(fleet, [step.pod for step in reopened]),
+        *_finish(fleet, [step.pod for step in reopened], late),
         *_opened_by_hand(fleet, gone),
         *reopened,
         *_creations(observation.pods, made),
@@ -96,7 +106,7 @@ def _opened_by_hand(fleet: Fleet, cordoned: Iterable[str]) -> Iterator[Undrain]:
             yield Undrain(pod, "somebody has labelled it Open")
 
 
-def _finish(fleet: Fleet, reopened: Iterable[FleetPod]) -> Iterator[Step]:
+def _finish(fleet: Fleet, reopened: Iterable[FleetPod], late: frozenset[str]) -> Iterator[Step]:
     kept = {pod.uid for pod in reopened}
     for pod in fleet.sealed:
         yield Delete(pod, Reason.SEALED)
@@ -108,7 +118,7 @@ def _finish(fleet: Fleet, reopened: Iterable[FleetPod]) -> Iterator[Step]:
         elif _request_is_gone(pod):
             yield Undrain(pod, "the request for its drain was taken back")
         elif pod.address:
-            yield Drain(pod)
+            yield Drain(pod, reconnect=pod.uid in late)
 
 
 def _request_is_gone(pod: FleetPod) -> bool:

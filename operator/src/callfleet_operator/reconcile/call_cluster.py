@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
-from callfleet_operator.reconcile.relays import handed_out, push, relay_list
+from callfleet_operator.reconcile.relays import ending_list, handed_out, push, relay_list
 from callfleet_operator.reconcile.report import report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
@@ -91,12 +91,19 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         rolling,
         max_total=spec.max_total_replicas,
         withhold_pods=bool(exposure),
+        reconnect_after=spec.drain.reconnect_after,
     )
 
     unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
-    relays, no_relays = await _relays(services, cluster, pools)
+    found = [await _relays_of(services, pool) for pool in pools.admitted]
+    relays = [entry for of_pool in found for entry in of_pool.entries]
+    no_relays = "" if relays else _why_no_relays(cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
     await push(listed.pods, tell, "relays", now.memory)
+    ending = [entry for of_pool in found for entry in of_pool.ending]
+    if ending and relays and now.may_write:
+        tell = partial(services.admin.leave_relays, relays=ending)
+        await push(listed.pods, tell, "order to leave relays", now.memory)
 
     facts = Facts(
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
@@ -108,6 +115,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
         name_conflicts=tuple(now.troubles.name_conflicts),
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
+        moves=now.troubles.moves,
         no_relays=no_relays,
         unaddressed_pods=unaddressed,
         update_revision=revisions.update.hash,
@@ -163,27 +171,32 @@ async def _kept_keys(
     return {key: value for key, value in present.items() if key in names}
 
 
-async def _relays(
-    services: Services, cluster: CallCluster, pools: Pools
-) -> tuple[list[dict[str, Any]], str]:
-    """The relays that engines hand out, and why clients would get none."""
-    relays: list[dict[str, Any]] = []
-    for pool in pools.admitted:
-        relays += await _relays_of(services, pool)
-    if relays or cluster.spec.exposure.type is not EngineExposureType.TURN_ONLY:
-        return relays, ""
+def _why_no_relays(cluster: CallCluster, pools: Pools) -> str:
+    """Why clients would be given no relay, where they need one."""
+    if cluster.spec.exposure.type is not EngineExposureType.TURN_ONLY:
+        return ""
     if not cluster.spec.turn.pool_refs:
-        return relays, "turn.poolRefs names no TurnPool"
+        return "turn.poolRefs names no TurnPool"
     names = ", ".join(f"{pool.metadata.namespace}/{pool.metadata.name}" for pool in pools.admitted)
     if not names:
-        return relays, "no TurnPool in turn.poolRefs can be used"
-    return relays, f"none is open, ready and has an address in TurnPool {names}"
+        return "no TurnPool in turn.poolRefs can be used"
+    return f"none is open, ready and has an address in TurnPool {names}"
 
 
-async def _relays_of(services: Services, pool: TurnPool) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _OfPool:
+    """What engines are told of one pool."""
+
+    entries: list[dict[str, Any]]
+    ending: list[dict[str, Any]]
+
+
+async def _relays_of(services: Services, pool: TurnPool) -> _OfPool:
     reported = await services.metrics_source.relays()
     fleet = Fleet.of(pool, services.installation)
     # The pool's own round asks silent relays; here a rough figure of their room is enough.
     limits = replace(relay_limits(pool.spec), ask_pods=False)
     listed = await list_pods(services, fleet, reported.snapshot, limits)
-    return relay_list(pool, handed_out(pool, listed))
+    return _OfPool(
+        relay_list(pool, handed_out(pool, listed)), ending_list(pool, listed, services.now())
+    )

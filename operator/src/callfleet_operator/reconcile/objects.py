@@ -28,6 +28,8 @@ class Troubles:
 
     name_conflicts: list[str] = field(default_factory=list)
     apply_errors: list[str] = field(default_factory=list)
+    moves: dict[str, str] = field(default_factory=dict)
+    """By uid the pods that were told to move their calls, with what keeps them from it."""
 
     def refused(self, kind: str, name: str, refusal: KubeError) -> None:
         """The API server did not take an object."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from callfleet_operator.api.v1alpha1 import TurnPool
+from callfleet_operator.api.v1alpha1.common import Mode
 from callfleet_operator.api.v1alpha1.turnpool import Endpoint
 from callfleet_operator.gateway.pod_admin import Outcome, Pod, Refused, Unreachable
 from callfleet_operator.observation import Admission, FleetPod, Process
 from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
+from callfleet_operator.plan.fleet import overdue
 from callfleet_operator.reconcile.pods import Listed
 from callfleet_operator.reconcile.services import FleetMemory
 from callfleet_operator.reconcile.together import all_of
@@ -63,6 +66,24 @@ def relay_list(pool: TurnPool, found: HandedOut) -> list[dict[str, Any]]:
         }
         for pod, endpoint in found.relays
     ]
+
+
+def ending_relays(pool: TurnPool, listed: Listed, now: datetime) -> tuple[FleetPod, ...]:
+    """Draining relays that clients are to leave now: their deadline has passed."""
+    if pool.spec.mode is Mode.PAUSED:
+        return ()
+    draining = [
+        pod
+        for pod in listed.pods
+        if pod.admission is Admission.CORDONED and not pod.terminating and pod.address
+    ]
+    return overdue(draining, now, pool.spec.drain.reconnect_after)
+
+
+def ending_list(pool: TurnPool, listed: Listed, now: datetime) -> list[dict[str, Any]]:
+    """A pool's part of the body of `POST /admin/v1/leave-relays`."""
+    name = f"{pool.metadata.namespace}/{pool.metadata.name}"
+    return [{"pool": name, "pod": pod.name} for pod in ending_relays(pool, listed, now)]
 
 
 def _free(pod: FleetPod) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from callfleet_operator.api.v1alpha1.common import FleetSpec, FleetStatus, Metadata, Mode
@@ -99,6 +99,7 @@ class Round:
         *,
         max_total: int,
         withhold_pods: bool,
+        reconnect_after: timedelta | None = None,
     ) -> None:
         """Keep a decision, and take the steps that follow from it.
 
@@ -113,6 +114,7 @@ class Round:
             max_total=max_total,
             revision=revisions.update.hash,
             rollout=rollout,
+            reconnect_after=reconnect_after,
         )
         new_pods = revisions.named(rollout.new_pods)
         hands = Hands(self.services, self.memory, self.fleet, new_pods, self.troubles)

@@ -74,7 +74,7 @@ class Hands:
                 case Undrain():
                     await self._undrain(step)
                 case Drain():
-                    await self._drain(step.pod)
+                    await self._drain(step)
                 case Delete():
                     await self._delete(step)
         except (ConflictError, NotFoundError) as changed:
@@ -117,11 +117,14 @@ class Hands:
             ),
         )
 
-    async def _drain(self, pod: FleetPod) -> None:
+    async def _drain(self, step: Drain) -> None:
         """Tell the pod to drain, then to seal; label it once it is sealed.
 
         A pod whose container was restarted has forgotten its drain, so each round tells it anew.
+        One that is overdue and not empty is told to move its calls, in each round too: it goes on
+        with what it is at, and finds another place for what had none.
         """
+        pod = step.pod
         if not pod.drain_id or pod.drain_started is None:
             # Cordoned by hand. A drain has an id, so that one of another time is told apart.
             await self._begin_drain(pod, pod.drain_reason)
@@ -130,7 +133,17 @@ class Hands:
         outcome = await self.services.admin.drain(target, pod.drain_id)
         if isinstance(outcome, Ok) or _code(outcome) == "sealed":
             outcome = await self._seal(pod)
+        if step.reconnect and _code(outcome) == "not_empty":
+            outcome = await self._reconnect(pod)
         self._note_trouble(pod, outcome, "drain")
+
+    async def _reconnect(self, pod: FleetPod) -> Outcome:
+        outcome = await self.services.admin.reconnect(Pod(pod.address, pod.uid), pod.drain_id)
+        self.troubles.moves[pod.uid] = _trouble(outcome)
+        moving = "" if self.troubles.moves[pod.uid] else "moves its calls to other pods"
+        if self.memory.is_news(pod.uid, "reconnect", moving):
+            self._say(pod.name, "pod-reconnecting", f"overdue, {moving}")
+        return outcome
 
     async def _seal(self, pod: FleetPod) -> Outcome:
         outcome = await self.services.admin.seal(Pod(pod.address, pod.uid), pod.drain_id)
@@ -206,12 +219,7 @@ class Hands:
     def _note_trouble(self, pod: FleetPod, outcome: Outcome, subject: str) -> None:
         """Log what keeps a pod from its drain, or from its end, when it comes up, not in every
         round."""
-        if isinstance(outcome, Unreachable):
-            trouble = outcome.detail
-        elif isinstance(outcome, Refused) and outcome.code != "not_empty":
-            trouble = outcome.message or outcome.code
-        else:
-            trouble = ""
+        trouble = _trouble(outcome)
         if self.memory.is_news(pod.uid, subject, trouble):
             log.warning(
                 "%s: %s: %s",
@@ -230,6 +238,15 @@ class Hands:
             "object": f"{self.fleet.kind} {self.fleet.consumer}",
             "pod": pod,
         }
+
+
+def _trouble(outcome: Outcome) -> str:
+    """What went wrong; that a pod has calls is nothing wrong."""
+    if isinstance(outcome, Unreachable):
+        return outcome.detail
+    if isinstance(outcome, Refused) and outcome.code != "not_empty":
+        return outcome.message or outcome.code
+    return ""
 
 
 def _code(outcome: Outcome) -> str:

@@ -18,7 +18,7 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
-from callfleet_operator.reconcile.relays import handed_out, peer_list, push
+from callfleet_operator.reconcile.relays import ending_relays, handed_out, peer_list, push
 from callfleet_operator.reconcile.report import report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
@@ -91,6 +91,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
 
     found = handed_out(pool, listed)
+    nowhere = "" if found.relays else "no other relay is open, ready and has an address"
+    moves = {pod.uid: nowhere for pod in ending_relays(pool, listed, observation.now)}
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],
         missing_secrets=await certificate_troubles(services, pool),
@@ -99,6 +101,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
         unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         unaddressed_pods=found.unaddressed,
+        moves=moves,
         credentials_missing=masters.missing,
         credentials_malformed=masters.malformed,
         update_revision=revisions.update.hash,

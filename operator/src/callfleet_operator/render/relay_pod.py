@@ -71,6 +71,8 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         variable(f"{_PREFIX}_MAX_CREDENTIAL_LIFETIME", spec.credentials.max_lifetime_seconds),
         variable(f"{_PREFIX}_MAX_BITS_PER_SECOND", spec.quota.bits_per_second_per_allocation),
         variable(f"{_PREFIX}_PEERS_FROM_ADMIN", "true"),
+        # Calls have no use for it, and it would let credentials reach any TCP service of a peer.
+        variable(f"{_PREFIX}_NO_TCP_RELAY", "true"),
     ]
     if spec.certificate_secret:
         certificate, key = CERTIFICATE_KEYS

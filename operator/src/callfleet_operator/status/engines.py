@@ -11,6 +11,7 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     MetricsFallback,
     StoreType,
 )
+from callfleet_operator.api.v1alpha1.common import DeadlineAction
 from callfleet_operator.plan.classify import utilisation
 from callfleet_operator.plan.fleet import names
 from callfleet_operator.plan.reasons import Stage
@@ -47,6 +48,8 @@ def accepted(case: Case[CallClusterSpec]) -> Finding:
     if case.spec.store.type is not StoreType.SQLITE:
         return found
     sqlite = "The store is SQLite: the history of calls ends with the pod."
+    if case.spec.drain.on_deadline is DeadlineAction.RECONNECT:
+        sqlite += " drain.onDeadline Reconnect waits: there is no other pod to move calls to."
     return Finding(found.type, found.reason, f"{found.message} {sqlite}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from callfleet_operator.plan.rollout import Rollout
@@ -36,6 +37,9 @@ class Facts:
     unaddressed_pods: tuple[str, ...] = ()
     """`demo-relay-0 on node a has no annotation callfleet.dev/external-address and no
     ExternalIP`."""
+    moves: Mapping[str, str] = field(default_factory=dict)
+    """By uid the overdue pods whose calls or clients are moved, with what keeps them from it;
+    empty: nothing does."""
     no_relays: str = ""
     """CallCluster: `turn.poolRefs names no TurnPool`, when clients need one."""
     credentials_missing: str = ""

@@ -234,10 +234,17 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "DeadlineExceeded",
         "True",
         "A drain has lasted longer than drain.deadlineSeconds. The operator goes on waiting: no "
-        "call is ended.",
+        "call is ended. With drain.onDeadline Reconnect there was nowhere to move them to.",
         "Have a moderator end the calls, or delete the pod: its calls end after "
         "drain.terminationGracePeriodSeconds.",
         warning=True,
+    ),
+    Documented(
+        _C.DRAINING,
+        "Reconnecting",
+        "True",
+        "A drain has lasted longer than drain.deadlineSeconds, and drain.onDeadline is Reconnect: "
+        "the engine's calls, or the relay's clients, are moved to other pods in batches.",
     ),
     Documented(
         _C.PROGRESSING,

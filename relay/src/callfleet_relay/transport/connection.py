@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from typing import Protocol
 
 from callfleet_relay.events import FiveTuple
 from callfleet_relay.message import Address
-from callfleet_relay.transport.python import Flow
+from callfleet_relay.transport.flow import Flow
 from callfleet_relay.transport.tls import TlsLayer
 
 MAX_QUEUED = 128 << 10
@@ -23,6 +24,19 @@ MAX_QUEUED_REPLIES = 32 << 10
 """Bytes of answers that may wait, on top of the data: who reads none is not there any more."""
 
 _PADDING = (b"", b"\0", b"\0\0", b"\0\0\0")
+
+
+class PeerEnd(Protocol):
+    """A connection with a peer, from the side of the client's."""
+
+    def from_client(self, data: memoryview) -> None:
+        """Send to the peer what its client has sent."""
+
+    def client_took(self, connection: Connection) -> None:
+        """The client has been sent something: see whether there is room for more."""
+
+    def client_gone(self) -> None:
+        """The client's connection has ended."""
 
 
 class SlowReaderError(OSError):
@@ -40,10 +54,12 @@ class Connection:
         "flow",
         "is_blocked",
         "is_queued",
+        "is_spared",
         "listener",
         "number",
         "out",
         "partial",
+        "peer",
         "socket",
         "source",
         "tls",
@@ -63,6 +79,10 @@ class Connection:
         self.tls: TlsLayer | None = None
         self.flow: Flow | None = None
         """The session that it carries."""
+        self.peer: PeerEnd | None = None
+        """The connection with a peer that it carries, as it is (RFC 6062)."""
+        self.is_spared = False
+        """Nothing is read from it for now."""
         self.partial = b""
         """The beginning of a frame whose end has not come yet."""
         self.out = bytearray()
@@ -87,9 +107,18 @@ class Connection:
         """As `queue_data`, for an answer: there is room for these when there is none for data."""
         self._append(data)
 
+    def queue_raw(self, data: bytes) -> None:
+        """Send bytes as they are; who sends them waits while there is no room."""
+        if self.tls is None:
+            self.out += data
+        else:
+            self.tls.write(data)
+
     @property
     def reads_nothing(self) -> bool:
         """Whether so much waits that its client cannot be there any more."""
+        if self.peer is not None:
+            return False
         limit = MAX_QUEUED_REPLIES if self.flow is None else MAX_QUEUED + MAX_QUEUED_REPLIES
         return self.waiting > limit
 

@@ -12,18 +12,25 @@ from typing import Protocol, Self
 
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Drop,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
     SendToPeer,
     UnbindChannel,
 )
-from callfleet_relay.message import Address
+from callfleet_relay.message import Address, IcmpError
 
 Receiver = Callable[[bytes, FiveTuple], None]
+ArrivalReceiver = Callable[[int, FiveTuple], None]
+"""Told of the first ChannelData from the 5-tuple that a session's client was expected from."""
+IcmpReceiver = Callable[[int, IcmpError], None]
+"""Told of the session whose datagram an ICMP error is about."""
 
 
 @dataclass(slots=True)
@@ -69,7 +76,16 @@ class DataPlane(Protocol):
         """Send to a client."""
 
     def open_relay(self, event: OpenRelay) -> bool:
-        """Bind the relay socket of a new session; False where the port is not to be had."""
+        """Bind the relay sockets of a new session; False where the port is not to be had."""
+
+    def close_relay(self, event: CloseRelay) -> None:
+        """See `CloseRelay`."""
+
+    def expect_client(self, event: ExpectClient) -> None:
+        """See `ExpectClient`."""
+
+    def move_client(self, event: MoveClient) -> None:
+        """See `MoveClient`."""
 
     def permit(self, event: Permit) -> None:
         """See `Permit`."""

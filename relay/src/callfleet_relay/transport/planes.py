@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
+    ExpectClient,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -17,7 +21,16 @@ from callfleet_relay.message import Address
 from callfleet_relay.quota import BitRates
 from callfleet_relay.settings import Settings
 from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
-from callfleet_relay.transport.dataplane import DataPlane, Figures, Receiver, Traffic
+from callfleet_relay.transport.dataplane import (
+    ArrivalReceiver,
+    DataPlane,
+    Figures,
+    IcmpReceiver,
+    Receiver,
+    Traffic,
+)
+from callfleet_relay.transport.peer_streams import PeerReceiver
+from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.transport.reception import StreamListener
 from callfleet_relay.transport.stream import Gone, StreamDataPlane
 from callfleet_relay.transport.tls import Certificate
@@ -47,6 +60,15 @@ class DataPlanes:
         if opened:
             self._by_session[event.session] = plane
         return opened
+
+    def close_relay(self, event: CloseRelay) -> None:
+        self._by_session[event.session].close_relay(event)
+
+    def expect_client(self, event: ExpectClient) -> None:
+        self._by_session[event.session].expect_client(event)
+
+    def move_client(self, event: MoveClient) -> None:
+        self._by_session[event.session].move_client(event)
 
     def permit(self, event: Permit) -> None:
         self._by_session[event.session].permit(event)
@@ -85,37 +107,64 @@ class DataPlanes:
         return self._streams if listener >= self._first_stream else self._datagrams
 
 
-def open_streams(
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """Who is told of what."""
+
+    received: Receiver
+    icmp_received: IcmpReceiver
+    arrived: ArrivalReceiver
+    gone: Gone
+    peers: PeerReceiver
+
+
+def open_planes(
     settings: Settings,
     loop: asyncio.AbstractEventLoop,
+    receivers: Receivers,
     *,
-    beside: DataPlane,
-    rates: BitRates,
-    receiver: Receiver,
-    gone: Gone,
     limits: StreamLimits,
     certificate: Certificate | None,
-) -> StreamDataPlane:
-    """The plane of the TCP and TLS listeners, beside that of the UDP ones, which is closed where
-    one cannot be bound. Raises OSError.
+) -> tuple[DataPlane, StreamDataPlane | None]:
+    """The plane of all listeners, and that of the TCP and TLS ones where there are any.
+
+    Listeners are numbered with the UDP ones first. Raises OSError.
     """
+    rates = BitRates(
+        per_allocation=settings.max_bits_per_second,
+        per_user=settings.max_bits_per_second_per_user,
+    )
+    datagrams = PythonDataPlane(
+        loop,
+        settings.listen_addresses,
+        relay_hosts=settings.relay_hosts,
+        rates=rates,
+        receiver=receivers.received,
+        icmp_receiver=receivers.icmp_received,
+        arrival_receiver=receivers.arrived,
+    )
     listeners = [each for each in settings.listeners if each.transport != "udp"]
-    first = len(beside.listening)
+    if not listeners:
+        return datagrams, None
+    first = len(settings.listen_addresses)
     try:
-        return StreamDataPlane(
+        streams = StreamDataPlane(
             loop,
             [
                 StreamListener(number, each.address, tls=each.transport == "tls")
                 for number, each in enumerate(listeners, start=first)
             ],
-            relay_host=str(settings.relay_address),
+            relay_hosts=settings.relay_hosts,
             rates=rates,
-            receiver=receiver,
-            gone=gone,
+            receiver=receivers.received,
+            icmp_receiver=receivers.icmp_received,
+            gone=receivers.gone,
             limits=limits,
             proxies=TrustedProxies(settings.proxy_protocol_from),
             certificate=certificate,
+            peer_receiver=receivers.peers,
         )
     except OSError:
-        beside.close()
+        datagrams.close()
         raise
+    return DataPlanes(datagrams, streams), streams

@@ -16,13 +16,16 @@ import struct
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
 
+from callfleet_relay.allocation import family_of
 from callfleet_relay.events import (
     BindChannel,
+    CloseRelay,
     Drop,
+    ExpectClient,
     FiveTuple,
     Forbid,
+    MoveClient,
     OpenRelay,
     Permit,
     Reply,
@@ -31,15 +34,29 @@ from callfleet_relay.events import (
 )
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address, data_indication
 from callfleet_relay.peers import Ports
-from callfleet_relay.quota import BitRates, RateLimit
-from callfleet_relay.transport.dataplane import Figures, Receiver, Traffic
+from callfleet_relay.quota import BitRates
+from callfleet_relay.transport.dataplane import (
+    ArrivalReceiver,
+    Figures,
+    IcmpReceiver,
+    Receiver,
+    Traffic,
+)
+from callfleet_relay.transport.flow import (
+    Channel,
+    ClientSide,
+    Flow,
+    Listener,
+    RelaySocket,
+    SocketAddress,
+)
+from callfleet_relay.transport.icmp import ask_for_errors, read_errors
 from callfleet_relay.transport.udp import (
     LISTENER_BUFFER,
     RELAY_BUFFER,
     bind_udp,
     kernel_drops,
     send_unfragmented,
-    socket_address,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,67 +67,10 @@ DRAIN = 32
 _HEADER = struct.Struct("!HH")
 _MAX_DATAGRAM = 65535
 _NO_PORTS: Ports = frozenset()
-_SocketAddress = Any  # what recvfrom gives: two items for IPv4, four for IPv6; or a connection
 
 
-class ClientSide(Protocol):
-    """Where clients come from, and how they are reached."""
-
-    flows: dict[Any, Flow]
-    """By what `client` gives."""
-
-    def client(self, address: Address) -> _SocketAddress:
-        """The client of this address, as `send` and `flows` know it."""
-
-    def send(self, data: bytes | memoryview, client: _SocketAddress, /) -> object:
-        """Send one message. Raises OSError where it is lost."""
-
-
-class _Listener:
-    """One listening socket and the flows of its clients."""
-
-    __slots__ = ("bound", "drops_seen", "flows", "index", "send")
-
-    def __init__(self, index: int, bound: socket.socket) -> None:
-        self.index = index
-        self.bound = bound
-        self.flows: dict[_SocketAddress, Flow] = {}
-        self.drops_seen = 0
-        self.send = bound.sendto
-
-    def client(self, address: Address) -> _SocketAddress:
-        return socket_address(self.bound.family, address)
-
-
-class Flow:
-    """One session's tables, kept small: there are thousands."""
-
-    __slots__ = (
-        "channels",
-        "client",
-        "downstream",
-        "drops_seen",
-        "hosts",
-        "listener",
-        "numbers",
-        "relay",
-        "traffic",
-        "upstream",
-        "user",
-    )
-
-    def __init__(self, listener: ClientSide, client: _SocketAddress, relay: socket.socket) -> None:
-        self.listener = listener
-        self.client = client
-        self.relay = relay
-        self.channels: dict[int, _SocketAddress] = {}
-        self.numbers: dict[_SocketAddress, int] = {}
-        self.hosts: dict[str, Ports] = {}
-        self.traffic = Traffic()
-        self.upstream: RateLimit = None
-        self.downstream: RateLimit = None
-        self.user = ""
-        self.drops_seen = 0
+def _nobody_arrives(session: int, five_tuple: FiveTuple) -> None:
+    """Where no client moves."""
 
 
 class PythonDataPlane:
@@ -123,26 +83,32 @@ class PythonDataPlane:
         loop: asyncio.AbstractEventLoop,
         listen: Sequence[Address],
         *,
-        relay_host: str,
+        relay_hosts: Sequence[str],
         rates: BitRates,
         receiver: Receiver,
+        icmp_receiver: IcmpReceiver,
+        arrival_receiver: ArrivalReceiver = _nobody_arrives,
     ) -> None:
-        """`rates` may be shared with another plane. Raises OSError."""
+        """`relay_hosts`: one of each family that there is; `rates` may be shared with another
+        plane. Raises OSError.
+        """
         self._loop = loop
-        self._relay_host = relay_host
+        self._relay_hosts = {family_of(host): host for host in relay_hosts}
         self._rates = rates
         self._receiver = receiver
+        self._icmp_receiver = icmp_receiver
+        self._arrival_receiver = arrival_receiver
         self._buffer = bytearray(CHANNEL_HEADER_LENGTH + _MAX_DATAGRAM)
         self._view = memoryview(self._buffer)
         self._payload = self._view[CHANNEL_HEADER_LENGTH:]
         self._flows: dict[int, Flow] = {}
         self._closed = Figures()
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
         self._client_sides: dict[int, ClientSide] = {}
         try:
             for index, (host, port) in enumerate(listen):
-                bound = bind_udp(host, port, LISTENER_BUFFER)
-                listener = _Listener(index, bound)
+                bound = bind_udp(host, port, LISTENER_BUFFER, LISTENER_BUFFER)
+                listener = Listener(index, bound)
                 self._listeners.append(listener)
                 self._client_sides[index] = listener
         except OSError:
@@ -163,21 +129,38 @@ class PythonDataPlane:
             self._count_failed_send(error)
 
     def open_relay(self, event: OpenRelay) -> bool:
-        try:
-            relay = bind_udp(self._relay_host, event.port, RELAY_BUFFER)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                logger.warning("relay socket refused: %s", error, extra={"port": event.port})
+        relays = self._bind(event)
+        if relays is None:
             return False
         listener = self._client_sides[event.five_tuple.listener]
         client = listener.client(event.five_tuple.client)
-        flow = Flow(listener, client, relay)
+        flow = Flow(event.session, listener, client, relays)
         flow.user = event.user
         flow.upstream, flow.downstream = self._rates.open(event.user, time.monotonic())
         self._flows[event.session] = flow
         listener.flows[client] = flow
-        self._loop.add_reader(relay, partial(self._from_peers, flow))
+        for relay in relays.values():
+            self._listen_to_peers(flow, relay)
         return True
+
+    def close_relay(self, event: CloseRelay) -> None:
+        self._close_relay(self._flows[event.session].relays.pop(event.family))
+
+    def expect_client(self, event: ExpectClient) -> None:
+        flow = self._flows[event.session]
+        self._expect_nobody(flow)
+        listener = self._client_sides[event.five_tuple.listener]
+        client = listener.client(event.five_tuple.client)
+        flow.expected = listener, client
+        listener.expected[client] = flow
+
+    def move_client(self, event: MoveClient) -> None:
+        flow = self._flows[event.session]
+        self._expect_nobody(flow)
+        del flow.listener.flows[flow.client]
+        flow.listener = self._client_sides[event.five_tuple.listener]
+        flow.client = flow.listener.client(event.five_tuple.client)
+        flow.listener.flows[flow.client] = flow
 
     def permit(self, event: Permit) -> None:
         self._flows[event.session].hosts[event.host] = event.ports
@@ -187,14 +170,15 @@ class PythonDataPlane:
 
     def bind_channel(self, event: BindChannel) -> None:
         flow = self._flows[event.session]
-        peer = socket_address(flow.relay.family, event.peer)
-        flow.channels[event.number] = peer
-        flow.numbers[peer] = event.number
+        channel = flow.relay_to(event.peer).channel(event.peer)
+        flow.channels[event.number] = channel
+        flow.numbers[channel[1]] = event.number
 
     def unbind_channel(self, event: UnbindChannel) -> None:
         flow = self._flows[event.session]
-        flow.channels.pop(event.number, None)
-        flow.numbers.pop(socket_address(flow.relay.family, event.peer), None)
+        bound = flow.channels.pop(event.number, None)
+        if bound is not None:
+            flow.numbers.pop(bound[1], None)
 
     def send_to_peer(self, event: SendToPeer) -> None:
         flow = self._flows[event.session]
@@ -202,13 +186,11 @@ class PythonDataPlane:
         if flow.upstream is not None and not flow.upstream.admits(size, time.monotonic()):
             self._closed.drops[Drop.RATE] += 1
             return
-        try:
-            if event.dont_fragment:
-                send_unfragmented(flow.relay, event.data, event.peer)
-            else:
-                flow.relay.sendto(event.data, event.peer)
-        except OSError as error:
-            self._count_failed_send(error)
+        relay = flow.relay_to(event.peer)
+        send, peer = relay.channel(event.peer)
+        if event.dont_fragment:
+            send = partial(send_unfragmented, relay.bound)
+        if not self._sent(flow, event.data, (send, peer)):
             return
         flow.traffic.packets_from_client += 1
         flow.traffic.bytes_from_client += size
@@ -216,10 +198,10 @@ class PythonDataPlane:
     def close_session(self, session: int) -> Traffic:
         flow = self._flows.pop(session)
         self._rates.close(flow.user)
+        self._expect_nobody(flow)
         del flow.listener.flows[flow.client]
-        self._count_kernel_drops(flow, flow.relay)
-        self._loop.remove_reader(flow.relay)
-        flow.relay.close()
+        for relay in flow.relays.values():
+            self._close_relay(relay)
         self._closed.traffic += flow.traffic
         return flow.traffic
 
@@ -233,7 +215,8 @@ class PythonDataPlane:
         total = Figures()
         total.traffic += self._closed.traffic
         for flow in self._flows.values():
-            self._count_kernel_drops(flow, flow.relay)
+            for relay in flow.relays.values():
+                self._count_kernel_drops(relay, relay.bound)
             total.traffic += flow.traffic
         total.drops = dict(self._closed.drops)
         return total
@@ -246,7 +229,7 @@ class PythonDataPlane:
             listener.bound.close()
         self._listeners.clear()
 
-    def _from_clients(self, listener: _Listener) -> None:
+    def _from_clients(self, listener: Listener) -> None:
         receive, buffer, flows = listener.bound.recvfrom_into, self._buffer, listener.flows
         drops = self._closed.drops
         for _ in range(DRAIN):
@@ -262,36 +245,102 @@ class PythonDataPlane:
                 self._receiver(bytes(self._view[:size]), five_tuple)
                 continue
             number, length = _HEADER.unpack_from(buffer)
-            flow = flows.get(source)
-            peer = flow.channels.get(number) if flow is not None else None
-            if flow is None or peer is None:
+            flow = flows.get(source) or self._arrived(listener, source)
+            channel = flow.channels.get(number) if flow is not None else None
+            if flow is None or channel is None:
                 drops[Drop.NO_CHANNEL] += 1
             elif CHANNEL_HEADER_LENGTH + length > size:
                 drops[Drop.MALFORMED] += 1
             else:
-                self._to_peer(flow, self._payload[:length], peer)
+                self._to_peer(flow, self._payload[:length], channel)
 
-    def _to_peer(self, flow: Flow, payload: memoryview, peer: _SocketAddress) -> None:
+    def _arrived(self, listener: Listener, source: SocketAddress) -> Flow | None:
+        """The flow whose client was expected here, now that it has come."""
+        flow = listener.expected.get(source)
+        if flow is not None:
+            self._arrival_receiver(flow.session, FiveTuple(listener.index, source[:2]))
+        return flow
+
+    @staticmethod
+    def _expect_nobody(flow: Flow) -> None:
+        if flow.expected is not None:
+            listener, client = flow.expected
+            del listener.expected[client]
+            flow.expected = None
+
+    def _to_peer(self, flow: Flow, payload: memoryview, channel: Channel) -> None:
         size = len(payload)
         if flow.upstream is not None and not flow.upstream.admits(size, time.monotonic()):
             self._closed.drops[Drop.RATE] += 1
             return
+        send, peer = channel
         try:
-            flow.relay.sendto(payload, peer)
-        except OSError as error:
-            self._count_failed_send(error)
-            return
+            send(payload, peer)
+        except OSError:
+            if not self._sent(flow, payload, channel):
+                return
         traffic = flow.traffic
         traffic.packets_from_client += 1
         traffic.bytes_from_client += size
 
-    def _from_peers(self, flow: Flow) -> None:
-        receive, payload, traffic = flow.relay.recvfrom_into, self._payload, flow.traffic
-        for _ in range(DRAIN):
+    def _sent(self, flow: Flow, data: bytes | memoryview, channel: Channel) -> bool:
+        """Send, and once more where an ICMP error about an earlier datagram came in between."""
+        send, peer = channel
+        for attempt in range(2):
+            try:
+                send(data, peer)
+            except OSError as error:
+                self._take_icmp(flow)
+                if attempt:
+                    self._count_failed_send(error)
+            else:
+                return True
+        return False
+
+    def _take_icmp(self, flow: Flow) -> None:
+        """Tell of ICMP errors. A socket that has had one is polled anew: libuv gives it up."""
+        for relay in list(flow.relays.values()):
+            for error in read_errors(relay.bound):
+                self._icmp_receiver(flow.session, error)
+            self._loop.remove_reader(relay.bound)
+            self._listen_to_peers(flow, relay)
+
+    def _listen_to_peers(self, flow: Flow, relay: RelaySocket) -> None:
+        self._loop.add_reader(relay.bound, partial(self._from_peers, flow, relay))
+
+    def _bind(self, event: OpenRelay) -> dict[int, RelaySocket] | None:
+        """A socket of each family that is asked for, or none."""
+        relays: dict[int, RelaySocket] = {}
+        try:
+            for family in event.families:
+                bound = bind_udp(self._relay_hosts[family], event.port, RELAY_BUFFER)
+                relays[family] = RelaySocket(bound)
+                ask_for_errors(bound)
+        except OSError as error:
+            for relay in relays.values():
+                relay.bound.close()
+            if error.errno != errno.EADDRINUSE:
+                logger.warning("relay socket refused: %s", error, extra={"port": event.port})
+            return None
+        return relays
+
+    def _close_relay(self, relay: RelaySocket) -> None:
+        self._count_kernel_drops(relay, relay.bound)
+        self._loop.remove_reader(relay.bound)
+        relay.bound.close()
+
+    def _from_peers(self, flow: Flow, relay: RelaySocket) -> None:
+        receive, payload, traffic = relay.bound.recvfrom_into, self._payload, flow.traffic
+        for turn in range(DRAIN):
             try:
                 size, peer = receive(payload)
             except BlockingIOError:
+                if not turn:
+                    self._take_icmp(flow)
                 return
+            except OSError:
+                self._take_icmp(flow)
+                continue
             number = flow.numbers.get(peer)
             data: memoryview | bytes
             if number is not None:
@@ -319,7 +368,7 @@ class PythonDataPlane:
         cause = Drop.TOO_LONG if error.errno == errno.EMSGSIZE else Drop.KERNEL
         self._closed.drops[cause] += 1
 
-    def _count_kernel_drops(self, owner: _Listener | Flow, bound: socket.socket) -> None:
+    def _count_kernel_drops(self, owner: Listener | RelaySocket, bound: socket.socket) -> None:
         seen = kernel_drops(bound)
         self._closed.drops[Drop.KERNEL] += (seen - owner.drops_seen) & 0xFFFFFFFF
         owner.drops_seen = seen

@@ -9,7 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from callfleet_relay.events import Drop, FiveTuple, OpenRelay, Reply, SessionEnd
+from callfleet_relay.events import (
+    BindPeer,
+    ClosePeer,
+    CloseRelay,
+    Drop,
+    FiveTuple,
+    OpenRelay,
+    Reply,
+    SessionEnd,
+)
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address
 from callfleet_relay.quota import BitRates
 from callfleet_relay.transport.connection import Connection, SlowReaderError
@@ -20,15 +29,18 @@ from callfleet_relay.transport.connections import (
     TrustedProxies,
     session_end,
 )
-from callfleet_relay.transport.dataplane import Receiver, Traffic
+from callfleet_relay.transport.dataplane import IcmpReceiver, Receiver, Traffic
+from callfleet_relay.transport.flow import Flow, RelaySocket
 from callfleet_relay.transport.framing import (
     MAX_FRAME,
     MAX_FRAME_WITHOUT_ALLOCATION,
     FramingError,
     frame_length,
 )
+from callfleet_relay.transport.peer_stream import STALLED_SECONDS
+from callfleet_relay.transport.peer_streams import PeerReceiver, PeerStreams
 from callfleet_relay.transport.proxy_protocol import SIGNATURE
-from callfleet_relay.transport.python import Flow, PythonDataPlane
+from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.transport.reception import Reception, StreamListener
 from callfleet_relay.transport.tls import Certificate, TlsLayer
 
@@ -46,6 +58,7 @@ class _Clients:
 
     def __init__(self, plane: StreamDataPlane, listener: int) -> None:
         self.flows: dict[Connection, Flow] = {}
+        self.expected: dict[Connection, Flow] = {}
         self._plane = plane
         self._listener = listener
 
@@ -66,16 +79,26 @@ class StreamDataPlane(PythonDataPlane):
         loop: asyncio.AbstractEventLoop,
         listen: Sequence[StreamListener],
         *,
-        relay_host: str,
+        relay_hosts: Sequence[str],
         rates: BitRates,
         receiver: Receiver,
+        icmp_receiver: IcmpReceiver,
         gone: Gone,
         limits: StreamLimits,
         proxies: TrustedProxies,
         certificate: Certificate | None,
+        peer_receiver: PeerReceiver,
     ) -> None:
         """`certificate`: for the TLS listeners. Raises OSError."""
-        super().__init__(loop, (), relay_host=relay_host, rates=rates, receiver=receiver)
+        super().__init__(
+            loop,
+            (),
+            relay_hosts=relay_hosts,
+            rates=rates,
+            receiver=receiver,
+            icmp_receiver=icmp_receiver,
+        )
+        self.peers = PeerStreams(loop, self, self._relay_hosts, peer_receiver)
         self._gone = gone
         self._input = bytearray(2 * MAX_FRAME)
         self._input_view = memoryview(self._input)
@@ -112,9 +135,28 @@ class StreamDataPlane(PythonDataPlane):
         connection: Connection = flow.client
         connection.flow = flow
         self.reception.spare(connection, ConnectionEnd.IDLE)
+        if event.tcp:
+            self.peers.open(event, flow)
         return True
 
+    def close_relay(self, event: CloseRelay) -> None:
+        if self._flows[event.session].relays:
+            super().close_relay(event)
+        else:
+            self.peers.close_family(event.session, event.family)
+
+    def bind_peer(self, event: BindPeer) -> None:
+        """See `BindPeer`."""
+        connection = self.reception.by_five_tuple[event.five_tuple]
+        self.reception.spare(connection, ConnectionEnd.IDLE)
+        self.peers.attach(event.session, event.connection, connection)
+
+    def close_peer(self, event: ClosePeer) -> None:
+        """See `ClosePeer`."""
+        self.peers.close(event.session, event.connection)
+
     def close_session(self, session: int) -> Traffic:
+        self.peers.close_session(session)
         connection: Connection = self._flows[session].client
         connection.flow = None
         if not connection.ended:
@@ -132,15 +174,41 @@ class StreamDataPlane(PythonDataPlane):
 
     def ended(self, connection: Connection, cause: ConnectionEnd) -> None:
         """See `Host`."""
+        if connection.peer is not None:
+            connection.peer.client_gone()
         if connection.flow is not None:
             self._gone(connection.five_tuple, session_end(cause))
 
     def write_soon(self, connection: Connection) -> None:
         """Send what has been queued, once everything of this round has been."""
+        if connection.is_queued:
+            return
         if not self._queued:
             self._loop.call_soon(self._write_queued)
         connection.is_queued = True
         self._queued.append(connection)
+
+    def read_client(self, connection: Connection) -> None:
+        """See `ClientEnds`."""
+        if connection.is_spared and not connection.ended:
+            connection.is_spared = False
+            self._loop.add_reader(connection.number, self._read, connection)
+
+    def spare_client(self, connection: Connection) -> None:
+        """See `ClientEnds`."""
+        if not (connection.is_spared or connection.ended):
+            connection.is_spared = True
+            self._loop.remove_reader(connection.number)
+
+    def end_client(self, connection: Connection, *, stalled: bool) -> None:
+        """See `ClientHost`."""
+        cause = ConnectionEnd.SLOW_PEER if stalled else ConnectionEnd.PEER_CLOSED
+        self.reception.end(connection, cause)
+
+    def _bind(self, event: OpenRelay) -> dict[int, RelaySocket] | None:
+        if not event.tcp:
+            return super()._bind(event)
+        return {} if self.peers.bind(event) else None
 
     def _read(self, connection: Connection) -> None:
         if connection.tls is not None:
@@ -199,18 +267,25 @@ class StreamDataPlane(PythonDataPlane):
         return size
 
     def _take(self, connection: Connection, end: int) -> None:
+        if connection.peer is not None:
+            connection.peer.from_client(self._input_view[:end])
+            return
         try:
             position = self._take_frames(connection, end)
         except FramingError as error:
             self._refuse(connection, end, error)
             return
-        connection.partial = bytes(self._input_view[position:end])
+        rest = self._input_view[position:end]
+        if connection.peer is None:
+            connection.partial = bytes(rest)
+        elif rest:
+            connection.peer.from_client(rest)
 
     def _take_frames(self, connection: Connection, end: int) -> int:
         """Handle every whole frame up to `end`; where the first unfinished one begins."""
         data, view = self._input, self._input_view
         position = 0
-        while not connection.ended:
+        while not (connection.ended or connection.peer):
             flow = connection.flow
             limit = MAX_FRAME_WITHOUT_ALLOCATION if flow is None else MAX_FRAME
             size = frame_length(data, position, end, limit)
@@ -219,12 +294,12 @@ class StreamDataPlane(PythonDataPlane):
             if data[position] & 0xC0:
                 number = int.from_bytes(view[position : position + 2], "big")
                 length = int.from_bytes(view[position + 2 : position + 4], "big")
-                peer = flow.channels.get(number) if flow is not None else None
-                if flow is None or peer is None:
+                channel = flow.channels.get(number) if flow is not None else None
+                if flow is None or channel is None:
                     self._closed.drops[Drop.NO_CHANNEL] += 1
                 else:
                     start = position + CHANNEL_HEADER_LENGTH
-                    self._to_peer(flow, view[start : start + length], peer)
+                    self._to_peer(flow, view[start : start + length], channel)
             else:
                 self._receiver(bytes(view[position : position + size]), connection.five_tuple)
             position += size
@@ -252,6 +327,8 @@ class StreamDataPlane(PythonDataPlane):
         except OSError as error:
             self.reception.end(connection, ConnectionEnd.RESET, error)
             return
+        if connection.peer is not None:
+            connection.peer.client_took(connection)
         if not connection.out:
             if connection.is_blocked:
                 connection.is_blocked = False
@@ -264,7 +341,8 @@ class StreamDataPlane(PythonDataPlane):
 
     def _await_writable(self, connection: Connection) -> None:
         """Until the client takes more, and not for ever."""
-        self.reception.end_within(connection, SLOW_READER_SECONDS, ConnectionEnd.SLOW_READER)
+        seconds = SLOW_READER_SECONDS if connection.peer is None else STALLED_SECONDS
+        self.reception.end_within(connection, seconds, ConnectionEnd.SLOW_READER)
         if not connection.is_blocked:
             connection.is_blocked = True
             self._loop.add_writer(connection.number, self._write, connection)

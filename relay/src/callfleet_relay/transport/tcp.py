@@ -37,6 +37,27 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     return bound
 
 
+def bind_relayed(host: str, port: int, *, connects: bool) -> socket.socket:
+    """A non-blocking socket on a relayed address: one that `connects`, or the one that listens.
+
+    That one comes first and takes the port for itself, so that binding fails where another
+    program has it; then it shares the port with those that connect. Raises OSError.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, connects)
+        bound.bind((host, port))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 def tune(connection: socket.socket) -> None:
     """Media waits for nothing, and what cannot go soon is not queued out of sight."""
     connection.setblocking(False)

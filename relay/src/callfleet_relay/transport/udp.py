@@ -8,10 +8,12 @@ import struct
 from callfleet_relay.message import Address
 
 LISTENER_BUFFER = 4 << 20
-"""Bytes the kernel holds while the loop is busy: 0.3 s of 10,000 full datagrams a second."""
+"""Bytes the kernel holds, in each direction, while the loop or the network card is busy: 0.3 s of
+10,000 full datagrams a second. All clients of a listener share it."""
 RELAY_BUFFER = 256 << 10
 
 # Not in Python's socket module; include/uapi/asm-generic/socket.h, linux/in.h and linux/in6.h.
+_SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
@@ -19,17 +21,21 @@ _MEMINFO_DROPS = 8
 _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _PMTUDISC_WANT = 1
-_PMTUDISC_DO = 2
+_PMTUDISC_PROBE = 3
 
 
-def bind_udp(host: str, port: int, receive_buffer: int) -> socket.socket:
-    """A non-blocking socket on one address; IPv6 ones take no IPv4. Raises OSError."""
+def bind_udp(host: str, port: int, receive_buffer: int, send_buffer: int = 0) -> socket.socket:
+    """A non-blocking socket on one address; IPv6 ones take no IPv4. Raises OSError.
+
+    `send_buffer`: 0 for the system's own size.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _enlarge(bound, receive_buffer)
+        _enlarge(bound, socket.SO_RCVBUF, _SO_RCVBUFFORCE, receive_buffer)
+        _enlarge(bound, socket.SO_SNDBUF, _SO_SNDBUFFORCE, send_buffer)
         bound.bind((host, port))
     except OSError as error:
         bound.close()
@@ -38,12 +44,14 @@ def bind_udp(host: str, port: int, receive_buffer: int) -> socket.socket:
     return bound
 
 
-def _enlarge(bound: socket.socket, receive_buffer: int) -> None:
-    """As large as allowed: above net.core.rmem_max only CAP_NET_ADMIN helps."""
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    if bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < receive_buffer:
+def _enlarge(bound: socket.socket, option: int, by_force: int, size: int) -> None:
+    """As large as allowed: above net.core.rmem_max and wmem_max only CAP_NET_ADMIN helps."""
+    if bound.getsockopt(socket.SOL_SOCKET, option) >= size:
+        return
+    bound.setsockopt(socket.SOL_SOCKET, option, size)
+    if bound.getsockopt(socket.SOL_SOCKET, option) < size:
         try:
-            bound.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
+            bound.setsockopt(socket.SOL_SOCKET, by_force, size)
         except PermissionError:
             return
 
@@ -63,13 +71,17 @@ def kernel_drops(bound: socket.socket) -> int:
     return int(_MEMINFO.unpack(values)[_MEMINFO_DROPS])
 
 
-def send_unfragmented(bound: socket.socket, data: bytes, address: Address) -> None:
-    """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long)."""
+def send_unfragmented(bound: socket.socket, data: bytes | memoryview, address: Address) -> int:
+    """Send with the DF bit, or not at all. Raises OSError (EMSGSIZE where it is too long).
+
+    What the system remembers of the path is passed over: whether it still holds, a router's ICMP
+    error tells the client.
+    """
     level, option = socket.IPPROTO_IP, _IP_MTU_DISCOVER
     if bound.family == socket.AF_INET6:
         level, option = socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER
-    bound.setsockopt(level, option, _PMTUDISC_DO)
+    bound.setsockopt(level, option, _PMTUDISC_PROBE)
     try:
-        bound.sendto(data, address)
+        return bound.sendto(data, address)
     finally:
         bound.setsockopt(level, option, _PMTUDISC_WANT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -153,10 +153,19 @@ class DrainSpec(Model):
     """From here on the drain counts as late, and onDeadline says what happens."""
     on_deadline: DeadlineAction = DeadlineAction.WAIT
     """Wait: go on waiting and say so in the condition Draining. Reconnect: move the clients to
-    other pods, in batches."""
+    other pods, in batches. Engines give up whole calls to open pods with room for them; with
+    SQLite there is no other pod, so they wait. Clients of a relay get another one from their
+    engine."""
     termination_grace_period_seconds: int = Field(default=3600, ge=30, le=604800)
     """What a pod that is deleted by others (a person, a node that shuts down) has to become empty
     before the kubelet kills it."""
+
+    @property
+    def reconnect_after(self) -> timedelta | None:
+        """How long a drain waits before clients are moved; None: for ever."""
+        if self.on_deadline is DeadlineAction.WAIT:
+            return None
+        return timedelta(seconds=self.deadline_seconds)
 
 
 class Rollout(Model):

@@ -8,19 +8,15 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     CallClusterSpec,
     EngineExposureType,
 )
-from callfleet_operator.api.v1alpha1.common import (
-    AddressSource,
-    DrainSpec,
-    FleetSpec,
-)
+from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.api.v1alpha1.turnpool import RelayExposureType, TurnPoolSpec
 
 
 def not_yet_in_effect(spec: CallClusterSpec | TurnPoolSpec) -> tuple[str, ...]:
-    """Field and value, such as `drain.onDeadline: Reconnect`, of all that is set away from its
+    """Field and value, such as `region: eu-central`, of all that is set away from its
     default and has no effect yet; for the condition Accepted (NotYetInEffect)."""
     own = _of_cluster(spec) if isinstance(spec, CallClusterSpec) else _of_pool(spec)
-    return (*own, *_of_both(spec), *_of_address(spec))
+    return (*own, *_of_address(spec))
 
 
 def exposure_without_effect(spec: CallClusterSpec | TurnPoolSpec) -> str:
@@ -50,16 +46,6 @@ def _of_pool(spec: TurnPoolSpec) -> Iterator[str]:
         yield f"exposure.type: {spec.exposure.type}"
     if spec.region:
         yield f"region: {spec.region}"
-
-
-def _of_both(spec: FleetSpec) -> Iterator[str]:
-    drain = DrainSpec()
-    if spec.drain.on_deadline is not drain.on_deadline:
-        yield f"drain.onDeadline: {spec.drain.on_deadline}"
-    if spec.cost.pod_monthly:
-        yield f"cost.podMonthly: {spec.cost.pod_monthly}"
-    if spec.cost.egress_per_gb:
-        yield f"cost.egressPerGB: {spec.cost.egress_per_gb}"
 
 
 def _of_address(spec: CallClusterSpec | TurnPoolSpec) -> Iterator[str]:

@@ -49,8 +49,6 @@ _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
         "exposure": {"type": "HostPort", "address": {"source": "STUN", "value": "host:3478"}},
         "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
-        "drain": {"onDeadline": "Reconnect"},
-        "cost": {"podMonthly": "40", "egressPerGB": "0.05"},
     }
 )  # fmt: skip
 _LATER_POOL: Final = TurnPoolSpec.model_validate(

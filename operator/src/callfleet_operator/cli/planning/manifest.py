@@ -62,18 +62,18 @@ def read_manifest(text: str, where: str, *, name: str, namespace: str) -> Planne
 def parsed(body: Mapping[str, Any], where: str, *, namespace: str) -> CallCluster | TurnPool:
     """One object; raises Problem that names the field."""
     kind = body["kind"]
-    name = (body.get("metadata") or {}).get("name")
-    if not isinstance(name, str) or not name:
+    metadata = body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(name, str) or not name:
         raise Problem(f"A {kind} in {where} has no metadata.name: write one.")
     title = f"{kind} {name} in {where}"
     for path, known in _unknown(body.get("spec") or {}, _SCHEMAS[kind]["properties"]["spec"]):
         close = get_close_matches(path.rpartition(".")[2], known, 1)
         meant = f"write {close[0]}" if close else f"there is {', '.join(sorted(known))}"
         raise Problem(f"{title}: there is no field {path}: {meant}.")
-    metadata = {"namespace": namespace, **body["metadata"]}
     model = CallCluster if kind == CallCluster.__name__ else TurnPool
     try:
-        return model.model_validate({**body, "metadata": metadata})
+        return model.model_validate({**body, "metadata": {"namespace": namespace, **metadata}})
     except ValidationError as refused:
         first = refused.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -87,8 +87,7 @@ def _bodies(text: str, where: str) -> Iterator[Mapping[str, Any]]:
         reason = " ".join(str(broken).split())
         raise Problem(f"{where} is no YAML: {reason}.") from broken
     for document in documents:
-        listed = isinstance(document, dict) and document.get("kind") == "List"
-        for body in document.get("items") or [] if listed else [document]:
+        for body in _items(document):
             if body is None:
                 continue
             if not isinstance(body, dict) or not isinstance(body.get("apiVersion"), str):
@@ -98,9 +97,17 @@ def _bodies(text: str, where: str) -> Iterator[Mapping[str, Any]]:
                 )
             if body["apiVersion"].partition("/")[0] != _GROUP:
                 continue
-            if body.get("kind") not in _SCHEMAS:
+            if str(body.get("kind")) not in _SCHEMAS:
                 raise Problem(f"{where}: {_GROUP} has no kind {body.get('kind')}.")
             yield body
+
+
+def _items(document: object) -> list[object]:
+    """What stands in a List, or the one object."""
+    if isinstance(document, dict) and document.get("kind") == "List":
+        items = document.get("items")
+        return items if isinstance(items, list) else [items]
+    return [document]
 
 
 def _unknown(

@@ -166,8 +166,8 @@ def notable(conditions: Iterable[Condition]) -> Iterable[ConditionView]:
     for one in conditions:
         warning = _is_warning(one)
         expected = "True" if one.type in _GOOD_WHEN_TRUE else "False"
-        remark = one.status != expected or (one.type, one.reason) in _REMARKS
-        if warning or (remark and one.type not in _SHOWN_BY_PODS):
+        off = one.status != expected and one.type not in _SHOWN_BY_PODS
+        if warning or off or (one.type, one.reason) in _REMARKS:
             found.append(
                 ConditionView(
                     one.type,
@@ -187,9 +187,11 @@ _REMARKS: Final = frozenset(
         ("ScalingActive", "ScaleOutOnly"),
         ("ScalingActive", "PartialData"),
         ("Progressing", "OutdatedPodsKept"),
+        ("Draining", "Reconnecting"),
     }
 )
-"""Reasons worth knowing although the condition's status is as it should be."""
+"""Reasons worth knowing although the condition's status is as it should be, or says no more than
+the list of pods."""
 
 
 def _is_warning(one: Condition) -> bool:

@@ -1,0 +1,20 @@
+"""Engines and relays measure their stress by figures that the operator may not import."""
+
+from dataclasses import fields
+
+from callfleet_engine.media.plane import MediaSettings
+from callfleet_engine.media.stress import RECEIVED_COST
+from callfleet_operator.plan.sizing import inputs
+from callfleet_relay.settings import Settings
+
+
+def test_a_full_engine_is_what_engines_take_for_full() -> None:
+    defaults = {field.name: field.default for field in fields(MediaSettings)}
+
+    assert defaults["forwards_per_core"] == inputs.ENGINE_PACKETS
+    assert defaults["egress_bits_per_second"] == inputs.POD_MEGABITS * 1_000_000
+    assert inputs.RECEIVED_COST == RECEIVED_COST
+
+
+def test_a_full_relay_is_what_relays_take_for_full() -> None:
+    assert Settings.model_fields["sustainable_packet_rate"].default == inputs.RELAY_PACKETS
