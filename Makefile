@@ -33,8 +33,8 @@ test: lint types imports generated ## Everything that CI runs; installs what the
 	$(BIN)/pytest -m 'not cluster' --numprocesses $(WORKERS) --cov --cov-report=
 	$(BIN)/pytest -m cluster --cov --cov-append
 
-test-unit: setup ## Tests that need Python only; a minute and a half on two cores
-	$(BIN)/pytest -m 'not api and not cluster and not peer' --hypothesis-profile=quick --numprocesses $(WORKERS)
+test-unit: setup ## Tests that need Python only and do not wait; under a minute on two cores
+	$(BIN)/pytest -m 'not api and not cluster and not peer and not slow' --hypothesis-profile=quick --numprocesses $(WORKERS)
 
 lint: setup ## Style and common mistakes
 	$(BIN)/ruff check .

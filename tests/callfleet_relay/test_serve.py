@@ -33,6 +33,8 @@ from .support import (
 )
 from .test_tokens import UID, jwk_set, token
 
+pytestmark = pytest.mark.slow
+
 OTHER_SECRET = b"a-newer-secret-of-more-than-32-characters"
 
 

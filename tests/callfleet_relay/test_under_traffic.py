@@ -19,6 +19,8 @@ from .streams import EchoPeer, StreamClient, connected, echo_peer
 from .support import SECRET, error_of
 from .test_serve import call, log_of
 
+pytestmark = pytest.mark.slow
+
 WINDOW = 8
 """Packets of one client that are on their way at a time."""
 BETWEEN = 200

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from callfleet_operator.cli import main
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from callfleet_engine.media.session import MAX_PUBLISHERS
 from tests.callfleet_engine.media.peers import Peer, Picture, continuous, ufrag_of, until
 from tests.callfleet_engine.media.translator import Translator
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Peer]
 
 

@@ -18,6 +18,8 @@ from callfleet_operator.plan.decision import Decision, Delete, Drain, Memory, St
 from tests.model.fleet import Model, Pod, Remembered, State
 from tests.model.search import BrokenRuleError, search
 
+pytestmark = pytest.mark.slow
+
 SMALL = Model(max_replicas=2, max_total=2, participants=3)
 
 

@@ -26,6 +26,8 @@ from callfleet_operator.simulate.traffic import Call, Shown, traffic
 from tests.callfleet_operator.plan.samples import cluster
 from tests.callfleet_operator.simulate.samples import HOUR, MINUTE, history, made
 
+pytestmark = pytest.mark.slow
+
 GIVEN = Assumptions()
 LENGTH = 45 * MINUTE
 PEAK_AND_FALL = history(40, 40, 200, 420, 420, 300, 120, 60, 40, 40, 40, 40, 40)

@@ -33,7 +33,6 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "axes.grid": True,
     "axes.xmargin": 0.01,
     "grid.alpha": 0.25,
-    "svg.hashsalt": "callfleet",
     "svg.fonttype": "none",
 }
 _YEAR_OF_REAL_TIMES: Final = 1971
