@@ -12,9 +12,10 @@ from callfleet_operator.api.v1alpha1.common import Mode
 from callfleet_operator.cli.drain import signed
 from callfleet_operator.cli.find import find_one
 from callfleet_operator.cli.session import Session, with_session
+from callfleet_operator.cli.spans import SpanType
 from callfleet_operator.cli.target import Target, TargetType, spoken
 from callfleet_operator.cli.views.fleet import HOLD_NOTE, HOLD_UNTIL, MODE_NOTE
-from callfleet_operator.cli.views.words import duration, moment
+from callfleet_operator.cli.views.words import moment
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.user import UserKube
 
@@ -34,20 +35,6 @@ Examples:
   callfleet hold calls --until 2026-01-01T06:00:00Z
   callfleet hold calls --release
 """
-
-
-class _Duration(click.ParamType[timedelta]):
-    name = "TIME"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return duration(str(value))
-        except ValueError as problem:
-            self.fail(f"{value!r}: {problem}", param, ctx)
 
 
 class _Moment(click.ParamType[datetime]):
@@ -128,7 +115,7 @@ def resume(session: Session, *, target: Target) -> None:
 @click.command(epilog=HOLD_EXAMPLES)
 @click.argument("target", type=TargetType(), metavar="[KIND/]NAME")
 @click.option("--until", type=_Moment(), help="Hold until this time (RFC 3339).")
-@click.option("--for", "span", type=_Duration(), help="Hold for so long: 30m, 2h, 1d.")
+@click.option("--for", "span", type=SpanType("TIME"), help="Hold for so long: 30m, 2h, 1d.")
 @click.option("--release", is_flag=True, help="Hold no longer.")
 @click.option("--reason", default="", help="Kept with the object, for whoever finds it.")
 @with_session

@@ -16,9 +16,9 @@ from callfleet_operator.cli.output import emit, output_option, show
 from callfleet_operator.cli.past import Source
 from callfleet_operator.cli.replayed import PEOPLE_PER_CALL, Asked, Ready, gather
 from callfleet_operator.cli.session import Problem, Session, with_session
+from callfleet_operator.cli.spans import SpanType
 from callfleet_operator.cli.target import Target, TargetType
 from callfleet_operator.cli.views.simulate import for_programs, rows, screen
-from callfleet_operator.cli.views.words import duration
 from callfleet_operator.gateway.user import UserKube
 from callfleet_operator.simulate.comparison import Comparison, compare
 from callfleet_operator.simulate.replay import Assumptions
@@ -32,20 +32,6 @@ Examples:
   callfleet simulate calls -f changed.yaml --since 7d --chart week.png
   callfleet simulate -f calls.yaml --csv day.csv --call-minutes 45 -o json
 """
-
-
-class _Duration(click.ParamType[timedelta]):
-    name = "DURATION"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return duration(str(value))
-        except ValueError as problem:
-            self.fail(f"{value!r}: {problem}", param, ctx)
 
 
 @click.command(epilog=EXAMPLES)
@@ -71,7 +57,7 @@ class _Duration(click.ParamType[timedelta]):
 )
 @click.option(
     "--since",
-    type=_Duration(),
+    type=SpanType("DURATION"),
     default="24h",
     show_default=True,
     help="How much of Prometheus' history, up to now.",
