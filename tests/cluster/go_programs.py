@@ -132,3 +132,10 @@ PROMETHEUS = PinnedPrograms(
     "4 min on two cores",
     tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd",
 )
+PROMETHEUS_ADAPTER = PinnedPrograms(
+    HERE / "prometheus_adapter",
+    "sigs.k8s.io/prometheus-adapter",
+    ("sigs.k8s.io/prometheus-adapter/cmd/adapter",),
+    {},
+    "3 min on two cores",
+)
