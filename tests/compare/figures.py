@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 Event = dict[str, Any]
@@ -105,7 +106,7 @@ def _area(looks: Sequence[Look], end: float) -> float:
 def _settled_after(looks: Sequence[Look], falls_after: float) -> float | None:
     changes = [
         later.at
-        for earlier, later in zip(looks, looks[1:], strict=False)
+        for earlier, later in pairwise(looks)
         if later.pods != earlier.pods and later.at > falls_after
     ]
     return round(changes[-1] - falls_after) if changes else None

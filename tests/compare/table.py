@@ -18,7 +18,7 @@ ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("pod minutes", lambda f: f"{f.pod_seconds / 60:.1f}"),
     ("pods at the end", lambda f: str(f.pods_at_the_end)),
     (
-        "last pod gone after the load fell",
+        "pods last changed, after the load fell",
         lambda f: "not seen" if f.settled_after_seconds is None else f"{f.settled_after_seconds} s",
     ),
     ("RTP packets received (missing)", lambda f: f"{f.packets:,} ({f.missing:,})"),
