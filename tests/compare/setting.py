@@ -36,7 +36,8 @@ def set_up(cluster: Cluster, directory: Path) -> list[Image]:
         cluster.load([prometheus_adapter_archive()])
     start_services(cluster, NAMESPACE)
     with step("Starting prometheus-adapter", "15 s"):
-        _apply(cluster, adapter_manifests())
+        # Some of it stands in kube-system: each object names its own namespace.
+        cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(adapter_manifests()))
         rolled_out(cluster, NAMESPACE, "deployment/prometheus-adapter")
         api = "v1beta2.custom.metrics.k8s.io"
         wait_for(cluster, NAMESPACE, "apiservice", api, "condition=Available")
