@@ -26,7 +26,7 @@ from tests.demo.load_process import Event, LoadProcess
 from tests.demo.setting import Fleet, keys_file, load_command, signalling
 
 NAME = "callfleet-compare"
-SHOWN = {"refused", "disconnected", "phase-started"}
+SHOWN = {"disconnected", "phase-started"}
 
 
 @click.command()

@@ -106,7 +106,7 @@ def _database(cluster: Cluster, side: Plain) -> Json:
     name = side.name.replace("-", "_")
     cluster.kubectl(
         "-n", NAMESPACE, "exec", "statefulset/postgresql", "--",
-        "createdb", "--host=127.0.0.1", "--username=callfleet", name,
+        "createdb", "--no-password", "--username=callfleet", name,
     )  # fmt: skip
     uri = base64.b64decode(
         cluster.kubectl("-n", NAMESPACE, "get", "secret", "calls-db", "-o", "jsonpath={.data.uri}")
