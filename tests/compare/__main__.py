@@ -69,9 +69,10 @@ def _compare(sides: Sequence[Operated | Plain], shape: Shape, folder: Path) -> N
         for side in sides:
             click.echo(f"{side.title}: {shape.seconds / 60:.0f} minutes")
             outcomes[side.title] = _run(cluster, side, images, shape, folder / side.name)
+            text = json.dumps(document(outcomes, shape), indent=1)
+            (folder / "figures.json").write_text(f"{text}\n")
     finally:
         cluster.down()
-    (folder / "figures.json").write_text(json.dumps(document(outcomes, shape), indent=1) + "\n")
     click.echo(markdown(outcomes))
     click.echo(f"Everything: {folder}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PARTICIPANTS_PER_CALL = 2
-CALL_SECONDS = 90
+CALL_SECONDS = 60
 """Mean length of a call."""
 SEED = 4
 NEVER_SECONDS = 86_400
@@ -72,12 +72,11 @@ class Shape:
 
 DAY = Shape(
     (
-        Step("morning-1", 4, 20),
-        Step("morning-2", 8, 20),
-        Step("morning-3", 11, 20),
-        Step("noon", 14, 120),
-        Step("afternoon-1", 11, 20),
-        Step("afternoon-2", 8, 20),
-        Step("evening", 5, 500),
+        Step("morning-1", 2, 15),
+        Step("morning-2", 4, 15),
+        Step("morning-3", 6, 15),
+        Step("noon", 8, 75),
+        Step("afternoon", 6, 15),
+        Step("evening", 4, 465),
     )
 )

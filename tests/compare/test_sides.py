@@ -125,4 +125,4 @@ def test_the_day_is_one_that_callfleet_load_takes(tmp_path: Path) -> None:
 
     assert [phase.until for phase in phases] == [Until.COMMAND] * len(DAY.steps)
     assert DAY.top.name == "noon"
-    assert DAY.falls_after == 180 < DAY.seconds
+    assert DAY.falls_after == 120 < DAY.seconds
