@@ -106,7 +106,10 @@ def _run(
     (folder / "events.json").write_text(json.dumps(events, indent=1) + "\n")
     looks = [asdict(look) for look in watch.looks]
     (folder / "pods.json").write_text(
-        json.dumps({"looks": looks, "failures": watch.failures}, indent=1) + "\n"
+        json.dumps(
+            {"began": watch.began.isoformat(), "looks": looks, "failures": watch.failures}, indent=1
+        )
+        + "\n"
     )
     report = folder / "load.json"
     if not report.exists():
@@ -115,6 +118,7 @@ def _run(
         watch.looks,
         events,
         json.loads(report.read_text()),
+        began=watch.began,
         seconds=shape.seconds,
         falls_after=shape.falls_after,
     )

@@ -10,7 +10,11 @@ from tests.compare.shape import Shape
 
 ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("calls (participants)", lambda f: f"{f.calls} ({f.participants})"),
-    ("calls cut (participants)", lambda f: f"{f.cut_calls} ({f.cut_participants})"),
+    (
+        "calls cut by the end of their pod (participants)",
+        lambda f: f"{f.cut_calls} ({f.cut_participants})",
+    ),
+    ("participants lost on pods that stayed", lambda f: str(f.lost_participants)),
     ("participants refused at first", lambda f: str(f.refused_participants)),
     ("of them never let in", lambda f: str(f.turned_away)),
     ("longest wait to be let in", lambda f: f"{f.longest_wait_seconds:.0f} s"),

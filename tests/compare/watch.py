@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
-from tests.compare.figures import Look
+from tests.compare.figures import Look, Pod
 
 LOOK_SECONDS = 2.0
 
@@ -22,13 +23,14 @@ class Watch:
         self.failures: list[str] = []
         self.started = 0.0
         """Monotonic."""
+        self.began = datetime.now(UTC)
         self._cluster = cluster
         self._query = ("-n", namespace, "get", "pods", "-l", selector, "-o", "json")
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
     def __enter__(self) -> Self:
-        self.started = time.monotonic()
+        self.started, self.began = time.monotonic(), datetime.now(UTC)
         self._thread.start()
         return self
 
@@ -48,11 +50,11 @@ class Watch:
 
 
 def look(at: float, pods: list[dict[str, Any]]) -> Look:
-    """Count the pods of a list from the API."""
-    return Look(at, len(pods), sum(_serves(pod) for pod in pods))
+    """Read the pods of a list from the API."""
+    return Look(at, tuple(_pod(pod) for pod in pods))
 
 
-def _serves(pod: dict[str, Any]) -> bool:
+def _pod(pod: dict[str, Any]) -> Pod:
     conditions = pod.get("status", {}).get("conditions", [])
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
+    return Pod(pod["metadata"]["name"], ready, "deletionTimestamp" in pod["metadata"])
