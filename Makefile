@@ -62,7 +62,7 @@ images: setup ## Build the images; REGISTRY=... also pushes them and prints the 
 bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
 
-compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; three quarters of an hour
+compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; 20 minutes
 	$(BIN)/python -m tests.compare
 
 lock: ## Renew the lock files in requirements/ (needs uv)

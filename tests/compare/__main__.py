@@ -67,7 +67,7 @@ def _compare(sides: Sequence[Operated | Plain], shape: Shape, folder: Path) -> N
         cluster.up(owned=True)
         images = set_up(cluster, folder)
         for side in sides:
-            click.echo(f"{side.title}: {shape.seconds / 60:.0f} minutes")
+            click.echo(f"{side.title}: {shape.seconds:.0f} s")
             outcomes[side.title] = _run(cluster, side, images, shape, folder / side.name)
             text = json.dumps(document(outcomes, shape), indent=1)
             (folder / "figures.json").write_text(f"{text}\n")

@@ -21,12 +21,14 @@ from tests.demo.setting import install_chart, rolled_out, start_services, wait_f
 
 DATABASE = "callfleet"
 METRIC = "callfleet_engine_utilization_percent"
+SETTINGS = {"operator.demandWindowSeconds": 60}
+"""Of the chart: as short as the day is. The operator decides every 15 s, as an HPA does."""
 LIMIT_SECONDS = 240
 POLL_SECONDS = 1.0
 
 
 def set_up(cluster: Cluster, directory: Path) -> list[Image]:
-    """Images, Prometheus and its adapter, PostgreSQL, the operator with its defaults, one relay.
+    """Images, Prometheus and its adapter, PostgreSQL, the operator, one relay.
 
     Raises:
         HarnessError: a step failed; the text holds what the program said.
@@ -42,7 +44,7 @@ def set_up(cluster: Cluster, directory: Path) -> list[Image]:
         api = "v1beta2.custom.metrics.k8s.io"
         wait_for(cluster, NAMESPACE, "apiservice", api, "condition=Available")
     with step("helm upgrade --install callfleet charts/callfleet", "10 s"):
-        install_chart(cluster, images, directory, namespace=NAMESPACE, settings={})
+        install_chart(cluster, images, directory, namespace=NAMESPACE, settings=SETTINGS)
     with step("Starting the relay", "10 s"):
         _apply(cluster, [o for o in fleet_manifests() if o["kind"] != "CallCluster"])
         wait_for(cluster, NAMESPACE, "turnpool", "--all", "condition=Ready")

@@ -1,11 +1,11 @@
-"""The load that each side gets: a day in ten minutes, the same calls in the same order."""
+"""The load that each side gets: a day in five minutes, calls of the same lengths."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PARTICIPANTS_PER_CALL = 2
-CALL_SECONDS = 60
+CALL_SECONDS = 90
 """Mean length of a call."""
 SEED = 4
 NEVER_SECONDS = 86_400
@@ -72,11 +72,10 @@ class Shape:
 
 DAY = Shape(
     (
-        Step("morning-1", 2, 15),
-        Step("morning-2", 4, 15),
-        Step("morning-3", 6, 15),
+        Step("morning-1", 3, 15),
+        Step("morning-2", 6, 15),
         Step("noon", 8, 75),
-        Step("afternoon", 6, 15),
-        Step("evening", 4, 465),
+        Step("afternoon", 5, 15),
+        Step("evening", 3, 195),
     )
 )

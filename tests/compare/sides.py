@@ -17,14 +17,18 @@ USUAL_GRACE_SECONDS = 30
 LONG_GRACE_SECONDS = 3600
 """The default of a CallCluster's drain.terminationGracePeriodSeconds."""
 END_SECONDS = 5
+WINDOW_SECONDS = 60
+"""Of scaling in, on every side: as short as the day is. By default it is 300 on each."""
+AS_IT_COMES: dict[str, Any] = {"scaleDown": {"stabilizationWindowSeconds": WINDOW_SECONDS}}
+"""An HPA's default behaviour but for the window."""
 GENTLE: dict[str, Any] = {
     "scaleDown": {
-        "stabilizationWindowSeconds": 300,
-        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+        "stabilizationWindowSeconds": WINDOW_SECONDS,
+        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}],
     }
 }
-"""How fast a CallCluster scales in by default, in an HPA's words. Scaling out stays as it is: an
-HPA's default, the faster of 4 pods and twice as many in 15 s, has a CallCluster's in it."""
+"""How fast the CallCluster scales in, in an HPA's words. Scaling out stays as it is: an HPA's
+default, the faster of 4 pods and twice as many in 15 s, has a CallCluster's in it."""
 
 Json = dict[str, Any]
 
@@ -66,8 +70,8 @@ class Plain(Side):
     """A Deployment with an HPA."""
 
     grace_seconds: int
-    behavior: Json | None = None
-    """The HPA's spec.behavior; None: Kubernetes' defaults."""
+    behavior: Json
+    """The HPA's spec.behavior."""
 
     def manifests(self, *, image: str, node: str) -> list[Json]:
         """Everything but the Secret of its database. `node`: where clients reach the relay."""
@@ -80,13 +84,12 @@ class Plain(Side):
             calls_may_go_on_seconds=self.grace_seconds - END_SECONDS,
         )
         objects: list[Json] = list(yaml.safe_load_all(text))
-        if self.behavior is not None:
-            (autoscaler,) = [o for o in objects if o["kind"] == "HorizontalPodAutoscaler"]
-            autoscaler["spec"]["behavior"] = self.behavior
+        (autoscaler,) = [o for o in objects if o["kind"] == "HorizontalPodAutoscaler"]
+        autoscaler["spec"]["behavior"] = self.behavior
         return objects
 
 
 OPERATED = Operated(ENGINES_OF_THE_OPERATOR, "CallCluster")
-PLAIN = Plain("hpa", "HPA as it comes", USUAL_GRACE_SECONDS)
+PLAIN = Plain("hpa", "HPA as it comes", USUAL_GRACE_SECONDS, AS_IT_COMES)
 TUNED = Plain("hpa-tuned", "HPA tuned", LONG_GRACE_SECONDS, GENTLE)
 SIDES: tuple[Operated | Plain, ...] = (OPERATED, PLAIN, TUNED)

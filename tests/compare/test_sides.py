@@ -90,8 +90,7 @@ def test_calls_may_go_on_for_the_grace_less_what_the_end_takes() -> None:
         assert int(grace) == pod["terminationGracePeriodSeconds"] - 5
 
 
-def test_the_tuned_one_scales_in_as_a_call_cluster_does_by_default() -> None:
-    assert "behavior" not in objects(PLAIN)["HorizontalPodAutoscaler"]["spec"]
+def test_the_tuned_one_scales_in_as_the_call_cluster_does() -> None:
     assert objects(TUNED)["HorizontalPodAutoscaler"]["spec"]["behavior"] == GENTLE
     cluster = call_cluster().spec
     scale_in = cluster.scaling.scale_in
@@ -100,6 +99,9 @@ def test_the_tuned_one_scales_in_as_a_call_cluster_does_by_default() -> None:
     assert down["policies"] == [
         {"type": "Pods", "value": scale_in.max_pods, "periodSeconds": scale_in.period_seconds}
     ]
+    as_it_comes = objects(PLAIN)["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    window = scale_in.stabilization_window_seconds
+    assert as_it_comes == {"scaleDown": {"stabilizationWindowSeconds": window}}
     assert TUNED.grace_seconds == cluster.drain.termination_grace_period_seconds
 
 
@@ -125,4 +127,4 @@ def test_the_day_is_one_that_callfleet_load_takes(tmp_path: Path) -> None:
 
     assert [phase.until for phase in phases] == [Until.COMMAND] * len(DAY.steps)
     assert DAY.top.name == "noon"
-    assert DAY.falls_after == 120 < DAY.seconds
+    assert DAY.falls_after == 105 < DAY.seconds
