@@ -12,6 +12,7 @@ from tests.cluster.pki import Authority
 from tests.cluster.run import Run
 
 AUDIT_POLICY = Path(__file__).parent / "audit_policy.yaml"
+FRONT_PROXY = "front-proxy-client"
 SERVICE_NAMES = (
     "localhost",
     "kubernetes",
@@ -113,6 +114,10 @@ def _apiserver(run: Run, addresses: Addresses, authority: Authority) -> list[str
         "kubelet-client", "kube-apiserver-kubelet-client", ["system:masters"]
     )
     ca = authority.certificate_file
+    # For APIs that pods serve, such as custom metrics: they know the API server by this authority,
+    # which signs nobody else (kubernetes.io, "Configure the Aggregation Layer").
+    front = Authority(authority.directory / "front-proxy")
+    proxy_certificate, proxy_key = front.client("front-proxy-client", FRONT_PROXY)
     return [
         f"--etcd-servers=http://127.0.0.1:{addresses.etcd_port}",
         f"--bind-address={'0.0.0.0' if addresses.has_node else '127.0.0.1'}",
@@ -123,6 +128,13 @@ def _apiserver(run: Run, addresses: Addresses, authority: Authority) -> list[str
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={key}",
         f"--client-ca-file={ca}",
+        f"--requestheader-client-ca-file={front.certificate_file}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={proxy_certificate}",
+        f"--proxy-client-key-file={proxy_key}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",

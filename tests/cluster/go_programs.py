@@ -82,8 +82,8 @@ class PinnedPrograms:
                 call_go(["build", *self._flags(), "-o", str(out), package], {}, self.folder)
 
 
-def call_go(arguments: list[str], environment: dict[str, str], folder: Path | None = None) -> None:
-    """Run go. Raises HarnessError with what it said if it fails."""
+def call_go(arguments: list[str], environment: dict[str, str], folder: Path | None = None) -> str:
+    """Run go; what it printed. Raises HarnessError with what it said if it fails."""
     done = subprocess.run(
         [go_toolchain.go(), *arguments],
         cwd=folder,
@@ -94,6 +94,7 @@ def call_go(arguments: list[str], environment: dict[str, str], folder: Path | No
     )
     if done.returncode:
         raise HarnessError(f"go {' '.join(arguments)}: {done.stderr[-3000:]}")
+    return done.stdout
 
 
 COREDNS = GoProgram("github.com/coredns/coredns", "v1.13.1", "3 min on two cores")
@@ -131,4 +132,11 @@ PROMETHEUS = PinnedPrograms(
     {},
     "4 min on two cores",
     tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd",
+)
+PROMETHEUS_ADAPTER = PinnedPrograms(
+    HERE / "prometheus_adapter",
+    "sigs.k8s.io/prometheus-adapter",
+    ("sigs.k8s.io/prometheus-adapter/cmd/adapter",),
+    {},
+    "3 min on two cores",
 )

@@ -23,7 +23,9 @@ from tests.cluster.errors import HarnessError
 from tests.cluster.progress import step
 
 HERE = Path(__file__).parent
-GO_MODS = (HERE / "kubernetes/go.mod", HERE / "prometheus/go.mod")
+GO_MODS = tuple(
+    HERE / f"{name}/go.mod" for name in ("kubernetes", "prometheus", "prometheus_adapter")
+)
 FETCHED = "1.26.8"
 FETCHED_SHA256 = "30c2b1bf7dcc88d3eb0a1364e47ddd9128edb3110a30e8a0ef61cd5856b31de7"
 PREFIX = f"golang.org/toolchain@v0.0.1-go{FETCHED}.linux-amd64"

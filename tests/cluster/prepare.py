@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.cluster import (
     choice,
     clients,
+    go_modules,
     go_programs,
     javascript,
     kind,
@@ -161,6 +162,8 @@ def build(purpose: str) -> None:
     wanted = choice.wanted_kind()
     if purpose in (API, CLUSTER, EVERYTHING):
         clients.kubectl()
+    if purpose in (API, EVERYTHING):
+        go_modules.PROMETHEUS_OPERATOR_CRDS.path()
     if purpose in (API, EVERYTHING) or (purpose == CLUSTER and wanted == local.KIND):
         KUBERNETES.path()
     if purpose in (PEERS, EVERYTHING):

@@ -1,4 +1,4 @@
-"""Images of static programs: a node's pause and CoreDNS, and Prometheus."""
+"""Images of static programs: a node's pause and CoreDNS, Prometheus and its adapter."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ PAUSE = "localhost/pause:1"
 COREDNS = f"localhost/coredns:{go_programs.COREDNS.version}"
 # Stands for the real image: same program, entry point, user and working directory; no pages.
 PROMETHEUS = "quay.io/prometheus/prometheus:v3.13.5"
+PROMETHEUS_ADAPTER = (
+    "registry.k8s.io/prometheus-adapter/prometheus-adapter:"
+    + go_programs.PROMETHEUS_ADAPTER.version()
+)
 NOBODY = 65534
 
 
@@ -49,6 +53,17 @@ def prometheus_archive() -> Path:
         f"images/prometheus-{folder.name}-{FORMAT}.tar",
         lambda out: write_programs(
             out, PROMETHEUS, programs, config, {"prometheus": NOBODY, "tmp": NOBODY}
+        ),
+    )
+
+
+def prometheus_adapter_archive() -> Path:
+    folder = go_programs.PROMETHEUS_ADAPTER.path()
+    config = {"User": f"{NOBODY}", "Entrypoint": ["/adapter"]}
+    return made_once(
+        f"images/prometheus-adapter-{folder.name}-{FORMAT}.tar",
+        lambda out: write_programs(
+            out, PROMETHEUS_ADAPTER, {"adapter": folder / "adapter"}, config
         ),
     )
 

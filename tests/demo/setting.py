@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -22,8 +23,10 @@ from tests.demo.stage import OPERATOR_NAMESPACE
 NAMESPACE = "demo"
 CLUSTER = "demo"
 POOL = "relays"
-TICK_SECONDS = 3
-DEMAND_WINDOW_SECONDS = 60
+SETTINGS: Mapping[str, int] = MappingProxyType(
+    {"operator.tickSeconds": 3, "operator.demandWindowSeconds": 60}
+)
+"""Values of the chart, so short that scaling shows in minutes."""
 READY_SECONDS = 180
 KEYS = "keys.json"
 
@@ -44,21 +47,29 @@ def set_up(cluster: Cluster, directory: Path) -> Fleet:
         HarnessError: a step failed; the text holds what the program said.
     """
     images = load_all(cluster)
-    cluster.kubectl("create", "namespace", NAMESPACE)
-    with step("Starting Prometheus and PostgreSQL", "10 s"):
-        for example in ("prometheus", "postgresql"):
-            cluster.kubectl("-n", NAMESPACE, "apply", "-f", str(example_file(example)))
-        for workload in ("deployment/prometheus", "statefulset/postgresql"):
-            cluster.kubectl(
-                "-n", NAMESPACE, "rollout", "status", workload, f"--timeout={READY_SECONDS}s"
-            )
+    start_services(cluster, NAMESPACE)
     with step("helm upgrade --install callfleet charts/callfleet", "10 s"):
         install_chart(cluster, images, directory)
     with step("kubectl apply -f examples/demo.yaml", "15 s until both are ready"):
         cluster.kubectl("-n", NAMESPACE, "apply", "-f", str(example_file("demo")))
         for kind in ("turnpool", "callcluster"):
-            _wait(cluster, NAMESPACE, kind, "--all", "condition=Ready")
-    return Fleet(signalling(cluster), _keys_file(cluster, directory))
+            wait_for(cluster, NAMESPACE, kind, "--all", "condition=Ready")
+    return Fleet(signalling(cluster), keys_file(cluster, NAMESPACE, directory))
+
+
+def start_services(cluster: Cluster, namespace: str) -> None:
+    """Make a namespace, with Prometheus and PostgreSQL in it. Raises HarnessError."""
+    cluster.kubectl("create", "namespace", namespace)
+    with step("Starting Prometheus and PostgreSQL", "10 s"):
+        for example in ("prometheus", "postgresql"):
+            cluster.kubectl("-n", namespace, "apply", "-f", str(example_file(example)))
+        for workload in ("deployment/prometheus", "statefulset/postgresql"):
+            rolled_out(cluster, namespace, workload)
+
+
+def rolled_out(cluster: Cluster, namespace: str, workload: str) -> None:
+    """Wait for a workload's pods, such as of deployment/NAME. Raises HarnessError."""
+    cluster.kubectl("-n", namespace, "rollout", "status", workload, f"--timeout={READY_SECONDS}s")
 
 
 def example_file(name: str) -> Path:
@@ -84,17 +95,24 @@ def load_command(cluster: Cluster, fleet: Fleet, scenario: object, directory: Pa
     )
 
 
-def install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) -> None:
-    """The operator, or nothing new where it is. Raises HarnessError."""
+def install_chart(
+    cluster: Cluster,
+    images: Sequence[Image],
+    directory: Path,
+    *,
+    namespace: str = NAMESPACE,
+    settings: Mapping[str, int] = SETTINGS,
+) -> None:
+    """The operator, or nothing new where it is. `namespace` is that of Prometheus, `settings` are
+    values of the chart. Raises HarnessError."""
     values = directory / "values.yaml"
     values.write_text(helm_values({image.part: image.reference for image in images}))
     command = [
         str(helm()), f"--kubeconfig={cluster.kubeconfig}", "upgrade", "--install", "callfleet",
         str(CHECKOUT / "charts/callfleet"), f"--namespace={OPERATOR_NAMESPACE}",
         "--create-namespace", f"--values={values}",
-        f"--set=prometheus.url=http://prometheus.{NAMESPACE}:9090",
-        f"--set=operator.tickSeconds={TICK_SECONDS}",
-        f"--set=operator.demandWindowSeconds={DEMAND_WINDOW_SECONDS}",
+        f"--set=prometheus.url=http://prometheus.{namespace}:9090",
+        *(f"--set={name}={value}" for name, value in settings.items()),
     ]  # fmt: skip
     done = subprocess.run(
         cluster.in_cluster_network(command),
@@ -103,25 +121,28 @@ def install_chart(cluster: Cluster, images: Sequence[Image], directory: Path) ->
     if done.returncode:
         raise HarnessError(f"helm upgrade: {done.stderr or done.stdout}")
     (directory / "notes.txt").write_text(done.stdout)
-    _wait(cluster, OPERATOR_NAMESPACE, "deployment", "--all", "condition=Available")
+    wait_for(cluster, OPERATOR_NAMESPACE, "deployment", "--all", "condition=Available")
 
 
-def _wait(cluster: Cluster, namespace: str, kind: str, which: str, condition: str) -> None:
+def wait_for(cluster: Cluster, namespace: str, kind: str, which: str, condition: str) -> None:
+    """`kubectl wait --for=CONDITION`. Raises HarnessError past the limit."""
     cluster.kubectl(
         "-n", namespace, "wait", kind, which, f"--for={condition}", f"--timeout={READY_SECONDS}s"
     )
 
 
-def signalling(cluster: Cluster) -> str:
+def signalling(
+    cluster: Cluster, *, namespace: str = NAMESPACE, service: str = f"{CLUSTER}-engine"
+) -> str:
     """Where clients reach signalling and the page: a port of the node."""
-    service: dict[str, Any] = json.loads(
-        cluster.kubectl("-n", NAMESPACE, "get", "service", f"{CLUSTER}-engine", "-o", "json")
+    found: dict[str, Any] = json.loads(
+        cluster.kubectl("-n", namespace, "get", "service", service, "-o", "json")
     )
-    (port,) = [p for p in service["spec"]["ports"] if p["name"] == "signalling"]
+    (port,) = [p for p in found["spec"]["ports"] if p["name"] == "signalling"]
     if "nodePort" not in port:
         raise HarnessError(
-            f"service {CLUSTER}-engine has no node port: examples/demo.yaml must set "
-            "signalling.serviceType NodePort"
+            f"service {service} has no node port: of a CallCluster, signalling.serviceType must "
+            "be NodePort"
         )
     return f"http://{cluster.node_address()}:{port['nodePort']}"
 
@@ -138,9 +159,10 @@ def join_link(cluster: Cluster, keys_file: Path) -> str:
     return done.stdout.strip()
 
 
-def _keys_file(cluster: Cluster, directory: Path) -> Path:
+def keys_file(cluster: Cluster, namespace: str, directory: Path) -> Path:
+    """The key set that signs join tokens, out of the namespace's Secret join-keys."""
     data = cluster.kubectl(
-        "-n", NAMESPACE, "get", "secret", "join-keys", "-o",
+        "-n", namespace, "get", "secret", "join-keys", "-o",
         "go-template={{index .data \"keys.json\" | base64decode}}",
     )  # fmt: skip
     file = directory / KEYS

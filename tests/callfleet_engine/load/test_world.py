@@ -88,3 +88,44 @@ async def test_calls_of_a_pod_end_and_are_not_made_again_in_this_phase(world: Wo
         world.adjust(phase)
         await asyncio.sleep(0)
     assert len(world.rooms) == 1
+
+
+async def test_a_call_with_a_length_ends_and_another_comes(world: World) -> None:
+    phase = Phase(name="a", calls=1, participants_per_call=1, call_seconds=0.05)
+    await bring_to(world, phase, people=1, turn_clients=0)
+    first = world.rooms[0]
+
+    def another_came() -> bool:
+        world.adjust(phase)
+        return [room.name for room in world.rooms] not in ([], [first.name])
+
+    await until(another_came)
+    assert first.ends_at is not None
+
+
+async def test_calls_with_a_length_end_no_earlier_when_fewer_are_wanted(world: World) -> None:
+    long = Phase(name="a", calls=3, participants_per_call=1, call_seconds=80_000)
+    await bring_to(world, long, people=3, turn_clients=0)
+
+    for _ in range(20):
+        world.adjust(Phase(name="b", calls=1, participants_per_call=1, call_seconds=80_000))
+        await asyncio.sleep(0)
+
+    assert len(world.rooms) == 3
+
+
+async def test_the_same_seed_gives_calls_the_same_lengths() -> None:
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, NOBODY_LISTENS, lambda _room, _who: None, EventLog(None), ())
+        phase = Phase(name="a", calls=4, participants_per_call=1, call_seconds=80_000)
+        lengths = []
+        for seed in (7, 7, 8):
+            world = World(client, "test", joins_per_second=100, seed=seed)
+            await bring_to(world, phase, people=4, turn_clients=0)
+            ends = [room.ends_at for room in world.rooms if room.ends_at is not None]
+            lengths.append([end - ends[0] for end in ends])
+            await world.everybody_leaves()
+
+    a_minute = 60  # more than it takes to make four calls
+    assert lengths[0] == pytest.approx(lengths[1], abs=a_minute)
+    assert lengths[0] != pytest.approx(lengths[2], abs=a_minute)

@@ -1,5 +1,7 @@
-"""The worlds of the rounds' tests, for commands that look at them and ask for changes; relays."""
+"""The worlds of the rounds' tests, for commands that look at them and ask for changes; relays, a
+database."""
 
+from tests.callfleet_engine.postgresql import postgresql_server
 from tests.callfleet_operator.reconcile.conftest import (
     here,
     operator_kubeconfig,
@@ -7,4 +9,11 @@ from tests.callfleet_operator.reconcile.conftest import (
 )
 from tests.callfleet_relay.conftest import secret_file, start_relay
 
-__all__ = ["here", "operator_kubeconfig", "prometheus_server", "secret_file", "start_relay"]
+__all__ = [
+    "here",
+    "operator_kubeconfig",
+    "postgresql_server",
+    "prometheus_server",
+    "secret_file",
+    "start_relay",
+]

@@ -13,8 +13,9 @@ import pytest
 from callfleet_operator.api.v1alpha1.crd import KINDS, custom_resource_definition
 from callfleet_operator.cli.installation import installation_of, proxied
 from callfleet_operator.cli.rights import operator_rights
-from callfleet_operator.cli.views.checks import Outcome, crd_check, report
+from callfleet_operator.cli.views.checks import Outcome, connections_check, crd_check, report
 from callfleet_operator.gateway.resources import SECRETS
+from tests.callfleet_engine.postgresql import PrivatePostgresql
 from tests.callfleet_operator.cli.commands import LOOK, run, user
 from tests.callfleet_operator.cli.golden import check
 from tests.callfleet_operator.gateway.prometheus_server import Server
@@ -71,13 +72,17 @@ async def looked(
 @pytest.mark.api
 @pytest.mark.peer
 async def test_what_is_in_order(
-    here: World, prometheus_server: Server, start_relay: StartRelay
+    here: World,
+    prometheus_server: Server,
+    start_relay: StartRelay,
+    postgresql_server: PrivatePostgresql,
 ) -> None:
     relay = await asyncio.to_thread(start_relay)
     listener = {"protocol": "UDP", "port": relay.address[1]}
     exposure = {"relaysPerNode": 1, "address": {"source": "Static", "value": "127.0.0.1"}}
     pool = await make_pool(here, listeners=[listener], exposure=exposure)
-    cluster = await make_cluster(here, turn={"poolRefs": [{"name": "relays"}]})
+    database = await asyncio.to_thread(postgresql_server.new_database)
+    cluster = await make_cluster(here, database=database, turn={"poolRefs": [{"name": "relays"}]})
     await here.settle(pool, cluster, pool, rounds=5)
     code, checks = await looked(here, f"--prometheus-url={prometheus_server.url}")
     for kind in ("callclusters", "turnpools"):
@@ -88,6 +93,13 @@ async def test_what_is_in_order(
     assert of(checks, f"Secret {here.namespace}/join-keys")["outcome"] == "ok"
     assert of(checks, f"Secret {here.namespace}/relay-keys")["outcome"] == "ok"
     assert "answered in" in of(checks, "relay relays-relay-0")["text"]
+    assert of(checks, "database of calls") == {
+        "subject": "database of calls",
+        "outcome": "ok",
+        "text": "5 pods (maxTotalReplicas) with 10 connections each take up to 50, of 97 that "
+        "there are (max_connections 100); that is more than the quarter of them that is advised.",
+        "remedy": "",
+    }
     assert of(checks, f"TurnPool {here.namespace}/relays")["outcome"] == "ok"
     assert of(checks, "your rights")["text"].startswith("Every command may be used")
     # The operator itself is not installed there, which is a problem.
@@ -97,10 +109,16 @@ async def test_what_is_in_order(
 
 @pytest.mark.api
 @pytest.mark.peer
-async def test_what_is_wrong_comes_with_its_remedy(here: World) -> None:
+async def test_what_is_wrong_comes_with_its_remedy(
+    here: World, postgresql_server: PrivatePostgresql
+) -> None:
     exposure = {"relaysPerNode": 1, "address": {"source": "Static", "value": "127.0.0.1"}}
     pool = await make_pool(here, exposure=exposure, listeners=[{"protocol": "UDP", "port": 9}])
-    cluster = await make_cluster(here, turn={"poolRefs": [{"name": "nobody"}]})
+    cluster = await make_cluster(
+        here,
+        database=f"{await asyncio.to_thread(postgresql_server.new_database)}_of_nobody",
+        turn={"poolRefs": [{"name": "nobody"}]},
+    )
     await here.people.client.request(
         "delete", SECRETS.path(here.namespace, "join-keys"), serialize=False
     )
@@ -114,9 +132,12 @@ async def test_what_is_wrong_comes_with_its_remedy(here: World) -> None:
         "Prometheus",
         "operator",
         "relay relays-relay-0",
+        "database of calls",
         f"Secret {here.namespace}/join-keys",
         f"CallCluster {here.namespace}/calls",
     } <= subjects
+    assert "does not exist" in of(checks, "database of calls")["text"]
+    assert "Correct the key uri of the Secret calls-db" in of(checks, "database of calls")["remedy"]
     assert "UDP port 9 of 127.0.0.1" in of(checks, "relay relays-relay-0")["remedy"]
     text = (await run(here, "doctor", f"--operator-namespace={here.namespace}")).stdout
     assert "problem  operator" in text
@@ -132,11 +153,11 @@ async def test_what_cannot_be_told_is_unknown(here: World) -> None:
             | {"name": "callfleet-operator", "namespace": here.namespace}
         }
     )
-    key = await make_cluster(here)
+    key = await make_cluster(here, database="postgresql://callfleet@127.0.0.1:1/calls")
     await here.settle(key)
     looker = await user(here, "looker", *LOOK)
     _, checks = await looked(here, kubeconfig=looker)
-    for subject in ("CRD callclusters", "operator", "Prometheus"):
+    for subject in ("CRD callclusters", "operator", "Prometheus", "database of calls"):
         assert of(checks, subject)["outcome"] == "unknown"
     rights = of(checks, "your rights")
     assert rights["outcome"] == "ok"
@@ -149,6 +170,10 @@ async def test_what_cannot_be_told_is_unknown(here: World) -> None:
         f"Look from inside: kubectl -n {here.namespace} exec deployment/callfleet-operator -- "
         f"callfleet doctor -n {here.namespace} --prometheus-url http://prometheus.nowhere:9090"
     )
+    database = of(checks, "database of calls")
+    assert database["outcome"] == "unknown"
+    assert database["text"].startswith("Not reached from here: ")
+    assert database["remedy"].startswith("Look from inside: kubectl -n ")
     lacking = of(checks, f"operator's rights in {here.namespace}")
     assert lacking["outcome"] == "problem"
     assert "get callclusters.callfleet.dev" in lacking["text"]
@@ -198,6 +223,32 @@ def test_crds_of_other_releases() -> None:
     other: dict[str, Any] = json.loads(json.dumps(ours))
     other["spec"]["versions"][0]["name"] = "v1"
     assert "serves v1, not v1alpha1" in crd_check("callclusters", other, ours).text
+
+
+@pytest.mark.parametrize(
+    ("pods", "each", "usable", "remedy"),
+    [
+        (9, 10, 97, ""),
+        (10, 10, 97, "by 3, or lower store.postgresql.maxConnectionsPerPod to 9."),
+        (200, 10, 97, "by 1903, or lower scaling.maxTotalReplicas to 9."),
+        (3, 100, 2, "by 298, or lower scaling.maxTotalReplicas to 1."),
+    ],
+)
+def test_connections_of_all_pods_have_to_fit(
+    pods: int, each: int, usable: int, remedy: str
+) -> None:
+    found = connections_check("database", pods=pods, each=each, maximum=100, usable=usable)
+    assert found.outcome is (Outcome.PROBLEM if remedy else Outcome.OK)
+    assert found.remedy.endswith(remedy)
+    assert f"take up to {pods * each}" in found.text
+
+
+def test_a_fleet_within_a_quarter_of_the_connections_hears_nothing_of_it() -> None:
+    found = connections_check("database", pods=5, each=5, maximum=100, usable=97)
+    assert found.text == (
+        "5 pods (maxTotalReplicas) with 5 connections each take up to 25, of 97 that there are "
+        "(max_connections 100)."
+    )
 
 
 def test_a_report() -> None:

@@ -155,7 +155,7 @@ def test_without_matplotlib_the_remedy_is_named_before_anything_runs(
         ),
         (
             (*FILES, "--set", "spec.scaling.minReplicas=10"),
-            "scaling.minReplicas 10 is above maxReplicas 9: lower the one or raise the other",
+            "spec.scaling.minReplicas: minReplicas must not be above maxReplicas: lower",
         ),
         (
             ("-f", "calls.yaml", "--csv", "bad.csv", "--call-minutes", "1"),

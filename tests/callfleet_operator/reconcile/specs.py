@@ -35,10 +35,16 @@ def pool_spec(**more: Any) -> dict[str, Any]:  # noqa: ANN401  # a spec
     }
 
 
-async def make_cluster(world: World, name: str = "calls", **more: Any) -> Key:  # noqa: ANN401
+async def make_cluster(
+    world: World,
+    name: str = "calls",
+    *,
+    database: str = "postgresql://calls",
+    **more: Any,  # noqa: ANN401
+) -> Key:
     """A CallCluster with its Secrets."""
     await world.secret("join-keys", keys_json='{"keys": []}')
-    await world.secret("calls-db", uri="postgresql://calls")
+    await world.secret("calls-db", uri=database)
     return await world.make(Kind.CALL_CLUSTER, name, cluster_spec(**more))
 
 

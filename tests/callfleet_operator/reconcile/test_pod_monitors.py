@@ -1,11 +1,14 @@
-"""PodMonitors come with Prometheus Operator, go with it, and are missed by nobody."""
+"""PodMonitors come with Prometheus Operator, go with it, and are missed by nobody.
+
+The kind is Prometheus Operator's own; the operator writes with fieldValidation Strict, so that a
+field which it does not know is an error.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +16,10 @@ from callfleet_operator.gateway.resources import POD_MONITORS
 from callfleet_operator.reconcile.pod_monitors import RECHECK
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
+from tests.cluster.go_modules import pod_monitor_crd
 
 pytestmark = pytest.mark.api
 
-CRD = Path(__file__).with_name("podmonitor_crd.yaml")
 NAME = "customresourcedefinition/podmonitors.monitoring.coreos.com"
 
 
@@ -25,7 +28,7 @@ async def kubectl(world: World, *arguments: str) -> str:
 
 
 async def install(world: World) -> None:
-    await kubectl(world, "apply", "--server-side", "-f", str(CRD))
+    await kubectl(world, "apply", "--server-side", "-f", str(pod_monitor_crd()))
     await kubectl(world, "wait", "--for=condition=Established", NAME, "--timeout=20s")
     async with asyncio.timeout(20):
         while not await world.kube.serves(POD_MONITORS):  # noqa: ASYNC110  # the server's discovery
@@ -86,12 +89,12 @@ async def test_somebody_elses_is_left_alone(world: World) -> None:
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PodMonitor",
             "metadata": {"name": "relays-relay", "namespace": world.namespace},
-            "spec": {"selector": {}},
+            "spec": {"selector": {}, "podMetricsEndpoints": []},
         }
     )
     pool = await make_pool(world)
     await world.round(pool)
     live = await world.people.get(POD_MONITORS, world.namespace, "relays-relay")
     assert live is not None
-    assert live["spec"] == {"selector": {}}
+    assert live["spec"] == {"selector": {}, "podMetricsEndpoints": []}
     assert "PodMonitor relays-relay" in (await world.condition(pool, "Ready"))[2]

@@ -1,4 +1,4 @@
-"""Single fields of a spec that are changed, and contradictions that no API server has seen."""
+"""Single fields of a spec that are changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.simulate.specs import SpecError, contradictions, with_changes
-from tests.callfleet_operator.plan.samples import cluster
+from callfleet_operator.simulate.specs import SpecError, with_changes
 
 BODY: dict[str, Any] = {"kind": "CallCluster", "spec": {"scaling": {"maxReplicas": 4}}}
 
@@ -44,27 +43,3 @@ def test_what_cannot_be_set(change: str, said: str) -> None:
     with pytest.raises(SpecError, match=r"^--set s") as refused:
         with_changes(BODY, (change,))
     assert said in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("scaling", "said"),
-    [
-        ({"min_replicas": 30}, "scaling.minReplicas 30 is above maxReplicas 20"),
-        ({"max_total_replicas": 19}, "scaling.maxTotalReplicas 19 is below maxReplicas 20"),
-        ({"target_utilization_percent": 85}, "newCallLimitPercent 85 is not above"),
-    ],
-)
-def test_contradictions(scaling: dict[str, int], said: str) -> None:
-    (found,) = contradictions(cluster(**scaling))
-    assert said in found
-
-
-def test_sqlite_serves_one_pod() -> None:
-    spec = cluster()
-    broken = spec.model_copy(update={"store": type(spec.store)()})
-    (found,) = contradictions(broken)
-    assert "a SQLite store serves one pod" in found
-
-
-def test_a_sound_spec_has_none() -> None:
-    assert list(contradictions(cluster())) == []

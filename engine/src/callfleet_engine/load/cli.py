@@ -145,7 +145,7 @@ async def _run(
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
         client = Client(http, url, tokens, events, loops)
-        world = World(client, scenario.room_prefix, scenario.joins_per_second)
+        world = World(client, scenario.room_prefix, scenario.joins_per_second, seed=scenario.seed)
         runner = Runner(scenario, world, events, linger_seconds=linger)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -59,6 +59,10 @@ class Phase(_Model):
     allocations: Annotated[int, Field(ge=0, le=10_000)] = 0
     """TURN clients beside the calls, each another user with one allocation."""
     credentials: Credentials = Credentials.VALID
+    call_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    """Mean length of the calls that begin in this phase, whose people then hang up and others call;
+    lengths are exponentially distributed, as in Erlang's formulas. Such calls end in no other way.
+    None: calls last until there are more than the phase wants."""
     until: Until = Until.REACHED
     limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
 
@@ -70,6 +74,8 @@ class Scenario(_Model):
     video: Video = Video()
     joins_per_second: Annotated[float, Field(gt=0, le=100)] = 4
     """How fast people come, calls and TURN clients each."""
+    seed: int = 1
+    """Of the lengths of calls: the same seed, the same length for the first call, the second..."""
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
@@ -22,6 +23,8 @@ class Room:
     """One call's people."""
 
     name: str
+    ends_at: float | None = None
+    """Monotonic time at which its people hang up of themselves."""
     participants: list[Participant] = field(default_factory=list)
 
     @property
@@ -42,7 +45,9 @@ class Room:
 class World:
     """Everybody who takes part, and the tasks they live in."""
 
-    def __init__(self, client: Client, room_prefix: str, joins_per_second: float) -> None:
+    def __init__(
+        self, client: Client, room_prefix: str, joins_per_second: float, *, seed: int = 1
+    ) -> None:
         self.rooms: list[Room] = []
         self.turn_clients: list[TurnClient] = []
         self.ended_calls_wanted = 0
@@ -54,6 +59,7 @@ class World:
         self._prefix = room_prefix
         self._interval = 1 / joins_per_second
         self._next_join = 0.0
+        self._lengths = random.Random(seed)  # noqa: S311 (no secret)
         self._numbers = itertools.count(1)
         self._one_at_a_time = asyncio.Lock()
         self._tasks: dict[Participant | TurnClient, asyncio.Task[None]] = {}
@@ -65,8 +71,7 @@ class World:
         """Take one step towards the phase; call it again and again."""
         self._bury()
         calls = max(0, phase.calls - self.ended_calls_wanted)
-        while len(self.rooms) > calls:
-            ending = self._room_of_the_busiest_pod()
+        for ending in self._over(calls):
             self.rooms.remove(ending)
             self._end(ending)
         for room in self.rooms:
@@ -80,14 +85,29 @@ class World:
                 self._come(room)
                 return
         if len(self.rooms) < calls:
-            room = Room(f"{self._prefix}-{next(self._numbers)}")
+            room = Room(f"{self._prefix}-{next(self._numbers)}", self._end_of_a_call(phase))
             self.rooms.append(room)
             self._come(room)
 
-    def _room_of_the_busiest_pod(self) -> Room:
-        """Calls end everywhere alike, so that pods empty evenly."""
-        calls_of = Counter(room.pod for room in self.rooms)
-        return max(self.rooms, key=lambda room: calls_of[room.pod])
+    def _end_of_a_call(self, phase: Phase) -> float | None:
+        if phase.call_seconds is None:
+            return None
+        return time.monotonic() + self._lengths.expovariate(1 / phase.call_seconds)
+
+    def _over(self, calls: int) -> list[Room]:
+        """Calls whose time is over, and of those without a length as many as are too many, from
+        the busiest pod each: they end everywhere alike, so that pods empty evenly."""
+        now = time.monotonic()
+        over = [room for room in self.rooms if room.ends_at is not None and now >= room.ends_at]
+        left = [room for room in self.rooms if room not in over]
+        endless = [room for room in left if room.ends_at is None]
+        while len(left) > calls and endless:
+            calls_of = Counter(room.pod for room in left)
+            ending = max(endless, key=lambda room: calls_of[room.pod])
+            for rooms in (left, endless):
+                rooms.remove(ending)
+            over.append(ending)
+        return over
 
     def _adjust_turn_clients(self, wanted: int, credentials: Credentials) -> None:
         for client in [c for c in self.turn_clients if c.credentials is not credentials]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
 from callfleet_operator.cli import probes
+from callfleet_operator.cli.database import check_database
 from callfleet_operator.cli.find import find_all
 from callfleet_operator.cli.output import emit, output_option, show
 from callfleet_operator.cli.session import Session, in_words, with_session
@@ -70,9 +71,9 @@ def doctor(
 ) -> None:
     """Look for what is wrong, a line each: ok, problem with its remedy, or unknown.
 
-    It looks from where it runs, with your rights: relays are tried from here, Prometheus through
-    the API server. Run in the operator's pod it sees what the operator sees. The exit code is 1 if
-    there is a problem; what is unknown is none.
+    It looks from where it runs, with your rights: relays and databases are tried from here,
+    Prometheus through the API server. Run in the operator's pod it sees what the operator sees.
+    The exit code is 1 if there is a problem; what is unknown is none.
     """
 
     async def work(kube: UserKube) -> list[Check]:
@@ -96,6 +97,9 @@ def doctor(
             checks += [one async for one in probes.check_secrets(kube, resource)]
             if isinstance(resource, TurnPool):
                 checks += await probes.check_relays(resource)
+            else:
+                inside = probes.inside(installation, resource.metadata.namespace)
+                checks += await check_database(kube, resource, inside)
         return checks
 
     checks = session.run(work)

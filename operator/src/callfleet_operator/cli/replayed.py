@@ -22,7 +22,8 @@ from callfleet_operator.observe.queries import Past
 from callfleet_operator.simulate.csv_history import CsvError, read_csv
 from callfleet_operator.simulate.durations import Durations, Exponential
 from callfleet_operator.simulate.past import PastError, Span, durations, history, mean
-from callfleet_operator.simulate.specs import SpecError, contradictions, with_changes
+from callfleet_operator.simulate.rules import broken_rules
+from callfleet_operator.simulate.specs import SpecError, with_changes
 from callfleet_operator.simulate.traffic import History, TooMuchError, Traffic, traffic
 
 PEOPLE_PER_CALL: Final = 2.0
@@ -109,8 +110,8 @@ def _specs(
         except SpecError as wrong:
             raise Problem(str(wrong)) from wrong
         changed = _cluster(parsed(body, "the changed spec", namespace=namespace))
-    for wrong_rule in contradictions(changed.spec):
-        raise Problem(f"CallCluster {changed.metadata.name}: {wrong_rule}.")
+    for broken in broken_rules(changed):
+        raise Problem(f"CallCluster {changed.metadata.name}: {broken}.")
     before = present or base
     return changed, before if before.spec != changed.spec else None
 

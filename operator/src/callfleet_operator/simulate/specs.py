@@ -1,15 +1,11 @@
-"""A spec that is changed in single fields, and what the API server would not accept of it."""
+"""A spec that is changed in single fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 import yaml
-
-from callfleet_operator.api.v1alpha1 import CallClusterSpec
-from callfleet_operator.api.v1alpha1.callcluster import StoreType
 
 
 class SpecError(Exception):
@@ -43,29 +39,3 @@ def with_changes(body: dict[str, Any], changes: tuple[str, ...]) -> dict[str, An
                 raise SpecError(f"--set {change}: {name} has no fields: set it as a whole.")
         place[names[-1]] = value
     return changed
-
-
-def contradictions(spec: CallClusterSpec) -> Iterator[str]:
-    """Rules between the fields of scaling that the API server holds and a file may break."""
-    scaling = spec.scaling
-    if scaling.min_replicas > scaling.max_replicas:
-        yield (
-            f"scaling.minReplicas {scaling.min_replicas} is above maxReplicas "
-            f"{scaling.max_replicas}: lower the one or raise the other"
-        )
-    if spec.store.type is StoreType.SQLITE and scaling.max_replicas > 1:
-        yield (
-            "a SQLite store serves one pod: set scaling.maxReplicas to 1, or choose store.type "
-            "PostgreSQL"
-        )
-    elif spec.max_total_replicas < scaling.max_replicas:
-        yield (
-            f"scaling.maxTotalReplicas {spec.max_total_replicas} is below maxReplicas "
-            f"{scaling.max_replicas}: raise it, or remove it"
-        )
-    if scaling.new_call_limit_percent <= scaling.target_utilization_percent:
-        yield (
-            f"scaling.newCallLimitPercent {scaling.new_call_limit_percent} is not above "
-            f"targetUtilizationPercent {scaling.target_utilization_percent}: raise it, or lower "
-            "the target"
-        )

@@ -153,6 +153,37 @@ def query_check(name: str, series: int, *, expected: bool) -> Check:
     )
 
 
+_ADVISED_SHARE: Final = 4
+"""A quarter of a server's connections is what all pods of a fleet should stay under."""
+
+
+def connections_check(subject: str, *, pods: int, each: int, maximum: int, usable: int) -> Check:
+    """Whether a database server has the connections that `pods` with `each` of them take.
+
+    `maximum` is the server's max_connections, `usable` what of it this user and database may have.
+    """
+    needed = pods * each
+    taken = f"{pods} pods (maxTotalReplicas) with {each} connections each take up to {needed}"
+    if needed > usable:
+        less = (
+            f"lower store.postgresql.maxConnectionsPerPod to {usable // pods}"
+            if usable >= pods
+            else f"lower scaling.maxTotalReplicas to {max(1, usable // each)}"
+        )
+        return problem(
+            subject,
+            f"{taken}, and there are {usable} (of max_connections {maximum}).",
+            f"Raise max_connections, and limits of user or database, by {needed - usable}, "
+            f"or {less}.",
+        )
+    beside = (
+        ""
+        if needed * _ADVISED_SHARE <= maximum
+        else "; that is more than the quarter of them that is advised"
+    )
+    return ok(subject, f"{taken}, of {usable} that there are (max_connections {maximum}){beside}.")
+
+
 def _few(names: list[str]) -> str:
     shown = ", ".join(names[:4])
     return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

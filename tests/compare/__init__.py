@@ -1,0 +1,1 @@
+"""The same load on a CallCluster and on Deployments with an HPA: `make compare`."""
