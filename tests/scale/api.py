@@ -68,7 +68,7 @@ class Api:
 @asynccontextmanager
 async def connected(kubeconfig: Path) -> AsyncIterator[Api]:
     """As the user of a kubeconfig of the harness."""
-    text = json.loads(kubeconfig.read_text())
+    text = json.loads(await asyncio.to_thread(kubeconfig.read_text))
     cluster, user = text["clusters"][0]["cluster"], text["users"][0]["user"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     context = ssl.create_default_context(cadata=authority)

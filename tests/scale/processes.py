@@ -114,7 +114,7 @@ async def _process(
             async with asyncio.timeout(STARTED_WITHIN):
                 line = (await process.stdout.readline()).decode()
             if not line:
-                raise HarnessError(f"{command[0]} has ended: {log.read_text()[-2000:]}")
+                raise HarnessError(f"{command[0]} has ended: {_end_of(log)}")
         yield process, line
     finally:
         if process.returncode is None:
@@ -125,3 +125,7 @@ async def _process(
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text()[-2000:]

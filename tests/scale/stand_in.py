@@ -20,7 +20,9 @@ async def serve(page: Path, address: str) -> web.AppRunner:
     calls = 0
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=page.read_bytes(), headers={"Content-Type": "text/plain"})
+        return web.Response(
+            body=await asyncio.to_thread(page.read_bytes), headers={"Content-Type": "text/plain"}
+        )
 
     async def admin(_: web.Request) -> web.Response:
         nonlocal calls

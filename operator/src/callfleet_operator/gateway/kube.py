@@ -73,9 +73,9 @@ class Kube:
     ) -> list[Body]:
         """All objects that match, page by page. Starts anew once if a page's token has expired."""
         try:
-            return [item async for item in self._pages(resource, namespace, label_selector)]
+            return await self._all(resource, namespace, label_selector)
         except GoneError:
-            return [item async for item in self._pages(resource, namespace, label_selector)]
+            return await self._all(resource, namespace, label_selector)
 
     async def probe(self, resource: ResourceType, namespace: str = "") -> None:
         """List one object; raises what keeps the operator from reading the kind."""
@@ -89,9 +89,21 @@ class Kube:
             return False
         return any(one.get("name") == resource.plural for one in found.get("resources", []))
 
-    async def _pages(
-        self, resource: ResourceType, namespace: str, label_selector: str
+    async def _all(self, resource: ResourceType, namespace: str, label_selector: str) -> list[Body]:
+        return [
+            # The items of a list do not say themselves what they are.
+            {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            async for page in self.pages(resource, namespace, label_selector)
+            for item in page.get("items", [])
+        ]
+
+    async def pages(
+        self, resource: ResourceType, namespace: str = "", label_selector: str = ""
     ) -> AsyncIterator[Body]:
+        """Lists of at most PAGE objects each, all of one resource version.
+
+        Raises GoneError if a page's token has expired meanwhile.
+        """
         token: str | None = None
         for _ in range(MAX_PAGES):
             page = await self._request(
@@ -104,9 +116,7 @@ class Kube:
                     *([("continue", token)] if token else []),
                 ],
             )
-            for item in page.get("items", []):
-                # The items of a list do not say themselves what they are.
-                yield {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            yield page
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return
@@ -345,6 +355,7 @@ async def connect(
     gate: Check,
     in_cluster: bool,
     kubeconfig: Path | None = None,
+    connections: int = _CONNECTIONS,
 ) -> AsyncIterator[Kube]:
     """A connection with the pod's service account, or as a kubeconfig says.
 
@@ -366,7 +377,7 @@ async def connect(
         raise ConnectError(
             f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
         ) from problem
-    configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.connection_pool_maxsize = connections
     configuration.trace_configs = [guarded(gate)]
     async with ApiClient(configuration) as client:
         client.user_agent = f"callfleet-operator/{version('callfleet')}"

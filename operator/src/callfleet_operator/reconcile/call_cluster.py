@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
 from callfleet_operator.reconcile.relays import handed_out, push, relay_list
 from callfleet_operator.reconcile.report import report
-from callfleet_operator.reconcile.revisions import Source, ensure_revisions
+from callfleet_operator.reconcile.revisions import Revisions, Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
 from callfleet_operator.reconcile.services import Services
@@ -52,19 +52,8 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
 
     absent = await missing_secrets(services, cluster)
     pools = await pools_for(services, cluster)
-    unreadable: tuple[str, ...] = ()
-    if now.may_write:
-        objects, unreadable = await _objects(services, cluster, fleet, pools)
-        await ensure(services, fleet, objects, now.troubles)
-        await ensure_monitor(services, fleet, now.troubles)
-    revisions = await ensure_revisions(
-        services,
-        fleet,
-        engine_template(fleet, spec),
-        Source(metadata.generation, spec_digest(spec, fleet.image)),
-        now.troubles,
-        write=now.may_write,
-    )
+    keys = await _keys(services, pools) if now.may_write else Keys()
+    revisions = await _objects_and_revisions(services, cluster, now, keys)
 
     reported = await services.metrics_source.engines()
     limits = Limits(
@@ -96,12 +85,12 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> None:
     unaddressed = await tell_addresses(services, cluster, listed, write=now.may_write)
     relays, no_relays = await _relays(services, cluster, pools)
     tell = partial(services.admin.put_relays, relays=relays)
-    await push(listed.pods, tell, "relays", now.memory)
+    await push(listed.pods, tell, ("relays", relays), now.memory, services)
 
     facts = Facts(
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         invalid_hold_until=hold_until(metadata)[1],
-        missing_secrets=(*absent, *unreadable),
+        missing_secrets=(*absent, *keys.unreadable.values()),
         missing_pools=pools.missing,
         refused_pools=pools.refused,
         not_yet_in_effect=not_yet_in_effect(spec),
@@ -128,10 +117,16 @@ def _outlook(services: Services, cluster: CallCluster) -> Outlook | NoOutlook:
     return services.history_source.outlook(name, horizon)
 
 
-async def _objects(
-    services: Services, cluster: CallCluster, fleet: Fleet, pools: Pools
-) -> tuple[Sequence[Body], tuple[str, ...]]:
-    """Everything but the pods, and what is wrong with the pools' Secrets."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What engines' TURN keys are derived from."""
+
+    masters: Mapping[PoolName, Sequence[bytes]] = field(default_factory=dict)
+    unreadable: Mapping[PoolName, str] = field(default_factory=dict)
+    """Pools whose Secret cannot be used, and why."""
+
+
+async def _keys(services: Services, pools: Pools) -> Keys:
     masters: dict[PoolName, Sequence[bytes]] = {}
     unreadable: dict[PoolName, str] = {}
     for pool in pools.admitted:
@@ -141,19 +136,51 @@ async def _objects(
             unreadable[name] = f"{found.trouble} (TurnPool {name.namespace}/{name.name})"
         else:
             masters[name] = found.secrets
-    bodies = engine_objects(
-        cluster, services.installation, admin_keys=services.admin_keys, masters=masters
+    return Keys(masters, unreadable)
+
+
+async def _objects_and_revisions(
+    services: Services, cluster: CallCluster, now: Round, keys: Keys
+) -> Revisions:
+    """Everything but the pods: compared and applied, unless it stands as it should."""
+    spec, generation, fleet = cluster.spec, cluster.metadata.generation, now.fleet
+    masters = tuple((name, tuple(secrets)) for name, secrets in sorted(keys.masters.items()))
+    basis = generation, fleet.image, masters, tuple(sorted(keys.unreadable))
+    compare = now.must_compare(basis, cluster.status, generation)
+    settled = now.memory.settled
+    if settled is not None and not compare:
+        return settled.revisions
+    if now.may_write and compare:
+        await ensure(services, fleet, await _objects(services, cluster, fleet, keys), now.troubles)
+        await ensure_monitor(services, fleet, now.troubles)
+    revisions = await ensure_revisions(
+        services,
+        fleet,
+        engine_template(fleet, spec),
+        Source(generation, spec_digest(spec, fleet.image)),
+        now.troubles,
+        write=now.may_write,
     )
-    if unreadable:
-        kept = await _kept_keys(services, fleet, unreadable)
+    now.settle(basis, revisions, compared=compare)
+    return revisions
+
+
+async def _objects(
+    services: Services, cluster: CallCluster, fleet: Fleet, keys: Keys
+) -> Sequence[Body]:
+    bodies = engine_objects(
+        cluster, services.installation, admin_keys=services.admin_keys, masters=keys.masters
+    )
+    if keys.unreadable:
+        kept = await _kept_keys(services, fleet, keys.unreadable)
         for body in bodies:
             if body["kind"] == "Secret":
                 body["data"] |= kept
-    return bodies, tuple(unreadable.values())
+    return bodies
 
 
 async def _kept_keys(
-    services: Services, fleet: Fleet, pools: dict[PoolName, str]
+    services: Services, fleet: Fleet, pools: Mapping[PoolName, str]
 ) -> dict[str, str]:
     """Keys that engines have of pools whose Secret cannot be read just now: they stay valid, and
     taking them away would cut clients off."""

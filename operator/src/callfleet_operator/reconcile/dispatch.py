@@ -22,13 +22,16 @@ async def reconcile(services: Services, key: Key) -> float | None:
     Raises RoundError for trouble outside of the operator.
     """
     try:
-        live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
+        live = services.resources.of(key)
+        if live is None:
+            live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
         if live is None:
             services.forget(key)
             return None
         if "deletionTimestamp" not in live["metadata"]:
             await _ROUNDS[key.kind](services, key, live)
     except KubeError as refusal:
+        services.resources.gone(key)  # it may be why
         raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal
     except ValidationError as unreadable:
         raise RoundError(

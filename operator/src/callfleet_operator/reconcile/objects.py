@@ -29,6 +29,11 @@ class Troubles:
     name_conflicts: list[str] = field(default_factory=list)
     apply_errors: list[str] = field(default_factory=list)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.name_conflicts or self.apply_errors)
+
     def refused(self, kind: str, name: str, refusal: KubeError) -> None:
         """The API server did not take an object."""
         self.apply_errors.append(f"{kind} {name}: {refusal.message}")

@@ -33,7 +33,7 @@ async def report(
     services.metrics.problems(key, _problems(_conditions(status)))
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
-    await services.kube.apply_status(live, status)
+    services.resources.note(key, await services.kube.apply_status(live, status))
     memory.status_written = now
     happened = events(_conditions(previous), _conditions(status), decision)
     await _post(services, live, happened)

@@ -51,6 +51,8 @@ class Revisions:
     """What every pod shall have."""
     stored: tuple[Body, ...] = ()
     """Oldest first, as they were found; the update revision may be among them."""
+    stands: bool = True
+    """The update revision is stored as it should be; False if it has just been written."""
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ async def ensure_revisions(
     stored = tuple(
         sorted(
             (
-                body
+                _slim(body)
                 for body in await services.kube.list_all(
                     REVISIONS, fleet.namespace, selector(fleet)
                 )
@@ -104,13 +106,14 @@ async def ensure_revisions(
         except ValueError as broken:
             troubles.apply_errors.append(str(broken))
     update = Revision(revision_hash(template), template)
-    if write and not (newest and _hash(newest) == update.hash and _marks(newest) >= marks.items()):
+    stands = bool(newest and _hash(newest) == update.hash and _marks(newest) >= marks.items())
+    if write and not stands:
         number = newest.get("revision", 0) if newest else 0
         same = newest is not None and _hash(newest) == update.hash
         body = controller_revision(fleet, template, number=number if same else number + 1)
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)
-    return Revisions(update, stored)
+    return Revisions(update, stored, stands)
 
 
 async def prune(
@@ -119,14 +122,18 @@ async def prune(
     revisions: Revisions,
     in_use: Collection[str],
     troubles: Troubles,
-) -> None:
-    """Delete old revisions: never one that a pod has, and HISTORY others stay as well."""
+) -> bool:
+    """Delete old revisions: never one that a pod has, and HISTORY others stay as well.
+
+    Returns whether there were any to delete.
+    """
     unused = [
         body
         for body in revisions.stored
         if _hash(body) != revisions.update.hash and _hash(body) not in in_use
     ]
-    for body in unused[: max(0, len(unused) - HISTORY)]:
+    old = unused[: max(0, len(unused) - HISTORY)]
+    for body in old:
         metadata = body["metadata"]
         name = metadata["name"]
         try:
@@ -137,8 +144,15 @@ async def prune(
             continue  # it has changed, so it may be wanted again: the next round looks anew
         except ForbiddenError as refusal:
             troubles.refused("ControllerRevision", name, refusal)
-            return
+            break
         log.info("pruned %s", name, extra={"event": "revision-pruned", "object": fleet.consumer})
+    return bool(old)
+
+
+def _slim(body: Body) -> Body:
+    """Without what the API server notes for itself, which is the larger part."""
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {**body, "metadata": metadata}
 
 
 def _hash(body: Body) -> str:

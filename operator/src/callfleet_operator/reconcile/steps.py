@@ -190,6 +190,9 @@ class Hands:
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version
         )
         self.memory.superseded[pod.uid] = pod.resource_version
+        self.services.pods[self.fleet.component].note_deletion(
+            self.fleet.namespace, pod.name, pod.uid
+        )
         self._say(pod.name, "pod-deleted", f"deleted, {step.reason}")
 
     async def _patch(self, pod: FleetPod, *changes: list[Body]) -> None:
@@ -202,6 +205,7 @@ class Hands:
         )
         if body["metadata"]["resourceVersion"] != pod.resource_version:
             self.memory.superseded[pod.uid] = pod.resource_version
+        self.services.pods[self.fleet.component].note(body)
 
     def _note_trouble(self, pod: FleetPod, outcome: Outcome, subject: str) -> None:
         """Log what keeps a pod from its drain, or from its end, when it comes up, not in every

@@ -88,7 +88,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     for cluster in await clusters_for(services, pool):
         engines += await _engines_of(services, cluster)
     peers = peer_list(engines)
-    await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
+    tell = partial(services.admin.put_peers, peers=peers)
+    await push(listed.pods, tell, ("peers", peers), now.memory, services)
 
     found = handed_out(pool, listed)
     facts = Facts(
