@@ -28,10 +28,11 @@ from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
 from callfleet_operator.reconcile.relays import handed_out, push, relay_list
 from callfleet_operator.reconcile.report import report
-from callfleet_operator.reconcile.revisions import Revisions, Source, ensure_revisions
+from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
 from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.templates import Revisions
 from callfleet_operator.reconcile.turn_pool import relay_limits
 from callfleet_operator.render.engine_pod import engine_template
 from callfleet_operator.render.fleet import Fleet

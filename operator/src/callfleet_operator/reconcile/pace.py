@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from callfleet_operator.reconcile.revisions import Revisions
+from callfleet_operator.reconcile.templates import Revisions
 
 COMPARED_A_SECOND: Final = 5.0
 """Fleets whose objects are read and compared though nothing says that they differ. Up to 75 fleets

@@ -95,7 +95,8 @@ async def push(
     memory: FleetMemory,
     services: Services,
 ) -> None:
-    """Tell every pod that runs and does not know; `telling` names and holds what it is told. One that has not taken it is told again in the
+    """Tell every pod that runs and does not know; `telling` names and holds
+    what it is told. One that has not taken it is told again in the
     next round."""
     what, content = telling
     told = memory.told.get(what)

@@ -12,6 +12,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import REVISIONS
 from callfleet_operator.reconcile.objects import Troubles, ensure, is_owned, selector
 from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.templates import Revision, Revisions, hash_of
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
 
@@ -27,48 +28,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """A template that pods are made from."""
-
-    hash: str
-    template: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Source:
     """What a template is rendered from."""
 
     generation: int
     digest: str
     """`render.revision.spec_digest`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revisions:
-    """The templates of a fleet."""
-
-    update: Revision
-    """What every pod shall have."""
-    stored: tuple[Body, ...] = ()
-    """Oldest first, as they were found; the update revision may be among them."""
-    stands: bool = True
-    """The update revision is stored as it should be; False if it has just been written."""
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Hashes, oldest first; the last one is the update revision."""
-        older = (_hash(body) for body in self.stored)
-        return (*(one for one in older if one != self.update.hash), self.update.hash)
-
-    def named(self, revision: str) -> Revision:
-        """The template of a hash; the update revision if there is no such template any more."""
-        for body in self.stored:
-            if _hash(body) == revision:
-                try:
-                    return Revision(revision, template_of(body))
-                except ValueError:
-                    break
-        return self.update
 
 
 async def ensure_revisions(
@@ -106,10 +71,10 @@ async def ensure_revisions(
         except ValueError as broken:
             troubles.apply_errors.append(str(broken))
     update = Revision(revision_hash(template), template)
-    stands = bool(newest and _hash(newest) == update.hash and _marks(newest) >= marks.items())
+    stands = bool(newest and hash_of(newest) == update.hash and _marks(newest) >= marks.items())
     if write and not stands:
         number = newest.get("revision", 0) if newest else 0
-        same = newest is not None and _hash(newest) == update.hash
+        same = newest is not None and hash_of(newest) == update.hash
         body = controller_revision(fleet, template, number=number if same else number + 1)
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)
@@ -130,7 +95,7 @@ async def prune(
     unused = [
         body
         for body in revisions.stored
-        if _hash(body) != revisions.update.hash and _hash(body) not in in_use
+        if hash_of(body) != revisions.update.hash and hash_of(body) not in in_use
     ]
     old = unused[: max(0, len(unused) - HISTORY)]
     for body in old:
@@ -153,11 +118,6 @@ def _slim(body: Body) -> Body:
     """Without what the API server notes for itself, which is the larger part."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
-
-
-def _hash(body: Body) -> str:
-    """By the name, which cannot be edited."""
-    return str(body["metadata"]["name"]).rpartition("-")[2]
 
 
 def _stands(newest: Body, marks: Mapping[str, str]) -> bool:

@@ -21,9 +21,10 @@ from callfleet_operator.reconcile.metrics_source import Reported
 from callfleet_operator.reconcile.objects import Troubles
 from callfleet_operator.reconcile.pace import Settled
 from callfleet_operator.reconcile.pods import Listed
-from callfleet_operator.reconcile.revisions import Revisions, prune
+from callfleet_operator.reconcile.revisions import prune
 from callfleet_operator.reconcile.services import FleetMemory, Services
 from callfleet_operator.reconcile.steps import UNDRAIN, Hands
+from callfleet_operator.reconcile.templates import Revisions
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.status.documented import ConditionType
 from callfleet_operator.status.rollout import NEW_REVISION_FAILS_MORE

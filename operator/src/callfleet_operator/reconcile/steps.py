@@ -26,8 +26,8 @@ from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTE
 from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
 from callfleet_operator.reconcile.media_ports import create_pod
 from callfleet_operator.reconcile.objects import Troubles, is_owned
-from callfleet_operator.reconcile.revisions import Revision
 from callfleet_operator.reconcile.services import FleetMemory, Services
+from callfleet_operator.reconcile.templates import Revision
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.fleet import ADMISSION_LABEL, SEALED_LABEL, Fleet
 
