@@ -52,13 +52,13 @@ class Api:
         path = resource.path(body["metadata"].get("namespace", ""))
         return await self.request("POST", path, body)
 
-    async def list_all(self, resource: ResourceType, selector: str = "") -> list[Body]:
-        """All objects of a kind, page by page."""
+    async def list_all(self, resource: ResourceType, query: str) -> list[Body]:
+        """All objects of a kind that match a query, page by page."""
         found: list[Body] = []
         token = ""
         while True:
-            query = f"?limit=500&labelSelector={selector}&continue={token}"
-            page = await self.request("GET", resource.path() + query)
+            pages = f"?limit=500&continue={token}&{query}"
+            page = await self.request("GET", resource.path() + pages)
             found += page["items"]
             token = page["metadata"].get("continue", "")
             if not token:

@@ -18,7 +18,8 @@ PARTICIPANTS = 55
 """On each pod. 10 pods at 55 of 100 want 8 at the target of 70 %: the minimum decides."""
 CLUSTERS_A_NAMESPACE = 100
 PODS_A_NODE = 100
-ENGINES = "app.kubernetes.io/managed-by=callfleet-operator"
+NOT_STARTED = "labelSelector=callfleet.dev/cluster&fieldSelector=status.podIP="
+"""Query for pods that no kubelet has looked after."""
 OWN_NAMESPACE = "callfleet-system"
 
 
@@ -108,16 +109,8 @@ async def play_kubelet(api: Api, size: Size, pods: Iterable[Body], address: str)
     await each(pods, run)
 
 
-def is_running(pod: Body) -> bool:
-    return bool(pod.get("status", {}).get("podIP"))
-
-
-def metrics_of(pods: Iterable[Body]) -> str:
-    """What Prometheus scrapes of engines with a load that does not change."""
-    return "".join(map(_metrics, pods))
-
-
-def _metrics(pod: Body) -> str:
+def metrics_of(pod: Body) -> str:
+    """What Prometheus scrapes of an engine, with a load that does not change."""
     metadata = pod["metadata"]
     labels = (
         f'namespace="{metadata["namespace"]}",pod="{metadata["name"]}",'

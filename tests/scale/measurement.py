@@ -23,11 +23,10 @@ from tests.crds import CRDS
 from tests.scale import processes
 from tests.scale.api import MERGE, Api, connected
 from tests.scale.fleet import (
-    ENGINES,
+    NOT_STARTED,
     PODS_EACH,
     Size,
     furnish,
-    is_running,
     make_clusters,
     metrics_of,
     play_kubelet,
@@ -79,6 +78,8 @@ class Setting:
     address: str
     directory: Path
     say: Say
+    running: int = 0
+    """Pods that run."""
 
     async def writes(self, since: int) -> list[AuditEvent]:
         """What the operator wrote since a mark, the Lease apart."""
@@ -90,14 +91,12 @@ class Setting:
 
     async def run_pods(self) -> int:
         """Let the kubelets look after all pods, and Prometheus see them; how many there are."""
-        pods = await self.api.list_all(PODS, ENGINES)
-        await play_kubelet(
-            self.api, self.size, [pod for pod in pods if not is_running(pod)], self.address
-        )
-        new = self.page.with_suffix(".new")
-        new.write_text(metrics_of(pods))
-        new.replace(self.page)
-        return len(pods)
+        pods = await self.api.list_all(PODS, NOT_STARTED)
+        await play_kubelet(self.api, self.size, pods, self.address)
+        self.running += len(pods)
+        with self.page.open("a") as page:
+            page.writelines(map(metrics_of, pods))
+        return self.running
 
 
 @asynccontextmanager

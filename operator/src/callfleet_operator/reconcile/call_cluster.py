@@ -145,8 +145,8 @@ async def _objects_and_revisions(
 ) -> Revisions:
     """Everything but the pods: compared and applied, unless it stands as it should."""
     spec, generation, fleet = cluster.spec, cluster.metadata.generation, now.fleet
-    masters = tuple((name, tuple(secrets)) for name, secrets in sorted(keys.masters.items()))
-    basis = generation, fleet.image, masters, tuple(sorted(keys.unreadable))
+    masters = frozenset((name, tuple(secrets)) for name, secrets in keys.masters.items())
+    basis = generation, fleet.image, masters, frozenset(keys.unreadable)
     compare = now.must_compare(basis, cluster.status, generation)
     settled = now.memory.settled
     if settled is not None and not compare:
