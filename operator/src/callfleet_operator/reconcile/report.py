@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
@@ -30,7 +30,7 @@ async def report(
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()
     services.metrics.desired(key, decision.desired_open)
-    services.metrics.problems(key, _problems(_conditions(status)))
+    services.metrics.problems(key, _problems(status.get("conditions") or ()))
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
     services.resources.note(key, await services.kube.apply_status(live, status))
@@ -39,10 +39,9 @@ async def report(
     await _post(services, live, happened)
 
 
-def _problems(conditions: Iterable[Condition]) -> Iterable[tuple[str, str]]:
-    return [
-        (one.type, one.reason) for one in conditions if documented(one.type, one.reason).warning
-    ]
+def _problems(conditions: Iterable[Mapping[str, str]]) -> Iterable[tuple[str, str]]:
+    named = [(one["type"], one["reason"]) for one in conditions]
+    return [(kind, reason) for kind, reason in named if documented(kind, reason).warning]
 
 
 def _conditions(status: dict[str, Any]) -> tuple[Condition, ...]:

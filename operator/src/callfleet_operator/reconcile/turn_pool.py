@@ -43,7 +43,7 @@ def relay_limits(spec: TurnPoolSpec) -> Limits:
 
 async def reconcile_pool(services: Services, key: Key, live: Body) -> None:
     """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
-    pool = TurnPool.model_validate(live)
+    pool = services.resources.read(key, live, TurnPool)
     spec, metadata = pool.spec, pool.metadata
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
