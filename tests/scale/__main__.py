@@ -19,6 +19,7 @@ from tests.scale.measurement import Measured, measure, setting
 from tests.scale.table import missed, table
 
 WHOLE = 2000
+TICK = 15
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -58,7 +59,7 @@ def _one(size: Size, options: argparse.Namespace) -> Measured:
         print(f"{size.clusters}: {time.monotonic() - began:6.0f} s  {text}", flush=True)
 
     async def run() -> Measured:
-        async with setting(server, size, say, scrape_seconds=15) as here:
+        async with setting(server, size, say, tick=TICK) as here:
             return await measure(
                 here,
                 rest_seconds=options.rest_seconds,

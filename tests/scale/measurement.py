@@ -78,6 +78,8 @@ class Setting:
     address: str
     directory: Path
     say: Say
+    tick: int
+    """Seconds after which the operator looks at each CallCluster again."""
     running: int = 0
     """Pods that run."""
 
@@ -100,9 +102,7 @@ class Setting:
 
 
 @asynccontextmanager
-async def setting(
-    server: ApiServer, size: Size, say: Say, *, scrape_seconds: int
-) -> AsyncIterator[Setting]:
+async def setting(server: ApiServer, size: Size, say: Say, *, tick: int) -> AsyncIterator[Setting]:
     """With the CRDs, the namespaces and the nodes on an API server that runs."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callfleet-")))
@@ -116,10 +116,8 @@ async def setting(
         port = await stack.enter_async_context(
             processes.pods_stand_in(page, address, directory / "stand-in.log")
         )
-        url = await stack.enter_async_context(
-            processes.prometheus(directory, address, port, scrape_seconds)
-        )
-        made = Setting(size, server, api, page, url, address, directory, say)
+        url = await stack.enter_async_context(processes.prometheus(directory, address, port, tick))
+        made = Setting(size, server, api, page, url, address, directory, say, tick)
         await furnish(api, size)
         yield made
 
@@ -130,7 +128,7 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
     kubeconfig = await asyncio.to_thread(here.server.kubeconfig_of, OPERATOR, ["system:masters"])
     log = here.directory / "operator.log"
     began = time.monotonic()
-    async with processes.operator(kubeconfig, here.prometheus, log) as first:
+    async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as first:
         await make_clusters(here.api, here.size)
         here.say(f"{here.size.clusters} CallClusters are made")
         await _all_run(here, patience)
@@ -157,7 +155,7 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
 
     mark = await here.mark()
     began = time.monotonic()
-    async with processes.operator(kubeconfig, here.prometheus, log) as second:
+    async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as second:
         async with asyncio.timeout(patience):
             while await _decided(second) < here.size.clusters:  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.2)
@@ -198,7 +196,7 @@ async def _at_rest(here: Setting, patience: float) -> None:
     async with asyncio.timeout(patience):
         while True:
             mark = await here.mark()
-            await asyncio.sleep(2.2 * processes.TICK)
+            await asyncio.sleep(2.2 * here.tick)
             written = await here.writes(mark)
             if not written:
                 return

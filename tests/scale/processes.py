@@ -16,7 +16,6 @@ from tests.cluster.api_server import free_ports
 from tests.cluster.errors import HarnessError
 
 STARTED_WITHIN = 60.0
-TICK = 15
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig=KILL", "--")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PROMETHEUS = """
@@ -50,7 +49,9 @@ class Operator:
 
 
 @asynccontextmanager
-async def operator(kubeconfig: Path, prometheus: str, log: Path) -> AsyncIterator[Operator]:
+async def operator(
+    kubeconfig: Path, prometheus: str, log: Path, tick: int
+) -> AsyncIterator[Operator]:
     """The operator for all namespaces, as the chart runs it but for where it listens."""
     command = [
         *(sys.executable, "-m", "callfleet_operator", "run"),
@@ -59,7 +60,7 @@ async def operator(kubeconfig: Path, prometheus: str, log: Path) -> AsyncIterato
         "--engine-image=example.org/engine:1",
         "--relay-image=example.org/relay:1",
         "--metrics=127.0.0.1:0",
-        f"--tick-seconds={TICK}",
+        f"--tick-seconds={tick}",
     ]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     async with _process(command, log, environment) as (process, line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,7 +49,8 @@ class ConnectError(Exception):
 class _Applied:
     """What an apply sent and what came of it, to know a value that the server writes otherwise."""
 
-    sent: str
+    sent: bytes
+    """Its digest: there may be many."""
     resource_version: str
 
 
@@ -159,7 +161,7 @@ class Kube:
     ) -> Body:
         namespace, name = body["metadata"].get("namespace", ""), body["metadata"]["name"]
         identity = f"{resource.plural}/{namespace}/{name}/{subresource}"
-        sent = json.dumps(body, sort_keys=True)
+        sent = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
         if live is not None:
             if self._is_applied(identity, sent, body, live, subresource):
                 return live
@@ -188,7 +190,7 @@ class Kube:
         return result
 
     def _is_applied(
-        self, identity: str, sent: str, body: Body, live: Body, subresource: str
+        self, identity: str, sent: bytes, body: Body, live: Body, subresource: str
     ) -> bool:
         last = self._applied.get(identity)
         if (

@@ -175,8 +175,8 @@ async def _objects(
     if keys.unreadable:
         kept = await _kept_keys(services, fleet, keys.unreadable)
         for body in bodies:
-            if body["kind"] == "Secret":
-                body["data"] |= kept
+            if body["kind"] == "Secret" and kept:
+                body["data"] = body.get("data", {}) | kept
     return bodies
 
 

@@ -140,7 +140,9 @@ class _Shared:
     async def get(self) -> Reported:
         """The snapshot. One that has just become too old is given while it is renewed: where
         there are very many pods rounds do not wait for that."""
-        limit = max(self._max_age, min(ASK_SHARE * self._took, RENEWED_WITHIN))
+        limit = self._max_age
+        if limit:
+            limit = max(limit, min(ASK_SHARE * self._took, RENEWED_WITHIN))
         if self._last is not None:
             at, reported = self._last
             age = self._now() - at

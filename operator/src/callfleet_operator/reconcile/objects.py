@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,9 +60,16 @@ async def ensure(
 ) -> None:
     """Apply what differs. An object of somebody else is left alone, a refusal noted: neither
     keeps the others from being applied."""
-    for body in bodies:
+    wanted = list(bodies)
+    # Read at the same time, applied in order: a changed resource waits for this.
+    found = await asyncio.gather(
+        *(
+            services.kube.get(resource_of(body), fleet.namespace, body["metadata"]["name"])
+            for body in wanted
+        )
+    )
+    for body, live in zip(wanted, found, strict=True):
         kind, name = body["kind"], body["metadata"]["name"]
-        live = await services.kube.get(resource_of(body), fleet.namespace, name)
         if live is not None and not is_owned(live, fleet.uid):
             troubles.name_conflicts.append(f"{kind} {name}")
             continue

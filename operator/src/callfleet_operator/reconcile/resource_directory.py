@@ -41,7 +41,6 @@ class ResourceDirectory:
         """The resource; None where the API server has to be asked."""
         return self._bodies.get(key)
 
-
     def read(self, key: Key, body: dict[str, Any], model: type[M]) -> M:
         """The resource as the model has it, read once as long as it stays the same.
 

@@ -12,7 +12,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import REVISIONS
 from callfleet_operator.reconcile.objects import Troubles, ensure, is_owned, selector
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.reconcile.templates import Revision, Revisions, hash_of
+from callfleet_operator.reconcile.templates import Revision, Revisions, Stored, hash_of
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
 
@@ -54,7 +54,7 @@ async def ensure_revisions(
     stored = tuple(
         sorted(
             (
-                _slim(body)
+                body
                 for body in await services.kube.list_all(
                     REVISIONS, fleet.namespace, selector(fleet)
                 )
@@ -70,7 +70,7 @@ async def ensure_revisions(
             template = template_of(newest)
         except ValueError as broken:
             troubles.apply_errors.append(str(broken))
-    update = Revision(revision_hash(template), template)
+    update = Revision.of(revision_hash(template), template)
     stands = bool(newest and hash_of(newest) == update.hash and _marks(newest) >= marks.items())
     if write and not stands:
         number = newest.get("revision", 0) if newest else 0
@@ -78,7 +78,7 @@ async def ensure_revisions(
         body = controller_revision(fleet, template, number=number if same else number + 1)
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)
-    return Revisions(update, stored, stands)
+    return Revisions(update, tuple(map(Stored.of, stored)), stands)
 
 
 async def prune(
@@ -93,31 +93,25 @@ async def prune(
     Returns whether there were any to delete.
     """
     unused = [
-        body
-        for body in revisions.stored
-        if hash_of(body) != revisions.update.hash and hash_of(body) not in in_use
+        one
+        for one in revisions.stored
+        if one.hash != revisions.update.hash and one.hash not in in_use
     ]
     old = unused[: max(0, len(unused) - HISTORY)]
-    for body in old:
-        metadata = body["metadata"]
-        name = metadata["name"]
+    for one in old:
         try:
             await services.kube.delete(
-                REVISIONS, fleet.namespace, name, metadata["uid"], metadata["resourceVersion"]
+                REVISIONS, fleet.namespace, one.name, one.uid, one.resource_version
             )
         except ConflictError:
             continue  # it has changed, so it may be wanted again: the next round looks anew
         except ForbiddenError as refusal:
-            troubles.refused("ControllerRevision", name, refusal)
+            troubles.refused("ControllerRevision", one.name, refusal)
             break
-        log.info("pruned %s", name, extra={"event": "revision-pruned", "object": fleet.consumer})
+        log.info(
+            "pruned %s", one.name, extra={"event": "revision-pruned", "object": fleet.consumer}
+        )
     return bool(old)
-
-
-def _slim(body: Body) -> Body:
-    """Without what the API server notes for itself, which is the larger part."""
-    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-    return {**body, "metadata": metadata}
 
 
 def _stands(newest: Body, marks: Mapping[str, str]) -> bool:

@@ -1,7 +1,9 @@
-"""The pod templates of a fleet, as a round has found them."""
+"""The pod templates of a fleet, as a round has found them: kept small, as there may be many."""
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,44 @@ class Revision:
     """A template that pods are made from."""
 
     hash: str
-    template: Mapping[str, Any]
+    packed: bytes
+
+    @classmethod
+    def of(cls, revision: str, template: Mapping[str, Any]) -> Revision:
+        """A template by the hash of its name."""
+        return cls(revision, zlib.compress(json.dumps(template).encode()))
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The template, unpacked each time: it takes some 30 kB and is needed to make a pod."""
+        template: dict[str, Any] = json.loads(zlib.decompress(self.packed))
+        return template
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A ControllerRevision."""
+
+    name: str
+    uid: str
+    resource_version: str
+    revision: Revision | None
+    """None: somebody else has made it, and it holds no template."""
+
+    @classmethod
+    def of(cls, body: Body) -> Stored:
+        """As the API server shows it."""
+        metadata = body["metadata"]
+        try:
+            revision = Revision.of(hash_of(body), template_of(body))
+        except ValueError:
+            revision = None
+        return cls(metadata["name"], metadata["uid"], metadata["resourceVersion"], revision)
+
+    @property
+    def hash(self) -> str:
+        """By the name, which cannot be edited."""
+        return _hash(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +63,7 @@ class Revisions:
 
     update: Revision
     """What every pod shall have."""
-    stored: tuple[Body, ...] = ()
+    stored: tuple[Stored, ...] = ()
     """Oldest first, as they were found; the update revision may be among them."""
     stands: bool = True
     """The update revision is stored as it should be; False if it has just been written."""
@@ -32,20 +71,21 @@ class Revisions:
     @property
     def order(self) -> tuple[str, ...]:
         """Hashes, oldest first; the last one is the update revision."""
-        older = (hash_of(body) for body in self.stored)
+        older = (one.hash for one in self.stored)
         return (*(one for one in older if one != self.update.hash), self.update.hash)
 
     def named(self, revision: str) -> Revision:
         """The template of a hash; the update revision if there is no such template any more."""
-        for body in self.stored:
-            if hash_of(body) == revision:
-                try:
-                    return Revision(revision, template_of(body))
-                except ValueError:
-                    break
+        for one in self.stored:
+            if one.hash == revision and one.revision is not None:
+                return one.revision
         return self.update
 
 
 def hash_of(body: Body) -> str:
-    """By the name, which cannot be edited."""
-    return str(body["metadata"]["name"]).rpartition("-")[2]
+    """The hash in the name of a ControllerRevision."""
+    return _hash(str(body["metadata"]["name"]))
+
+
+def _hash(name: str) -> str:
+    return name.rpartition("-")[2]
