@@ -44,7 +44,7 @@ def relay_limits(spec: TurnPoolSpec) -> Limits:
 
 async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
-    pool = TurnPool.model_validate(live)
+    pool = services.resources.read(key, live, TurnPool)
     spec, metadata = pool.spec, pool.metadata
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
@@ -96,7 +96,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
         for cluster in await clusters_for(services, pool):
             engines += await _engines_of(services, cluster)
         peers = peer_list(engines)
-        await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
+        tell = partial(services.admin.put_peers, peers=peers)
+        await push(listed.pods, tell, ("peers", peers), now.memory, services)
 
     found = handed_out(pool, listed)
     nowhere = "" if found.relays else "no other relay is open, ready and has an address"

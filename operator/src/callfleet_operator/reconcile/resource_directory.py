@@ -1,0 +1,61 @@
+"""The custom resources as the watch tells them, so that a round need not ask for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from callfleet_operator.reconcile.keys import Key
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class ResourceDirectory:
+    """What is known of custom resources. Nothing is, until it is told; then the API server is
+    asked."""
+
+    _bodies: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    _models: dict[Key, tuple[dict[str, Any], BaseModel]] = field(default_factory=dict)
+
+    def saw(self, key: Key, body: Mapping[str, Any]) -> None:
+        """A resource as an event shows it. What arrives late is passed over."""
+        known = self._bodies.get(key)
+        if known is None or _version(body) >= _version(known):
+            self._bodies[key] = dict(body)
+
+    def note(self, key: Key, body: Mapping[str, Any]) -> None:
+        """A resource as a write of ours has left it; only where events tell the rest."""
+        if key in self._bodies:
+            self.saw(key, body)
+
+    def gone(self, key: Key) -> None:
+        """A resource has been deleted, or is not to be relied on: it is asked for."""
+        self._bodies.pop(key, None)
+        self._models.pop(key, None)
+
+    def of(self, key: Key) -> dict[str, Any] | None:
+        """The resource; None where the API server has to be asked."""
+        return self._bodies.get(key)
+
+    def read(self, key: Key, body: dict[str, Any], model: type[M]) -> M:
+        """The resource as the model has it, read once as long as it stays the same.
+
+        Raises pydantic's ValidationError.
+        """
+        known = self._models.get(key)
+        if known is not None and known[0] is body and isinstance(known[1], model):
+            return known[1]
+        made = model.model_validate(body)
+        if self._bodies.get(key) is body:
+            self._models[key] = body, made
+        return made
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    """Its resource version, which the API server orders; 0 when it is no number."""
+    version: str = body["metadata"]["resourceVersion"]
+    return int(version) if version.isascii() and version.isdecimal() else 0
