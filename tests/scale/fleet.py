@@ -1,15 +1,27 @@
-"""What stands on the API server: CallClusters, and the kubelet's part of their pods."""
+"""What stands on the API server: CallClusters with their pods, and the kubelet's part of them."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, NAMESPACES, NODES, PODS, SECRETS
+from callfleet_operator.api.v1alpha1 import CallCluster
+from callfleet_operator.gateway.resources import (
+    CALL_CLUSTERS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
+from callfleet_operator.render.engine_pod import engine_template
+from callfleet_operator.render.fleet import Fleet, Installation
+from callfleet_operator.render.objects import engine_objects
+from callfleet_operator.render.pod import ordinal_pod
 from tests.scale.api import MERGE, Api, Body, each
 
 PODS_EACH = 10
@@ -20,7 +32,7 @@ CLUSTERS_A_NAMESPACE = 100
 PODS_A_NODE = 100
 NOT_STARTED = "labelSelector=callfleet.dev/cluster&fieldSelector=status.podIP="
 """Query for pods that no kubelet has looked after."""
-OWN_NAMESPACE = "callfleet-system"
+INSTALLATION = Installation("example.org/engine:1", "example.org/relay:1", "callfleet-system")
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ async def furnish(api: Api, size: Size) -> None:
             body["data"] = {key: base64.b64encode(value.encode()).decode()}
             await api.create(SECRETS, body)
 
-    await api.create(NAMESPACES, _named("v1", "Namespace", OWN_NAMESPACE))
+    await api.create(NAMESPACES, _named("v1", "Namespace", INSTALLATION.operator_namespace))
     await each(size.namespaces, namespace)
 
     async def node(name: str) -> None:
@@ -69,8 +81,13 @@ async def furnish(api: Api, size: Size) -> None:
     await each(size.nodes, node)
 
 
-async def make_clusters(api: Api, size: Size) -> None:
-    """The CallClusters; their pods are the operator's to make."""
+async def make_fleets(api: Api, size: Size, numbers: Iterable[int], address: str) -> list[Body]:
+    """CallClusters with pods as an operator has left them, ready at an address; returns the pods.
+
+    All else is for the operator to make. To let it make the pods too would take several times as
+    long, most of it the API server's.
+    """
+    made: list[Body] = []
 
     async def make(number: int) -> None:
         namespace, name = size.cluster(number)
@@ -88,9 +105,29 @@ async def make_clusters(api: Api, size: Size) -> None:
             },
             "store": {"type": "PostgreSQL", "postgresql": {"uriSecretRef": {"name": "calls-db"}}},
         }
-        await api.create(CALL_CLUSTERS, body)
+        cluster = CallCluster.model_validate(await api.create(CALL_CLUSTERS, body))
+        await api.create(SERVICE_ACCOUNTS, _service_account(cluster))
+        for pod in _pods(cluster):
+            pod["spec"]["nodeName"] = size.nodes[len(made) % len(size.nodes)]
+            live = await api.create(PODS, pod)
+            made.append(live)
+            await _run(api, live, address)
 
-    await each(range(size.clusters), make)
+    await each(numbers, make)
+    return made
+
+
+def _service_account(cluster: CallCluster) -> Body:
+    """Without it the API server takes no pod."""
+    bodies = engine_objects(cluster, INSTALLATION, admin_keys="", masters={})
+    return next(body for body in bodies if body["kind"] == "ServiceAccount")
+
+
+def _pods(cluster: CallCluster) -> Iterator[Body]:
+    fleet = Fleet.of(cluster, INSTALLATION)
+    template = engine_template(fleet, cluster.spec)
+    for ordinal in range(PODS_EACH):
+        yield ordinal_pod(fleet, template, ordinal)
 
 
 async def play_kubelet(api: Api, size: Size, pods: Iterable[Body], address: str) -> None:
@@ -103,10 +140,14 @@ async def play_kubelet(api: Api, size: Size, pods: Iterable[Body], address: str)
             binding = _named("v1", "Binding", name)
             binding["target"] = {"apiVersion": "v1", "kind": "Node", "name": next(nodes)}
             await api.request("POST", PODS.path(namespace, name, "binding"), binding)
-        path = PODS.path(namespace, name, "status")
-        await api.request("PATCH", path, {"status": _running(address)}, MERGE)
+        await _run(api, pod, address)
 
     await each(pods, run)
+
+
+async def _run(api: Api, pod: Body, address: str) -> None:
+    path = PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"], "status")
+    await api.request("PATCH", path, {"status": _running(address)}, MERGE)
 
 
 def metrics_of(pod: Body) -> str:

@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,13 +21,13 @@ from tests.cluster.api_server import ApiServer
 from tests.cluster.audit import AuditEvent
 from tests.crds import CRDS
 from tests.scale import processes
-from tests.scale.api import MERGE, Api, connected
+from tests.scale.api import MERGE, Api, Body, connected
 from tests.scale.fleet import (
     NOT_STARTED,
     PODS_EACH,
     Size,
     furnish,
-    make_clusters,
+    make_fleets,
     metrics_of,
     play_kubelet,
 )
@@ -43,7 +43,7 @@ class Measured:
     clusters: int
     pods: int
     set_up: float
-    """From the first CallCluster to the last one at rest."""
+    """From the first start of an operator until nothing is written any more."""
     resident: float
     """MiB, at rest."""
     peak: float
@@ -95,9 +95,14 @@ class Setting:
         """Let the kubelets look after all pods, and Prometheus see them; how many there are."""
         pods = await self.api.list_all(PODS, NOT_STARTED)
         await play_kubelet(self.api, self.size, pods, self.address)
-        self.running += len(pods)
+        return self.count(pods)
+
+    def count(self, pods: Iterable[Body]) -> int:
+        """Let Prometheus see pods that run now; how many there are."""
+        lines = [metrics_of(pod) for pod in pods]
         with self.page.open("a") as page:
-            page.writelines(map(metrics_of, pods))
+            page.writelines(lines)
+        self.running += len(lines)
         return self.running
 
 
@@ -127,11 +132,12 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
     phase."""
     kubeconfig = await asyncio.to_thread(here.server.kubeconfig_of, OPERATOR, ["system:masters"])
     log = here.directory / "operator.log"
+    numbers = range(here.size.clusters)
+    here.count(await make_fleets(here.api, here.size, numbers, here.address))
+    here.say(f"{here.size.clusters} CallClusters and {here.running} pods are made")
     began = time.monotonic()
     async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as first:
-        await make_clusters(here.api, here.size)
-        here.say(f"{here.size.clusters} CallClusters are made")
-        await _all_run(here, patience)
+        await _all_decided(here, first, patience)
         await _at_rest(here, patience)
         set_up = time.monotonic() - began
         here.say(f"at rest after {set_up:.0f} s")
@@ -156,9 +162,7 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
     mark = await here.mark()
     began = time.monotonic()
     async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as second:
-        async with asyncio.timeout(patience):
-            while await _decided(second) < here.size.clusters:  # noqa: ASYNC110  # another process
-                await asyncio.sleep(0.2)
+        await _all_decided(here, second, patience)
         restart, restart_cpu = time.monotonic() - began, second.cpu_seconds()
         here.say(f"{restart:.1f} s from a restart to every CallCluster decided")
         _, second_peak = second.resident()
@@ -182,13 +186,17 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
     )
 
 
-async def _all_run(here: Setting, patience: float, extra: int = 0) -> None:
-    """Until the operator has made every pod, and all of them are ready."""
+async def _all_run(here: Setting, patience: float, extra: int) -> None:
+    """Until there are so many pods more, and all of them are ready."""
     async with asyncio.timeout(patience):
-        while (found := await here.run_pods()) < here.size.pods + extra:
-            here.say(f"{found} pods")
+        while await here.run_pods() < here.size.pods + extra:  # noqa: ASYNC110  # other processes
             await asyncio.sleep(1)
-    await here.run_pods()
+
+
+async def _all_decided(here: Setting, operator: processes.Operator, patience: float) -> None:
+    async with asyncio.timeout(patience):
+        while await _decided(operator) < here.size.clusters:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.2)
 
 
 async def _at_rest(here: Setting, patience: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, SERVICES
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.pace import Pace
-from tests.callfleet_operator.reconcile.specs import make_cluster
+from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import OPERATOR, World
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
@@ -42,6 +44,17 @@ async def read(here: World, since: int) -> set[str]:
 async def service_type(here: World) -> str:
     body: Any = await here.people.get(SERVICES, here.namespace, "calls-engine")
     return str(body["spec"]["type"])
+
+
+async def resource(here: World, key: Key) -> Body:
+    live = await here.people.get(CALL_CLUSTERS, key.namespace, key.name)
+    assert live is not None
+    return live
+
+
+def tellings(here: World) -> int:
+    """How often pods were told their relays."""
+    return sum(call == "PUT relays" for pod in here.pods.values() for _, call, _ in pod.log)
 
 
 async def test_objects_that_stand_are_not_read_again(here: World, key: Key) -> None:
@@ -85,17 +98,54 @@ async def test_what_somebody_else_changes_is_put_right_when_there_is_time(
     assert await service_type(here) == "ClusterIP"
 
 
+async def test_a_resource_whose_events_were_missed_is_found_out(here: World, key: Key) -> None:
+    resources = here.services.resources
+    resources.saw(key, await resource(here, key))
+    await here.change(
+        CALL_CLUSTERS, key.name, {"spec": {"signalling": {"serviceType": "NodePort"}}}
+    )
+    await here.round(key)
+    assert await service_type(here) == "ClusterIP"
+    here.services.comparisons = Pace(asyncio.get_running_loop().time)
+    await here.round(key)  # compared with what it was
+    await here.round(key)
+    assert await service_type(here) == "NodePort"
+
+
+async def test_a_resource_whose_end_was_missed_is_found_out(here: World, key: Key) -> None:
+    here.services.resources.saw(key, await resource(here, key))
+    path = CALL_CLUSTERS.path(key.namespace, key.name)
+    await here.people.client.request("delete", path, serialize=False)
+    here.services.comparisons = Pace(asyncio.get_running_loop().time)
+    await here.round(key)
+    assert key in here.services.memories
+    await here.round(key)
+    assert key not in here.services.memories
+
+
+async def test_only_what_is_told_first_after_a_start_waits(here: World, key: Key) -> None:
+    here.services.first_tellings = Pace(asyncio.get_running_loop().time, a_second=0.1, at_once=0)
+    await here.restart()
+    here.services.started += timedelta(hours=1)
+    pool = await make_pool(here)
+    await here.change(
+        CALL_CLUSTERS, key.name, {"spec": {"turn": {"poolRefs": [{"name": "relays"}]}}}
+    )
+    before = tellings(here)
+    await here.round(key)
+    assert tellings(here) == before  # an earlier operator has told it the same, as far as is known
+    await here.settle(pool)
+    await here.round(key)
+    assert tellings(here) > before
+
+
 async def test_pods_are_told_once_until_they_get_ready_anew(here: World, key: Key) -> None:
     here.services.tell_again = 300
     await here.round(key)
     (pod,) = here.pods.values()
-
-    def tellings() -> int:
-        return sum(call == "PUT relays" for _, call, _ in pod.log)
-
-    before = tellings()
+    before = tellings(here)
     await here.round(key)
-    assert tellings() == before
+    assert tellings(here) == before
     condition = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     path = {"status": {"conditions": [condition]}}
     await here.people.client.request(
@@ -106,4 +156,4 @@ async def test_pods_are_told_once_until_they_get_ready_anew(here: World, key: Ke
         serialize=False,
     )
     await here.round(key)
-    assert tellings() == before + 1
+    assert tellings(here) == before + 1

@@ -97,6 +97,17 @@ async def test_what_we_have_deleted_ends_at_once(heard: Heard) -> None:
     assert await heard.versions() == {}
 
 
+async def test_an_answer_that_comes_after_its_pod_has_ended_brings_nothing_back(
+    heard: Heard,
+) -> None:
+    heard.directory.saw(pod(5))
+    heard.directory.gone(pod(9))
+    heard.directory.note(pod(8))  # a write of ours that was made before the end
+    assert await heard.versions() == {}
+    heard.directory.note(pod(10, uid="u1"))
+    assert await heard.versions() == {"calls-engine-0": "10"}
+
+
 async def test_a_new_list_ends_what_was_missed(heard: Heard) -> None:
     heard.directory.saw(pod(5))
     heard.directory.saw(pod(6, "calls-engine-1", "u1"))

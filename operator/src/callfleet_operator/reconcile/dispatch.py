@@ -33,14 +33,15 @@ async def _round(services: Services, key: Key, span: Span) -> float | None:
         live = services.resources.of(key)
         if live is None:
             live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
-        if live is None:
-            services.forget(key)
-            return None
+            if live is None:
+                services.forget(key)
+                return None
+            services.resources.answered(key, live)
         if "deletionTimestamp" not in live["metadata"]:
             decision = await _ROUNDS[key.kind](services, key, live)
             span.set(**decision_attributes(decision))
     except KubeError as refusal:
-        services.resources.gone(key)  # it may be why
+        services.resources.doubt(key)  # it may be why
         raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal
     except ValidationError as unreadable:
         raise RoundError(

@@ -29,6 +29,8 @@ class PodDirectory:
     """Called with each pod that has changed or is gone, once that is noted."""
     _fleets: dict[_FleetKey, dict[_PodKey, SeenPod]] = field(default_factory=dict)
     _places: dict[_PodKey, _FleetKey] = field(default_factory=dict)
+    _heard: dict[str, int] = field(default_factory=dict)
+    """By namespace of pods, the newest version that the watch has told of."""
     _current: set[str] = field(default_factory=set)
     """Namespaces that are followed without a gap; empty: all namespaces together."""
 
@@ -46,8 +48,11 @@ class PodDirectory:
         return tuple(self._fleets.get((fleet.namespace, fleet.name), {}).values())
 
     def note(self, body: Body) -> None:
-        """A pod as a write of ours has left it."""
-        self._put(seen_pod(body))
+        """A pod as a write of ours has left it, unless the watch has gone past that: an answer
+        that arrives after the end of its pod must not bring it back."""
+        seen = seen_pod(body)
+        if seen.version > self._heard.get(seen.namespace, 0):
+            self._put(seen)
 
     def note_deletion(self, namespace: str, name: str, uid: str) -> None:
         """A pod that we have deleted is about to end."""
@@ -60,14 +65,18 @@ class PodDirectory:
 
     def saw(self, body: Body) -> None:
         """A pod is there, new or changed."""
-        if self._put(seen_pod(body)):
+        seen = seen_pod(body)
+        self._hear(seen.namespace, seen.version)
+        if self._put(seen):
             self.wake(body)
 
     def gone(self, body: Body) -> None:
         """A pod has been deleted."""
-        key = body["metadata"].get("namespace", ""), body["metadata"]["name"]
+        last = seen_pod(body)
+        self._hear(last.namespace, last.version)
+        key = last.namespace, last.pod.name
         known = self._known(key)
-        if known is not None and known.pod.uid == body["metadata"]["uid"]:
+        if known is not None and known.pod.uid == last.pod.uid:
             self._drop(key)
         self.wake(body)
 
@@ -90,6 +99,9 @@ class PodDirectory:
             self._current.add(namespace)
         else:
             self._current.discard(namespace)
+
+    def _hear(self, namespace: str, version: int) -> None:
+        self._heard[namespace] = max(version, self._heard.get(namespace, 0))
 
     def _put(self, seen: SeenPod) -> bool:
         key = seen.namespace, seen.pod.name

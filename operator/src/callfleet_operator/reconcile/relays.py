@@ -119,12 +119,12 @@ async def push(
     """Tell every pod that runs and does not know; `telling` names and holds what it is told.
 
     A pod that has not taken it is told again in the next round, and where nothing is held (None)
-    every pod is.
+    every pod is. Only the first thing that is told since the start is told at a pace.
     """
     what, content = telling
     told = memory.told.get(what)
     if told is None or content is None or told.content != content:
-        told = memory.told[what] = Told(content)
+        told = memory.told[what] = Told(content, is_first=told is None)
     running = [
         pod
         for pod in pods
@@ -162,4 +162,4 @@ def _is_to_be_told(pod: FleetPod, told: Told, services: Services) -> bool:
         clock = services.comparisons.clock
         return ready != pod.ready_changed or clock() - at >= services.tell_again
     is_new = pod.ready_changed is None or pod.ready_changed >= services.started
-    return is_new or services.first_tellings.take()
+    return is_new or not told.is_first or services.first_tellings.take()

@@ -15,27 +15,37 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(slots=True)
 class ResourceDirectory:
-    """What is known of custom resources. Nothing is, until it is told; then the API server is
-    asked."""
+    """What is known of custom resources. What is not known the API server is asked for."""
 
     _bodies: dict[Key, dict[str, Any]] = field(default_factory=dict)
     _models: dict[Key, tuple[dict[str, Any], BaseModel]] = field(default_factory=dict)
+    _told: set[Key] = field(default_factory=set)
+    """Those that events have told, and so will tell on: only what is told may be remembered."""
 
     def saw(self, key: Key, body: Mapping[str, Any]) -> None:
-        """A resource as an event shows it. What arrives late is passed over."""
-        known = self._bodies.get(key)
-        if known is None or _version(body) >= _version(known):
-            self._bodies[key] = dict(body)
+        """A resource as an event shows it."""
+        self._told.add(key)
+        self._keep(key, body)
 
     def note(self, key: Key, body: Mapping[str, Any]) -> None:
-        """A resource as a write of ours has left it; only where events tell the rest."""
+        """A resource as a write of ours has left it."""
         if key in self._bodies:
-            self.saw(key, body)
+            self._keep(key, body)
 
-    def gone(self, key: Key) -> None:
-        """A resource has been deleted, or is not to be relied on: it is asked for."""
+    def answered(self, key: Key, body: Mapping[str, Any]) -> None:
+        """A resource as the API server has answered; its end may have been told meanwhile."""
+        if key in self._told:
+            self._keep(key, body)
+
+    def doubt(self, key: Key) -> None:
+        """What is known is not to be relied on: the API server is asked before the next use."""
         self._bodies.pop(key, None)
         self._models.pop(key, None)
+
+    def gone(self, key: Key) -> None:
+        """A resource has been deleted."""
+        self.doubt(key)
+        self._told.discard(key)
 
     def of(self, key: Key) -> dict[str, Any] | None:
         """The resource; None where the API server has to be asked."""
@@ -53,6 +63,12 @@ class ResourceDirectory:
         if self._bodies.get(key) is body:
             self._models[key] = body, made
         return made
+
+    def _keep(self, key: Key, body: Mapping[str, Any]) -> None:
+        """What arrives late is passed over."""
+        known = self._bodies.get(key)
+        if known is None or _version(body) >= _version(known):
+            self._bodies[key] = dict(body)
 
 
 def _version(body: Mapping[str, Any]) -> int:

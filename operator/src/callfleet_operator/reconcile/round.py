@@ -37,6 +37,7 @@ class Round:
     """One look at one object."""
 
     services: Services
+    key: Key
     fleet: Fleet
     memory: FleetMemory
     may_write: bool
@@ -47,7 +48,7 @@ class Round:
     def of(cls, services: Services, key: Key, fleet: Fleet, spec: FleetSpec) -> Round:
         """A new round; what the last one has left comes from the services."""
         may_write = spec.mode is not Mode.PAUSED
-        return cls(services, fleet, services.memory(key, fleet.uid), may_write)
+        return cls(services, key, fleet, services.memory(key, fleet.uid), may_write)
 
     def must_compare(self, basis: Hashable, status: FleetStatus, generation: int) -> bool:
         """Whether the fleet's objects are read and compared with what they should be.
@@ -67,13 +68,14 @@ class Round:
 
     def settle(self, basis: Hashable, revisions: Revisions, *, compared: bool) -> None:
         """Keep for the next rounds how the fleet's objects stand after this one's look."""
-        before = self.memory.settled
+        clock = self.services.comparisons.clock
         if self.troubles.any or not (self.may_write and revisions.stands):
             self.memory.settled = None
-        elif compared:
-            self.memory.settled = Settled(basis, revisions, self.services.comparisons.clock())
-        elif before is None:
-            self.memory.settled = Settled(basis, revisions, float("-inf"))
+        else:
+            self.memory.settled = Settled(basis, revisions, clock() if compared else float("-inf"))
+        if compared or self.memory.settled is None:
+            # At the same pace it is found out whether events of the resource itself were missed.
+            self.services.resources.doubt(self.key)
 
     def observation(
         self,

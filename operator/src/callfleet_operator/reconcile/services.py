@@ -30,6 +30,8 @@ class Told:
     """What pods have taken."""
 
     content: object
+    is_first: bool
+    """Nothing else was told since the start: an earlier operator may have told the same."""
     pods: dict[str, tuple[datetime | None, float]] = field(default_factory=dict)
     """By uid when the pod got ready, which it does anew when its process has forgotten, and when
     it was told, by the clock of `Pace`."""

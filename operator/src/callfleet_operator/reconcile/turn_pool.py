@@ -49,6 +49,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
     services.metrics.target(key, spec.scaling.target_saturation_percent)
+    # There are few, and each round compares their objects: the resource is asked for as well.
+    services.resources.doubt(key)
     span = services.tracer.span
 
     with span("apply", what="objects"):
