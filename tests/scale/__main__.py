@@ -36,11 +36,7 @@ def main() -> int:
     prepare.require(prepare.API)
     # Ended by a signal, what was started ends with the blocks that started it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    found = []
-    for percent in options.percent:
-        size = Size(WHOLE * percent // 100)
-        found.append(_one(size, options))
-        print(table(found), flush=True)
+    found = _measured([WHOLE * percent // 100 for percent in sorted(options.percent)], options)
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     options.chart.write_text(chart(found))
@@ -50,28 +46,34 @@ def main() -> int:
     return 1 if misses else 0
 
 
-def _one(size: Size, options: argparse.Namespace) -> Measured:
+def _measured(sizes: list[int], options: argparse.Namespace) -> list[Measured]:
     choice.remove()
     server = choice.new_api_server(f"scale-{os.getpid()}")
     began = time.monotonic()
+    found: list[Measured] = []
 
     def say(text: str) -> None:
-        print(f"{size.clusters}: {time.monotonic() - began:6.0f} s  {text}", flush=True)
+        print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
 
-    async def run() -> Measured:
-        async with setting(server, size, say, tick=TICK) as here:
-            return await measure(
-                here,
-                rest_seconds=options.rest_seconds,
-                changes=options.changes,
-                patience=options.patience_seconds,
-            )
+    async def run() -> None:
+        async with setting(server, Size(sizes[-1]), say, tick=TICK) as here:
+            for clusters in sizes:
+                one = await measure(
+                    here,
+                    clusters,
+                    rest_seconds=options.rest_seconds,
+                    changes=options.changes,
+                    patience=options.patience_seconds,
+                )
+                found.append(one)
+                print(table(found), flush=True)
 
     try:
         server.up(owned=True)
-        return asyncio.run(run())
+        asyncio.run(run())
     finally:
         server.down()
+    return found
 
 
 if __name__ == "__main__":

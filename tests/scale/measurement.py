@@ -71,6 +71,7 @@ class Setting:
     """Everything but the operator; ends with the block that made it."""
 
     size: Size
+    """The most there will be."""
     server: ApiServer
     api: Api
     page: Path
@@ -80,6 +81,8 @@ class Setting:
     say: Say
     tick: int
     """Seconds after which the operator looks at each CallCluster again."""
+    clusters: int = 0
+    """CallClusters that there are."""
     running: int = 0
     """Pods that run."""
 
@@ -127,14 +130,18 @@ async def setting(server: ApiServer, size: Size, say: Say, *, tick: int) -> Asyn
         yield made
 
 
-async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: float) -> Measured:
-    """All of it, with operators of its own. Raises TimeoutError after `patience` seconds in one
-    phase."""
+async def measure(
+    here: Setting, clusters: int, *, rest_seconds: int, changes: int, patience: float
+) -> Measured:
+    """All of it, with operators of its own, once there are so many CallClusters; `changes` of
+    those that are new are changed. Raises TimeoutError after `patience` seconds in one phase."""
     kubeconfig = await asyncio.to_thread(here.server.kubeconfig_of, OPERATOR, ["system:masters"])
     log = here.directory / "operator.log"
-    numbers = range(here.size.clusters)
-    here.count(await make_fleets(here.api, here.size, numbers, here.address))
-    here.say(f"{here.size.clusters} CallClusters and {here.running} pods are made")
+    new = range(here.clusters, clusters)
+    here.count(await make_fleets(here.api, here.size, new, here.address))
+    here.clusters = clusters
+    pods = here.running
+    here.say(f"{clusters} CallClusters and {pods} pods are made")
     began = time.monotonic()
     async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as first:
         await _all_decided(here, first, patience)
@@ -154,9 +161,10 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
         resident, peak = first.resident()
         here.say(f"{cpu_at_rest:.1%} of a core, {resident:.0f} MiB")
 
-        reactions = [await _reaction(here, number, patience) for number in range(changes)]
+        changed = new[:: len(new) // changes][:changes]
+        reactions = [await _reaction(here, number, patience) for number in changed]
         here.say(f"reactions {' '.join(f'{one:.2f}' for one in reactions)} s")
-        await _all_run(here, patience, extra=changes)
+        await _all_run(here, pods + changes, patience)
         await _at_rest(here, patience)
 
     mark = await here.mark()
@@ -169,8 +177,8 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
         after = await here.writes(mark)
         _name(here, after)
     return Measured(
-        clusters=here.size.clusters,
-        pods=here.size.pods + changes,
+        clusters=clusters,
+        pods=pods,
         set_up=set_up,
         resident=resident,
         peak=max(peak, second_peak),
@@ -186,16 +194,16 @@ async def measure(here: Setting, *, rest_seconds: int, changes: int, patience: f
     )
 
 
-async def _all_run(here: Setting, patience: float, extra: int) -> None:
-    """Until there are so many pods more, and all of them are ready."""
+async def _all_run(here: Setting, pods: int, patience: float) -> None:
+    """Until there are so many pods, and all of them are ready."""
     async with asyncio.timeout(patience):
-        while await here.run_pods() < here.size.pods + extra:  # noqa: ASYNC110  # other processes
+        while await here.run_pods() < pods:  # noqa: ASYNC110  # other processes
             await asyncio.sleep(1)
 
 
 async def _all_decided(here: Setting, operator: processes.Operator, patience: float) -> None:
     async with asyncio.timeout(patience):
-        while await _decided(operator) < here.size.clusters:  # noqa: ASYNC110  # another process
+        while await _decided(operator) < here.clusters:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.2)
 
 
@@ -214,7 +222,7 @@ async def _at_rest(here: Setting, patience: float) -> None:
 
 async def _reaction(here: Setting, number: int, patience: float) -> float:
     """Ask one CallCluster for one pod more; both times are the API server's."""
-    namespace, name = here.size.cluster(number * here.size.clusters // 7)
+    namespace, name = here.size.cluster(number)
     mark = await here.mark()
     patch = {"spec": {"scaling": {"minReplicas": PODS_EACH + 1}}}
     await here.api.request("PATCH", CALL_CLUSTERS.path(namespace, name), patch, MERGE)

@@ -18,7 +18,7 @@ MOST_MEMORY = 200.0
 async def test_a_tenth(api_server: ApiServer) -> None:
     size = Size(WHOLE // 10)
     async with setting(api_server, size, print, tick=3) as here:
-        found = await measure(here, rest_seconds=7, changes=2, patience=600)
+        found = await measure(here, size.clusters, rest_seconds=7, changes=2, patience=600)
     assert found.writes_at_rest == 0
     assert found.writes_after_restart == 0
     assert found.rounds_a_second > 0
