@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
@@ -13,12 +12,8 @@ from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 KEY = Key(Kind.CALL_CLUSTER, "prod", "calls")
 
 
-class Thing(BaseModel):
-    spec: int
-
-
-def body(version: int, spec: int = 0) -> dict[str, Any]:
-    return {"metadata": {"resourceVersion": str(version)}, "spec": spec}
+def body(version: int) -> dict[str, Any]:
+    return {"metadata": {"resourceVersion": str(version)}, "spec": {}}
 
 
 @pytest.fixture
@@ -76,13 +71,6 @@ def test_nor_is_one_from_before_an_event(directory: ResourceDirectory) -> None:
     assert version(directory) == "7"
 
 
-def test_it_is_parsed_once_as_long_as_it_stays_the_same(directory: ResourceDirectory) -> None:
-    directory.saw(KEY, body(5, 1))
-    first = directory.of(KEY)
-    assert first is not None
-    made = directory.read(KEY, first, Thing)
-    assert directory.read(KEY, first, Thing) is made
-    directory.saw(KEY, body(6, 2))
-    second = directory.of(KEY)
-    assert second is not None
-    assert directory.read(KEY, second, Thing).spec == 2
+def test_who_has_set_which_field_is_left_out(directory: ResourceDirectory) -> None:
+    directory.saw(KEY, {"metadata": {"resourceVersion": "5", "managedFields": [{}]}, "spec": {}})
+    assert directory.of(KEY) == {"metadata": {"resourceVersion": "5"}, "spec": {}}

@@ -32,6 +32,7 @@ DRAIN_STARTED: Final = "callfleet.dev/drain-started"
 DRAIN_REASON: Final = "callfleet.dev/drain-reason"
 DRAIN_REQUESTED: Final = "callfleet.dev/drain-requested"
 _FAILURE_LIMIT: Final = 512
+_ORDINAL: Final = re.compile("0|[1-9][0-9]{0,8}")
 
 _WAITING_FOR_HELP: Final = frozenset(
     {
@@ -54,8 +55,8 @@ def ordinal_of(name: str, prefix: str) -> int | None:
 
     The name and not the label: labels can be edited, names cannot.
     """
-    match = re.fullmatch(rf"{re.escape(prefix)}-(0|[1-9][0-9]{{0,8}})", name)
-    return int(match[1]) if match else None
+    head, _, ordinal = name.rpartition("-")
+    return int(ordinal) if head == prefix and _ORDINAL.fullmatch(ordinal) else None
 
 
 @dataclass(frozen=True, slots=True)

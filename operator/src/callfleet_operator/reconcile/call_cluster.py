@@ -47,7 +47,7 @@ from callfleet_operator.status.summary import cluster_status
 
 async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decision:
     """Bring the engines of a CallCluster nearer to its spec, and say how it stands."""
-    cluster = services.resources.read(key, live, CallCluster)
+    cluster = CallCluster.model_validate(live)
     spec, metadata = cluster.spec, cluster.metadata
     fleet = Fleet.of(cluster, services.installation)
     now = Round.of(services, key, fleet, spec)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from callfleet_operator.reconcile.keys import Key
-
-M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(slots=True)
@@ -18,7 +14,6 @@ class ResourceDirectory:
     """What is known of custom resources. What is not known the API server is asked for."""
 
     _bodies: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    _models: dict[Key, tuple[dict[str, Any], BaseModel]] = field(default_factory=dict)
     _told: set[Key] = field(default_factory=set)
     """Those that events have told, and so will tell on: only what is told may be remembered."""
 
@@ -40,7 +35,6 @@ class ResourceDirectory:
     def doubt(self, key: Key) -> None:
         """What is known is not to be relied on: the API server is asked before the next use."""
         self._bodies.pop(key, None)
-        self._models.pop(key, None)
 
     def gone(self, key: Key) -> None:
         """A resource has been deleted."""
@@ -51,27 +45,21 @@ class ResourceDirectory:
         """The resource; None where the API server has to be asked."""
         return self._bodies.get(key)
 
-    def read(self, key: Key, body: dict[str, Any], model: type[M]) -> M:
-        """The resource as the model has it, read once as long as it stays the same.
-
-        Raises pydantic's ValidationError.
-        """
-        known = self._models.get(key)
-        if known is not None and known[0] is body and isinstance(known[1], model):
-            return known[1]
-        made = model.model_validate(body)
-        if self._bodies.get(key) is body:
-            self._models[key] = body, made
-        return made
-
     def _keep(self, key: Key, body: Mapping[str, Any]) -> None:
         """What arrives late is passed over."""
         known = self._bodies.get(key)
         if known is None or _version(body) >= _version(known):
-            self._bodies[key] = dict(body)
+            self._bodies[key] = _without_owners_of_fields(body)
 
 
 def _version(body: Mapping[str, Any]) -> int:
     """Its resource version, which the API server orders; 0 when it is no number."""
     version: str = body["metadata"]["resourceVersion"]
     return int(version) if version.isascii() and version.isdecimal() else 0
+
+
+def _without_owners_of_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """More than half of a resource says who has set which field, which no round asks for: a status
+    that is equal is not applied in the first place."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}

@@ -44,7 +44,7 @@ def relay_limits(spec: TurnPoolSpec) -> Limits:
 
 async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
-    pool = services.resources.read(key, live, TurnPool)
+    pool = TurnPool.model_validate(live)
     spec, metadata = pool.spec, pool.metadata
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
