@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench lock
+.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench scale lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ images: setup ## Build the images; REGISTRY=... also pushes them and prints the 
 
 bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
+
+scale: setup ## The operator beside 200, 600 and 2,000 CallClusters; an hour or more
+	$(BIN)/python -m tests.scale
 
 lock: ## Renew the lock files in requirements/ (needs uv)
 	$(LOCK) --extra operator --extra otel -o requirements/operator.txt

@@ -135,42 +135,37 @@ async def measure(
 ) -> Measured:
     """All of it, with operators of its own, once there are so many CallClusters; `changes` of
     those that are new are changed. Raises TimeoutError after `patience` seconds in one phase."""
-    kubeconfig = await asyncio.to_thread(here.server.kubeconfig_of, OPERATOR, ["system:masters"])
-    log = here.directory / "operator.log"
-    new = range(here.clusters, clusters)
-    here.count(await make_fleets(here.api, here.size, new, here.address))
-    here.clusters = clusters
+    new = await grow(here, clusters)
     pods = here.running
-    here.say(f"{clusters} CallClusters and {pods} pods are made")
     began = time.monotonic()
-    async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as first:
-        await _all_decided(here, first, patience)
-        await _at_rest(here, patience)
+    async with operator(here) as first:
+        await all_decided(here, first, patience)
+        await at_rest(here, patience)
         set_up = time.monotonic() - began
         here.say(f"at rest after {set_up:.0f} s")
 
-        mark, rounds = await here.mark(), await _rounds(first)
+        mark, before = await here.mark(), await rounds(first)
         cpu, since = first.cpu_seconds(), time.monotonic()
         await asyncio.sleep(rest_seconds)
         rest = time.monotonic() - since
         cpu_at_rest = (first.cpu_seconds() - cpu) / rest
-        rounds_a_second = (await _rounds(first) - rounds) / rest
+        rounds_a_second = (await rounds(first) - before) / rest
         load = os.getloadavg()[0]
-        at_rest = await here.writes(mark)
-        _name(here, at_rest)
+        written = await here.writes(mark)
+        _name(here, written)
         resident, peak = first.resident()
         here.say(f"{cpu_at_rest:.1%} of a core, {resident:.0f} MiB")
 
         changed = new[:: len(new) // changes][:changes]
-        reactions = [await _reaction(here, number, patience) for number in changed]
+        reactions = [await reaction(here, number, patience) for number in changed]
         here.say(f"reactions {' '.join(f'{one:.2f}' for one in reactions)} s")
-        await _all_run(here, pods + changes, patience)
-        await _at_rest(here, patience)
+        await all_run(here, pods + changes, patience)
+        await at_rest(here, patience)
 
     mark = await here.mark()
     began = time.monotonic()
-    async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as second:
-        await _all_decided(here, second, patience)
+    async with operator(here) as second:
+        await all_decided(here, second, patience)
         restart, restart_cpu = time.monotonic() - began, second.cpu_seconds()
         here.say(f"{restart:.1f} s from a restart to every CallCluster decided")
         _, second_peak = second.resident()
@@ -183,7 +178,7 @@ async def measure(
         resident=resident,
         peak=max(peak, second_peak),
         rest=rest,
-        writes_at_rest=len(at_rest),
+        writes_at_rest=len(written),
         cpu_at_rest=cpu_at_rest,
         rounds_a_second=rounds_a_second,
         reactions=tuple(reactions),
@@ -194,20 +189,39 @@ async def measure(
     )
 
 
-async def _all_run(here: Setting, pods: int, patience: float) -> None:
+async def grow(here: Setting, clusters: int) -> range:
+    """Make CallClusters, with pods that run, until there are so many; returns the new ones."""
+    new = range(here.clusters, clusters)
+    here.count(await make_fleets(here.api, here.size, new, here.address))
+    here.clusters = clusters
+    here.say(f"{clusters} CallClusters and {here.running} pods are made")
+    return new
+
+
+@asynccontextmanager
+async def operator(here: Setting) -> AsyncIterator[processes.Operator]:
+    """One that acts, until the block ends."""
+    kubeconfig = await asyncio.to_thread(here.server.kubeconfig_of, OPERATOR, ["system:masters"])
+    log = here.directory / "operator.log"
+    async with processes.operator(kubeconfig, here.prometheus, log, here.tick) as started:
+        yield started
+
+
+async def all_run(here: Setting, pods: int, patience: float) -> None:
     """Until there are so many pods, and all of them are ready."""
     async with asyncio.timeout(patience):
         while await here.run_pods() < pods:  # noqa: ASYNC110  # other processes
             await asyncio.sleep(1)
 
 
-async def _all_decided(here: Setting, operator: processes.Operator, patience: float) -> None:
+async def all_decided(here: Setting, operator: processes.Operator, patience: float) -> None:
+    """Until the operator has decided on every CallCluster since it was started."""
     async with asyncio.timeout(patience):
         while await _decided(operator) < here.clusters:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.2)
 
 
-async def _at_rest(here: Setting, patience: float) -> None:
+async def at_rest(here: Setting, patience: float) -> None:
     """Until two ticks have passed in which nothing was written."""
     async with asyncio.timeout(patience):
         while True:
@@ -220,7 +234,7 @@ async def _at_rest(here: Setting, patience: float) -> None:
             _name(here, written)
 
 
-async def _reaction(here: Setting, number: int, patience: float) -> float:
+async def reaction(here: Setting, number: int, patience: float) -> float:
     """Ask one CallCluster for one pod more; both times are the API server's."""
     namespace, name = here.size.cluster(number)
     mark = await here.mark()
@@ -254,7 +268,8 @@ async def _metrics(operator: processes.Operator) -> str:
         return await response.text()
 
 
-async def _rounds(operator: processes.Operator) -> float:
+async def rounds(operator: processes.Operator) -> float:
+    """Rounds of CallClusters that have ended well."""
     text = await _metrics(operator)
     pattern = r'^callfleet_operator_reconcile_seconds_count\{kind="CallCluster"\} (\S+)'
     found = re.search(pattern, text, re.MULTILINE)
