@@ -21,7 +21,8 @@ from tests.cluster.interface import Status
 from tests.cluster.pki import Authority
 from tests.cluster.run import READY, ProgramDiedError, Run, memory_of
 
-SERVICES = "10.77.2.0/24"
+SERVICES = "10.77.0.0/16"
+"""Room for as many Services as `tests.scale` has."""
 ATTEMPTS = 3
 KIND = "api-only"
 # Below the ports that the kernel gives to connections (ip_local_port_range, ip(7)).

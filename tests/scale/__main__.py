@@ -37,13 +37,18 @@ def main() -> int:
     # Ended by a signal, what was started ends with the blocks that started it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found = _measured([WHOLE * percent // 100 for percent in sorted(options.percent)], options)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
-    options.chart.write_text(chart(found))
     misses = missed(found[-1])
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)
     return 1 if misses else 0
+
+
+def _show(found: list[Measured], options: argparse.Namespace) -> None:
+    """After each size: what is measured already outlives an interruption."""
+    print(table(found), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+    options.chart.write_text(chart(found))
 
 
 def _measured(sizes: list[int], options: argparse.Namespace) -> list[Measured]:
@@ -66,7 +71,7 @@ def _measured(sizes: list[int], options: argparse.Namespace) -> list[Measured]:
                     patience=options.patience_seconds,
                 )
                 found.append(one)
-                print(table(found), flush=True)
+                _show(found, options)
 
     try:
         server.up(owned=True)

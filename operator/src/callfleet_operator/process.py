@@ -49,6 +49,7 @@ from callfleet_operator.reconcile.pace import (
     COMPARED_AT_ONCE,
     TELL_AGAIN,
     TOLD_A_SECOND,
+    TOLD_AGAIN_A_SECOND,
     TOLD_AT_ONCE,
     Pace,
 )
@@ -317,6 +318,7 @@ class _Leader:
             secrets=SharedSecrets(self.kube, settings.tick, time.monotonic),
             comparisons=Pace(time.monotonic, COMPARED_A_SECOND, COMPARED_AT_ONCE),
             first_tellings=Pace(time.monotonic, TOLD_A_SECOND, TOLD_AT_ONCE),
+            tellings_again=Pace(time.monotonic, TOLD_AGAIN_A_SECOND, TOLD_AGAIN_A_SECOND),
             tell_again=TELL_AGAIN,
             started=_now(),
             nodes=NodeDirectory(self.kube, time.monotonic),

@@ -141,6 +141,15 @@ async def test_only_what_is_told_first_after_a_start_waits(here: World, key: Key
     assert tellings(here) > before
 
 
+async def test_what_is_told_again_is_told_at_a_pace(here: World, key: Key) -> None:
+    before = tellings(here)
+    await here.round(key)
+    assert tellings(here) == before + 1
+    here.services.tellings_again = Pace(asyncio.get_running_loop().time, a_second=0.1, at_once=0)
+    await here.round(key)
+    assert tellings(here) == before + 1
+
+
 async def test_pods_are_told_once_until_they_get_ready_anew(here: World, key: Key) -> None:
     here.services.tell_again = 300
     await here.round(key)

@@ -445,6 +445,7 @@ async def world(
             secrets=SharedSecrets(kube, 0, clock),
             comparisons=Pace(clock),
             first_tellings=Pace(clock),
+            tellings_again=Pace(clock),
             tell_again=0,
             started=datetime.now(UTC),
             nodes=NodeDirectory(kube, clock),

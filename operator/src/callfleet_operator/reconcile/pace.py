@@ -12,11 +12,14 @@ COMPARED_A_SECOND: Final = 5.0
 """Fleets whose objects are read and compared though nothing says that they differ. Up to 75 fleets
 all are in each tick of 15 s; of 2,000 each one is every seven minutes."""
 COMPARED_AT_ONCE: Final = 75.0
-TOLD_A_SECOND: Final = 100.0
-"""Pods of before the start of this operator that are told what others may have told them."""
-TOLD_AT_ONCE: Final = 2000.0
+TOLD_A_SECOND: Final = 50.0
+"""Pods of before the start of this operator that are told what others may have told them. A call
+to a pod costs as much as a round."""
+TOLD_AT_ONCE: Final = 500.0
 TELL_AGAIN: Final = 300.0
 """Seconds after which a pod is told again what it was told already."""
+TOLD_AGAIN_A_SECOND: Final = 20.0
+"""Pods that are, at most: up to 6,000 pods every five minutes, 20,000 every 17."""
 
 
 @dataclass(slots=True)

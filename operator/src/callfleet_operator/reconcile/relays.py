@@ -159,7 +159,9 @@ def _is_to_be_told(pod: FleetPod, told: Told, services: Services) -> bool:
     known = told.pods.get(pod.uid)
     if known is not None:
         ready, at = known
-        clock = services.comparisons.clock
-        return ready != pod.ready_changed or clock() - at >= services.tell_again
+        if ready != pod.ready_changed:
+            return True
+        pace = services.tellings_again
+        return pace.clock() - at >= services.tell_again and pace.take()
     is_new = pod.ready_changed is None or pod.ready_changed >= services.started
     return is_new or not told.is_first or services.first_tellings.take()

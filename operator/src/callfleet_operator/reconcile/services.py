@@ -113,6 +113,8 @@ class Services:
     """Of objects with what they should be, while nothing says that they differ."""
     first_tellings: Pace
     """Of pods that an earlier operator may have told the same."""
+    tellings_again: Pace
+    """Of pods that this operator has told the same."""
     tell_again: float
     """Seconds after which a pod is told again what it was told already."""
     started: datetime
