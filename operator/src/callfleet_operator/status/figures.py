@@ -19,8 +19,8 @@ def used(fleet: Fleet, previous: int) -> int | None:
     ends = [carried(pod) for pod in (*fleet.open, *fleet.leaving)]
     capacity = sum(pod.load.capacity for pod in serving(fleet))
     step = max(1, math.ceil(Fraction(capacity * STEP_PERCENT, 100)))
-    low = exact_sum([Fraction(one.low) for one in ends])
-    high = exact_sum([Fraction(one.high) for one in ends])
+    low = Fraction(math.fsum(one.low for one in ends))
+    high = Fraction(math.fsum(one.high for one in ends))
     return _coarse(low, high, previous, step)
 
 
