@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench compare lock
+.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench compare lock scale
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench: setup ## Every table of the source document that has been measured so far
 
 compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; 20 minutes
 	$(BIN)/python -m tests.compare
+
+scale: setup ## The operator beside 200, 600 and 2,000 CallClusters; an hour or more
+	$(BIN)/python -m tests.scale
 
 lock: ## Renew the lock files in requirements/ (needs uv)
 	$(LOCK) --extra operator --extra otel -o requirements/operator.txt

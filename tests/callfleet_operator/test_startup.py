@@ -12,6 +12,7 @@ import pytest
 
 from callfleet_operator import startup
 from callfleet_operator.handlers.wakes import Wakes
+from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.startup import kopf_registry, kopf_settings, login
 
 
@@ -39,11 +40,6 @@ def test_kopf_writes_nothing() -> None:
     assert settings.scanning.disabled
 
 
-def test_only_our_pods_are_watched() -> None:
-    (selector,) = kopf_settings().watching.label_selectors.values()
-    assert selector == "app.kubernetes.io/managed-by=callfleet-operator"
-
-
 def test_every_wait_of_kopf_ends() -> None:
     settings = kopf_settings()
     assert settings.watching.server_timeout
@@ -65,10 +61,10 @@ def test_an_outage_may_last() -> None:
 
 
 def test_no_handler_asks_for_a_finalizer() -> None:
-    registry = kopf_registry(Wakes(lambda _key: None, _Nodes()))
+    registry = kopf_registry(Wakes(lambda _key: None, _Nodes(), ResourceDirectory()))
     assert not registry._spawning.get_all_handlers()
     assert not registry._changing.get_all_handlers()
-    assert len(registry._watching.get_all_handlers()) == 4
+    assert len(registry._watching.get_all_handlers()) == 3
 
 
 def test_a_kubeconfig_in_the_environment_goes_first(

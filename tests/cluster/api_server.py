@@ -20,7 +20,8 @@ from tests.cluster.pki import Authority
 from tests.cluster.run import READY, ProgramDiedError, Run, memory_of
 from tests.ports import free_ports
 
-SERVICES = "10.77.2.0/24"
+SERVICES = "10.77.0.0/16"
+"""Room for as many Services as `tests.scale` has."""
 ATTEMPTS = 3
 KIND = "api-only"
 

@@ -31,8 +31,9 @@ from callfleet_operator.gateway.kube import Kube, connect
 from callfleet_operator.gateway.lease import Lease
 from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS, TURN_POOLS
 from callfleet_operator.gateway.traces import traces
+from callfleet_operator.gateway.watch import Followed, follow
 from callfleet_operator.handlers.http import Health, application, serving
 from callfleet_operator.handlers.queue import KeyedQueue
 from callfleet_operator.handlers.wakes import Wakes
@@ -43,9 +44,21 @@ from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pace import (
+    COMPARED_A_SECOND,
+    COMPARED_AT_ONCE,
+    TELL_AGAIN,
+    TOLD_A_SECOND,
+    TOLD_AGAIN_A_SECOND,
+    TOLD_AT_ONCE,
+    Pace,
+)
+from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
+from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.render.fleet import Installation
+from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.settings import ListenAddress, Settings
 from callfleet_operator.startup import in_cluster, kopf_registry, kopf_settings
 from callfleet_operator.tasks import EndedError, before, patiently, running
@@ -199,15 +212,17 @@ class _Leader:
             )
             self.health.longest_wait = queue.longest_wait
             ending = asyncio.Event()
-            watch = self._watch(Wakes(queue.add, services.nodes), services.instance, ending)
+            wakes = Wakes(queue.add, services.nodes, services.resources)
+            watch = self._watch(wakes, services.instance, ending)
             async with (
                 running(queue.run()) as rounds,
+                running(self._follow_pods(services, wakes)) as pods,
                 running(watch) as watches,
                 running(ending.wait()) as watches_ending,
                 running(services.history_source.run()) as history,
             ):
                 await asyncio.wait(
-                    {stopping, rounds, watches, watches_ending, history},
+                    {stopping, rounds, pods, watches, watches_ending, history},
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 # What is under way ends as it should: a write that is cut off may still arrive,
@@ -222,10 +237,32 @@ class _Leader:
                         FINISH_WITHIN,
                         extra={"event": "rounds-cut-off"},
                     )
-                if history.done():
-                    history.result()
+                for task in (pods, history):
+                    if task.done():
+                        task.result()
                 # Once kopf has ended it has ended every task that it does not know: rounds, too.
                 return _End(calm=rounds.done() and not watches.done(), asked=stopping.done())
+
+    async def _follow_pods(self, services: Services, wakes: Wakes) -> None:
+        namespaces = self.settings.namespaces or ("",)
+        connections = len(namespaces) * len(services.pods)
+        # Connections of their own: a watch holds one all the time.
+        async with (
+            connect(
+                answer_within=self.settings.api_timeout,
+                count=self.metrics.request,
+                gate=self.gate,
+                in_cluster=in_cluster(),
+                connections=connections,
+            ) as kube,
+            asyncio.TaskGroup() as watches,
+        ):
+            for directory in services.pods.values():
+                directory.wake = wakes.pod
+                for namespace in namespaces:
+                    watches.create_task(
+                        follow(kube, Followed(PODS, namespace, directory.selector), directory)
+                    )
 
     async def _watch(self, wakes: Wakes, instance: str, ending: asyncio.Event) -> None:
         """Run kopf. `ending` is set when it begins to end, which may take it five seconds."""
@@ -278,7 +315,15 @@ class _Leader:
                 concurrency=settings.admin_concurrency,
             ),
             admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
+            secrets=SharedSecrets(self.kube, settings.tick, time.monotonic),
+            comparisons=Pace(time.monotonic, COMPARED_A_SECOND, COMPARED_AT_ONCE),
+            first_tellings=Pace(time.monotonic, TOLD_A_SECOND, TOLD_AT_ONCE),
+            tellings_again=Pace(time.monotonic, TOLD_AGAIN_A_SECOND, TOLD_AGAIN_A_SECOND),
+            tell_again=TELL_AGAIN,
+            started=_now(),
             nodes=NodeDirectory(self.kube, time.monotonic),
+            pods={component: PodDirectory(self.kube, component) for component in Component},
+            resources=ResourceDirectory(),
             pod_monitors=PodMonitorKind(self.kube, time.monotonic),
             installation=Installation(
                 engine_image=settings.engine_image,

@@ -9,6 +9,7 @@ import pytest
 
 from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.reconcile.keys import Key, Kind
+from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 
 CLUSTER = Key(Kind.CALL_CLUSTER, "calls", "a")
 OTHER = Key(Kind.CALL_CLUSTER, "calls", "b")
@@ -34,7 +35,7 @@ class Nodes:
 class Woken:
     def __init__(self) -> None:
         self.keys: list[Key] = []
-        self.wakes = Wakes(self.keys.append, Nodes())
+        self.wakes = Wakes(self.keys.append, Nodes(), ResourceDirectory())
 
     def take(self) -> set[Key]:
         """Who was woken since the last time."""
@@ -50,7 +51,12 @@ def woken() -> Woken:
 
 def resource(key: Key, generation: int = 1, pools: object = ()) -> dict[str, Any]:
     return {
-        "metadata": {"namespace": key.namespace, "name": key.name, "generation": generation},
+        "metadata": {
+            "namespace": key.namespace,
+            "name": key.name,
+            "generation": generation,
+            "resourceVersion": str(generation),
+        },
         "spec": {"turn": {"poolRefs": pools}},
     }
 

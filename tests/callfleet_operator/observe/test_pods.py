@@ -16,7 +16,7 @@ from callfleet_operator.observation import (
     Process,
     Source,
 )
-from callfleet_operator.observe.pods import fleet_pod, ordinal_of
+from callfleet_operator.observe.pods import member, ordinal_of, seen_pod
 
 LOAD = PodLoad(Interval(0, 10), 10, Interval(0, 1), Freshness.MISSING, Source.NONE)
 TIME = "2026-01-01T00:00:00Z"
@@ -40,7 +40,7 @@ def seen(
         "spec": {"nodeName": "node-a"} if spec is None else spec,
         "status": status or {},
     }
-    return fleet_pod(body, ordinal=7, owned=owned, zone="z", load=LOAD)
+    return member(seen_pod(body), ordinal=7, owned=owned, zone="z", load=LOAD)
 
 
 def waiting(reason: str, message: str = "", **more: object) -> dict[str, Any]:

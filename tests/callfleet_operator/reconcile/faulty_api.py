@@ -118,9 +118,14 @@ class FaultyApi:
                 status=answer.status,
                 headers={"Content-Type": answer.headers.get("Content-Type", "text/plain")},
             )
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
+            try:
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+            finally:
+                # Merely closed, what is left of a watch over TLS outlives the session.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
             return response
 
 

@@ -36,9 +36,13 @@ from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pace import Pace
+from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
+from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.render.fleet import Installation
+from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.tracing import NoTracer
 from tests.callfleet_operator.gateway.pod_server import PodServer
 from tests.callfleet_operator.gateway.prometheus_server import Exporter
@@ -438,7 +442,15 @@ async def world(
             history_source=HistorySource(prometheus, scope_of([]), now=now),
             admin=PodAdmin(session, key, timeout=2, concurrency=8),
             admin_keys=json.dumps(key.jwk_set()),
+            secrets=SharedSecrets(kube, 0, clock),
+            comparisons=Pace(clock),
+            first_tellings=Pace(clock),
+            tellings_again=Pace(clock),
+            tell_again=0,
+            started=datetime.now(UTC),
             nodes=NodeDirectory(kube, clock),
+            pods={component: PodDirectory(kube, component) for component in Component},
+            resources=ResourceDirectory(),
             pod_monitors=PodMonitorKind(kube, lambda: clock() + made.later.total_seconds()),
             installation=Installation("example.org/engine:1", "example.org/relay:1", "operators"),
             metrics=OperatorMetrics(clock, clock),

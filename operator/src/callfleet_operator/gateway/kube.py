@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,7 +49,8 @@ class ConnectError(Exception):
 class _Applied:
     """What an apply sent and what came of it, to know a value that the server writes otherwise."""
 
-    sent: str
+    sent: bytes
+    """Its digest: there may be many."""
     resource_version: str
 
 
@@ -73,9 +75,9 @@ class Kube:
     ) -> list[Body]:
         """All objects that match, page by page. Starts anew once if a page's token has expired."""
         try:
-            return [item async for item in self._pages(resource, namespace, label_selector)]
+            return await self._all(resource, namespace, label_selector)
         except GoneError:
-            return [item async for item in self._pages(resource, namespace, label_selector)]
+            return await self._all(resource, namespace, label_selector)
 
     async def probe(self, resource: ResourceType, namespace: str = "") -> None:
         """List one object; raises what keeps the operator from reading the kind."""
@@ -89,9 +91,21 @@ class Kube:
             return False
         return any(one.get("name") == resource.plural for one in found.get("resources", []))
 
-    async def _pages(
-        self, resource: ResourceType, namespace: str, label_selector: str
+    async def _all(self, resource: ResourceType, namespace: str, label_selector: str) -> list[Body]:
+        return [
+            # The items of a list do not say themselves what they are.
+            {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            async for page in self.pages(resource, namespace, label_selector)
+            for item in page.get("items", [])
+        ]
+
+    async def pages(
+        self, resource: ResourceType, namespace: str = "", label_selector: str = ""
     ) -> AsyncIterator[Body]:
+        """Lists of at most PAGE objects each, all of one resource version.
+
+        Raises GoneError if a page's token has expired meanwhile.
+        """
         token: str | None = None
         for _ in range(MAX_PAGES):
             page = await self._request(
@@ -104,9 +118,7 @@ class Kube:
                     *([("continue", token)] if token else []),
                 ],
             )
-            for item in page.get("items", []):
-                # The items of a list do not say themselves what they are.
-                yield {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            yield page
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return
@@ -149,7 +161,7 @@ class Kube:
     ) -> Body:
         namespace, name = body["metadata"].get("namespace", ""), body["metadata"]["name"]
         identity = f"{resource.plural}/{namespace}/{name}/{subresource}"
-        sent = json.dumps(body, sort_keys=True)
+        sent = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
         if live is not None:
             if self._is_applied(identity, sent, body, live, subresource):
                 return live
@@ -178,7 +190,7 @@ class Kube:
         return result
 
     def _is_applied(
-        self, identity: str, sent: str, body: Body, live: Body, subresource: str
+        self, identity: str, sent: bytes, body: Body, live: Body, subresource: str
     ) -> bool:
         last = self._applied.get(identity)
         if (
@@ -345,6 +357,7 @@ async def connect(
     gate: Check,
     in_cluster: bool,
     kubeconfig: Path | None = None,
+    connections: int = _CONNECTIONS,
 ) -> AsyncIterator[Kube]:
     """A connection with the pod's service account, or as a kubeconfig says.
 
@@ -366,7 +379,7 @@ async def connect(
         raise ConnectError(
             f"No way to the API server: {problem}. Run the operator in a pod, or set KUBECONFIG."
         ) from problem
-    configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.connection_pool_maxsize = connections
     configuration.trace_configs = [guarded(gate)]
     async with ApiClient(configuration) as client:
         client.user_agent = f"callfleet-operator/{version('callfleet')}"

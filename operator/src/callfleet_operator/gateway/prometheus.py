@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from sys import intern
 from typing import Any, TypeVar
 
 import requests
@@ -278,7 +279,8 @@ def _warnings(body: bytes) -> tuple[str, ...]:
 
 def _sample(row: Any) -> Sample | None:  # noqa: ANN401  # as received
     value = float(row["value"][1])
-    labels = {str(name): str(text) for name, text in row["metric"].items()}
+    # Interned: the same pods come with each metric, and again the next time.
+    labels = {intern(str(name)): intern(str(text)) for name, text in row["metric"].items()}
     return Sample(labels, value) if math.isfinite(value) else None
 
 

@@ -14,12 +14,9 @@ from callfleet_operator.api.v1alpha1 import GROUP, VERSION
 from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.reconcile.keys import Kind
 
-MANAGED_PODS = "app.kubernetes.io/managed-by=callfleet-operator"
-"""Label selector of the pods that are watched."""
-
 
 def register(registry: kopf.OperatorRegistry, wakes: Wakes) -> None:
-    """Watch the two kinds, their pods, and nodes."""
+    """Watch the two kinds, and nodes. Pods, which are many, are followed by `gateway.watch`."""
 
     @kopf.on.event(GROUP, VERSION, "callclusters", registry=registry)
     async def on_call_cluster(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's
@@ -28,10 +25,6 @@ def register(registry: kopf.OperatorRegistry, wakes: Wakes) -> None:
     @kopf.on.event(GROUP, VERSION, "turnpools", registry=registry)
     async def on_turn_pool(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's
         wakes.resource(Kind.TURN_POOL, event["object"], deleted=event["type"] == "DELETED")
-
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def on_pod(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's
-        wakes.pod(event["object"])
 
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def on_node(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's

@@ -25,6 +25,16 @@ class Nodes(Protocol):
         """Forget a node."""
 
 
+class Resources(Protocol):
+    """Keeps custom resources."""
+
+    def saw(self, key: Key, body: Body) -> None:
+        """Take note of a custom resource."""
+
+    def gone(self, key: Key) -> None:
+        """Forget one."""
+
+
 @dataclass(slots=True)
 class Wakes:
     """Turns events into keys.
@@ -35,6 +45,7 @@ class Wakes:
 
     add: Callable[[Key], None]
     nodes: Nodes
+    resources: Resources
     _pools: dict[Key, frozenset[Key]] = field(default_factory=dict)
     """The pools that each known CallCluster names."""
     _generations: dict[Key, int] = field(default_factory=dict)
@@ -43,6 +54,10 @@ class Wakes:
         """A custom resource was seen, has changed or is gone."""
         metadata = body["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
+        if deleted:
+            self.resources.gone(key)
+        else:
+            self.resources.saw(key, body)
         self.add(key)
         generation = metadata.get("generation", 0)
         if not deleted and self._generations.get(key) == generation:

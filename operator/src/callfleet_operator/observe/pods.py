@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from sys import intern
 from typing import Any, Final
 
-from callfleet_operator.observation import Admission, FleetPod, PodLoad, Process
+from callfleet_operator.observation import (
+    Admission,
+    FleetPod,
+    Freshness,
+    Interval,
+    PodLoad,
+    Process,
+    Source,
+)
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
 from callfleet_operator.render.engine_pod import MEDIA_PORT
-from callfleet_operator.render.fleet import ADMISSION_LABEL, REVISION_LABEL, SEALED_LABEL
+from callfleet_operator.render.fleet import (
+    ADMISSION_LABEL,
+    FLEET_LABELS,
+    REVISION_LABEL,
+    SEALED_LABEL,
+)
 
 DRAIN_ID: Final = "callfleet.dev/drain-id"
 DRAIN_STARTED: Final = "callfleet.dev/drain-started"
 DRAIN_REASON: Final = "callfleet.dev/drain-reason"
 DRAIN_REQUESTED: Final = "callfleet.dev/drain-requested"
 _FAILURE_LIMIT: Final = 512
+_ORDINAL: Final = re.compile("0|[1-9][0-9]{0,8}")
 
 _WAITING_FOR_HELP: Final = frozenset(
     {
@@ -39,45 +55,95 @@ def ordinal_of(name: str, prefix: str) -> int | None:
 
     The name and not the label: labels can be edited, names cannot.
     """
-    match = re.fullmatch(rf"{re.escape(prefix)}-(0|[1-9][0-9]{{0,8}})", name)
-    return int(match[1]) if match else None
+    head, _, ordinal = name.rpartition("-")
+    return int(ordinal) if head == prefix and _ORDINAL.fullmatch(ordinal) else None
 
 
-def fleet_pod(body: Body, *, ordinal: int, owned: bool, zone: str, load: PodLoad) -> FleetPod:
-    """One pod. `owned` is whether the present custom resource controls it.
+@dataclass(frozen=True, slots=True)
+class SeenPod:
+    """A pod by itself, as an event or a list shows it: a hundredth of what the API server sends."""
 
-    A pod left over from an earlier resource of the same name holds its name until it is gone:
-    it counts as terminating, and so is never touched.
-    """
+    pod: FleetPod
+    """Its ordinal, zone and load are not known yet, nor whether it is terminating for want of its
+    owner: `member` says."""
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    """Those that say which fleet it belongs to."""
+    owner: str
+    """Uid of the custom resource that controls it; empty when none does."""
+    running: bool
+    """By its phase."""
+    version: int
+    """Its resource version, which the API server orders; 0 when it is no number."""
+
+
+_UNJUDGED: Final = PodLoad(
+    Interval(0, 1), 1, Interval(0, 1), freshness=Freshness.MISSING, source=Source.NONE
+)
+
+
+def seen_pod(body: Body) -> SeenPod:
+    """What counts of a pod's body."""
     metadata, status = body["metadata"], body.get("status", {})
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     ready = _condition(status, "Ready")
     failure = _failure(status)
-    return FleetPod(
+    version = metadata["resourceVersion"]
+    pod = FleetPod(
         name=metadata["name"],
         uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        ordinal=ordinal,
-        revision=labels.get(REVISION_LABEL, ""),
-        node=body.get("spec", {}).get("nodeName", ""),
-        zone=zone,
+        resource_version=version,
+        ordinal=0,
+        revision=intern(labels.get(REVISION_LABEL, "")),
+        node=intern(body.get("spec", {}).get("nodeName", "")),
+        zone="",
         address=status.get("podIP", ""),
         admission=_admission(labels),
         ready=ready.get("status") == "True",
         failed=bool(failure),
         failure=failure[:_FAILURE_LIMIT],
-        terminating=not owned or "deletionTimestamp" in metadata,
+        terminating="deletionTimestamp" in metadata,
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         ready_changed=_time(ready.get("lastTransitionTime")),
         drain_id=annotations.get(DRAIN_ID, ""),
         drain_started=_time(annotations.get(DRAIN_STARTED)),
-        load=load,
+        load=_UNJUDGED,
         process=_process(body),
         drain_requested=DRAIN_REQUESTED in annotations,
         drain_reason=annotations.get(DRAIN_REASON, ""),
         media_port=media_port_of(body),
         external_address=annotations.get(EXTERNAL_ADDRESS, ""),
     )
+    return SeenPod(
+        pod=pod,
+        namespace=intern(metadata.get("namespace", "")),
+        labels=tuple((intern(key), intern(labels[key])) for key in FLEET_LABELS if key in labels),
+        owner=intern(_owner(metadata)),
+        running=status.get("phase") == "Running",
+        version=int(version) if version.isascii() and version.isdecimal() else 0,
+    )
+
+
+def member(seen: SeenPod, *, ordinal: int, owned: bool, zone: str, load: PodLoad) -> FleetPod:
+    """A pod as one of a fleet. `owned` is whether the present custom resource controls it.
+
+    A pod left over from an earlier resource of the same name holds its name until it is gone:
+    it counts as terminating, and so is never touched.
+    """
+    return replace(
+        seen.pod,
+        ordinal=ordinal,
+        zone=zone,
+        load=load,
+        terminating=seen.pod.terminating or not owned,
+    )
+
+
+def _owner(metadata: Body) -> str:
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner.get("uid", ""))
+    return ""
 
 
 def media_port_of(body: Body) -> int | None:

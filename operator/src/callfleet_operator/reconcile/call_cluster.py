@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
 from callfleet_operator.reconcile.secrets import missing_secrets, pool_masters
 from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.templates import Revisions
 from callfleet_operator.reconcile.turn_pool import relay_limits
 from callfleet_operator.render.engine_pod import engine_template
 from callfleet_operator.render.fleet import Fleet
@@ -56,20 +57,9 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
     with span("observe", what="references"):
         absent = await missing_secrets(services, cluster)
         pools = await pools_for(services, cluster)
-    unreadable: tuple[str, ...] = ()
     with span("apply", what="objects"):
-        if now.may_write:
-            objects, unreadable = await _objects(services, cluster, fleet, pools)
-            await ensure(services, fleet, objects, now.troubles)
-            await ensure_monitor(services, fleet, now.troubles)
-        revisions = await ensure_revisions(
-            services,
-            fleet,
-            engine_template(fleet, spec),
-            Source(metadata.generation, spec_digest(spec, fleet.image)),
-            now.troubles,
-            write=now.may_write,
-        )
+        keys = await _keys(services, pools) if now.may_write else Keys()
+        revisions = await _objects_and_revisions(services, cluster, now, keys)
 
     with span("observe", what="pods"):
         reported = await services.metrics_source.engines()
@@ -108,16 +98,16 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
         relays = [entry for of_pool in found for entry in of_pool.entries]
         no_relays = "" if relays else _why_no_relays(cluster, pools)
         tell = partial(services.admin.put_relays, relays=relays)
-        await push(listed.pods, tell, "relays", now.memory)
+        await push(listed.pods, tell, ("relays", relays), now.memory, services)
         ending = [entry for of_pool in found for entry in of_pool.ending]
         if ending and relays and now.may_write:
             tell = partial(services.admin.leave_relays, relays=ending)
-            await push(listed.pods, tell, "order to leave relays", now.memory)
+            await push(listed.pods, tell, ("order to leave relays", None), now.memory, services)
 
     facts = Facts(
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         invalid_hold_until=hold_until(metadata)[1],
-        missing_secrets=(*absent, *unreadable),
+        missing_secrets=(*absent, *keys.unreadable.values()),
         missing_pools=pools.missing,
         refused_pools=pools.refused,
         not_yet_in_effect=not_yet_in_effect(spec),
@@ -147,10 +137,16 @@ def _outlook(services: Services, cluster: CallCluster) -> Outlook | NoOutlook:
     return services.history_source.outlook(name, horizon)
 
 
-async def _objects(
-    services: Services, cluster: CallCluster, fleet: Fleet, pools: Pools
-) -> tuple[Sequence[Body], tuple[str, ...]]:
-    """Everything but the pods, and what is wrong with the pools' Secrets."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What engines' TURN keys are derived from."""
+
+    masters: Mapping[PoolName, Sequence[bytes]] = field(default_factory=dict)
+    unreadable: Mapping[PoolName, str] = field(default_factory=dict)
+    """Pools whose Secret cannot be used, and why."""
+
+
+async def _keys(services: Services, pools: Pools) -> Keys:
     masters: dict[PoolName, Sequence[bytes]] = {}
     unreadable: dict[PoolName, str] = {}
     for pool in pools.admitted:
@@ -160,19 +156,51 @@ async def _objects(
             unreadable[name] = f"{found.trouble} (TurnPool {name.namespace}/{name.name})"
         else:
             masters[name] = found.secrets
-    bodies = engine_objects(
-        cluster, services.installation, admin_keys=services.admin_keys, masters=masters
+    return Keys(masters, unreadable)
+
+
+async def _objects_and_revisions(
+    services: Services, cluster: CallCluster, now: Round, keys: Keys
+) -> Revisions:
+    """Everything but the pods: compared and applied, unless it stands as it should."""
+    spec, generation, fleet = cluster.spec, cluster.metadata.generation, now.fleet
+    masters = frozenset((name, tuple(secrets)) for name, secrets in keys.masters.items())
+    basis = generation, fleet.image, masters, frozenset(keys.unreadable)
+    compare = now.must_compare(basis, cluster.status, generation)
+    settled = now.memory.settled
+    if settled is not None and not compare:
+        return settled.revisions
+    if now.may_write and compare:
+        await ensure(services, fleet, await _objects(services, cluster, fleet, keys), now.troubles)
+        await ensure_monitor(services, fleet, now.troubles)
+    revisions = await ensure_revisions(
+        services,
+        fleet,
+        engine_template(fleet, spec),
+        Source(generation, spec_digest(spec, fleet.image)),
+        now.troubles,
+        write=now.may_write,
     )
-    if unreadable:
-        kept = await _kept_keys(services, fleet, unreadable)
+    now.settle(basis, revisions, compared=compare)
+    return revisions
+
+
+async def _objects(
+    services: Services, cluster: CallCluster, fleet: Fleet, keys: Keys
+) -> Sequence[Body]:
+    bodies = engine_objects(
+        cluster, services.installation, admin_keys=services.admin_keys, masters=keys.masters
+    )
+    if keys.unreadable:
+        kept = await _kept_keys(services, fleet, keys.unreadable)
         for body in bodies:
-            if body["kind"] == "Secret":
-                body["data"] |= kept
-    return bodies, tuple(unreadable.values())
+            if body["kind"] == "Secret" and kept:
+                body["data"] = body.get("data", {}) | kept
+    return bodies
 
 
 async def _kept_keys(
-    services: Services, fleet: Fleet, pools: dict[PoolName, str]
+    services: Services, fleet: Fleet, pools: Mapping[PoolName, str]
 ) -> dict[str, str]:
     """Keys that engines have of pools whose Secret cannot be read just now: they stay valid, and
     taking them away would cut clients off."""

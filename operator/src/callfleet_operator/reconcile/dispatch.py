@@ -30,14 +30,18 @@ async def reconcile(services: Services, key: Key) -> float | None:
 
 async def _round(services: Services, key: Key, span: Span) -> float | None:
     try:
-        live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
+        live = services.resources.of(key)
         if live is None:
-            services.forget(key)
-            return None
+            live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
+            if live is None:
+                services.forget(key)
+                return None
+            services.resources.answered(key, live)
         if "deletionTimestamp" not in live["metadata"]:
             decision = await _ROUNDS[key.kind](services, key, live)
             span.set(**decision_attributes(decision))
     except KubeError as refusal:
+        services.resources.doubt(key)  # it may be why
         raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal
     except ValidationError as unreadable:
         raise RoundError(

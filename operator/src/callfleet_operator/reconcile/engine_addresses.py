@@ -14,6 +14,7 @@ from callfleet_operator.reconcile.pods import Listed
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.engine_pod import is_direct
+from callfleet_operator.render.fleet import Component
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def _source(address: str, node: Node | None) -> str:
 async def _tell(services: Services, cluster: CallCluster, pod: FleetPod, told: str) -> None:
     path = f"/metadata/annotations/{EXTERNAL_ADDRESS.replace('/', '~1')}"
     try:
-        await services.kube.patch_pod(
+        body = await services.kube.patch_pod(
             cluster.metadata.namespace,
             pod.name,
             pod.uid,
@@ -70,6 +71,7 @@ async def _tell(services: Services, cluster: CallCluster, pod: FleetPod, told: s
     except (ConflictError, NotFoundError) as changed:
         log.info("%s has changed, its address is left to the next round: %s", pod.name, changed)
         return
+    services.pods[Component.ENGINE].note(body)
     log.info(
         "%s is told its address for clients: %s",
         pod.name,

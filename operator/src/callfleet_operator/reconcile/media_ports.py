@@ -29,13 +29,15 @@ async def create_pod(
     """
     ports = port_range(template)
     if ports is None:
-        await services.kube.create(ordinal_pod(fleet, template, ordinal))
+        body = await services.kube.create(ordinal_pod(fleet, template, ordinal))
+        services.pods[fleet.component].note(body)
         return
     async with services.media_ports:
         port = choose(ports, ordinal, await _taken(services))
         if isinstance(port, NoFreePort):
             raise InvalidError(f"create Pod {fleet.pod_name(ordinal)}", 0, str(port))
-        await services.kube.create(ordinal_pod(fleet, template, ordinal, media_port=port))
+        body = await services.kube.create(ordinal_pod(fleet, template, ordinal, media_port=port))
+        services.pods[fleet.component].note(body)
 
 
 async def _taken(services: Services) -> frozenset[int]:

@@ -35,6 +35,12 @@ from callfleet_operator.observe.readings import (
     relay_snapshot,
 )
 
+ASK_SHARE = 10
+"""A snapshot is used for ten times as long as it took to make, if that is longer than it is
+shared anyway: to ask is a tenth of the work at most."""
+RENEWED_WITHIN = timedelta(seconds=15)
+"""However long it took."""
+
 log = logging.getLogger(__name__)
 
 
@@ -128,13 +134,35 @@ class _Shared:
         self._now = now
         self._lock = asyncio.Lock()
         self._last: tuple[datetime, Reported] | None = None
+        self._took = timedelta()
+        self._renewal: asyncio.Task[Reported] | None = None
 
     async def get(self) -> Reported:
+        """The snapshot. One that has just become too old is given while it is renewed: where
+        there are very many pods rounds do not wait for that."""
+        limit = self._max_age
+        if limit:
+            limit = max(limit, min(ASK_SHARE * self._took, RENEWED_WITHIN))
+        if self._last is not None:
+            at, reported = self._last
+            age = self._now() - at
+            if age < limit:
+                return reported
+            if limit > self._max_age and age < limit + RENEWED_WITHIN:
+                if self._renewal is None or self._renewal.done():
+                    self._renewal = asyncio.create_task(self._renew(at))
+                return reported
+        return await self._renew(None if self._last is None else self._last[0])
+
+    async def _renew(self, known: datetime | None) -> Reported:
+        """Ask, unless somebody else has asked since the snapshot that is known."""
         async with self._lock:
-            if self._last is not None and self._now() - self._last[0] < self._max_age:
+            if self._last is not None and self._last[0] != known:
                 return self._last[1]
+            began = self._now()
             reported = await self._ask()
-            self._last = self._now(), reported
+            ended = self._now()
+            self._took, self._last = ended - began, (ended, reported)
             return reported
 
     async def _ask(self) -> Reported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class Troubles:
     moves: dict[str, str] = field(default_factory=dict)
     """By uid the pods that were told to move their calls, with what keeps them from it."""
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.name_conflicts or self.apply_errors)
+
     def refused(self, kind: str, name: str, refusal: KubeError) -> None:
         """The API server did not take an object."""
         self.apply_errors.append(f"{kind} {name}: {refusal.message}")
@@ -56,9 +62,16 @@ async def ensure(
 ) -> None:
     """Apply what differs. An object of somebody else is left alone, a refusal noted: neither
     keeps the others from being applied."""
-    for body in bodies:
+    wanted = list(bodies)
+    # Read at the same time, applied in order: a changed resource waits for this.
+    found = await asyncio.gather(
+        *(
+            services.kube.get(resource_of(body), fleet.namespace, body["metadata"]["name"])
+            for body in wanted
+        )
+    )
+    for body, live in zip(wanted, found, strict=True):
         kind, name = body["kind"], body["metadata"]["name"]
-        live = await services.kube.get(resource_of(body), fleet.namespace, name)
         if live is not None and not is_owned(live, fleet.uid):
             troubles.name_conflicts.append(f"{kind} {name}")
             continue

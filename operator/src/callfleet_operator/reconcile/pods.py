@@ -6,15 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.pod_admin import Ok, Pod
-from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import FleetPod, PodLoad, Reading
 from callfleet_operator.observe.nodes import Node
-from callfleet_operator.observe.pods import fleet_pod, ordinal_of
+from callfleet_operator.observe.pods import SeenPod, member, ordinal_of
 from callfleet_operator.observe.readings import Snapshot, status_reading
 from callfleet_operator.plan.classify import judge
-from callfleet_operator.reconcile.objects import is_owned, selector
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
 
@@ -44,36 +41,33 @@ class Listed:
 
 async def list_pods(services: Services, fleet: Fleet, snapshot: Snapshot, limits: Limits) -> Listed:
     """Every pod of the fleet's labels and names, those of an earlier resource too."""
-    bodies = [
-        (ordinal, body)
-        for body in await services.kube.list_all(PODS, fleet.namespace, selector(fleet))
-        if (ordinal := ordinal_of(body["metadata"]["name"], fleet.object_name)) is not None
+    found = [
+        (ordinal, seen)
+        for seen in await services.pods[fleet.component].of(fleet)
+        if (ordinal := ordinal_of(seen.pod.name, fleet.object_name)) is not None
     ]
     # After the pods: a pod's node that is not there now is gone, not new.
-    nodes = await services.nodes.of(
-        name for _, body in bodies if (name := body.get("spec", {}).get("nodeName"))
-    )
+    nodes = await services.nodes.of(seen.pod.node for _, seen in found if seen.pod.node)
     now = services.now()
     readings = {
-        body["metadata"]["uid"]: snapshot.readings.get((fleet.namespace, body["metadata"]["name"]))
-        or ()
-        for _, body in bodies
+        seen.pod.uid: snapshot.readings.get((fleet.namespace, seen.pod.name)) or ()
+        for _, seen in found
     }
-    loads = {uid: _judged(uid, found, limits, now) for uid, found in readings.items()}
+    loads = {uid: _judged(uid, those, limits, now) for uid, those in readings.items()}
     if limits.ask_pods:
-        silent = [body for _, body in bodies if not loads[body["metadata"]["uid"]].known]
+        silent = [seen for _, seen in found if not loads[seen.pod.uid].known]
         for uid, own in (await _ask(services, silent)).items():
             loads[uid] = _judged(uid, (*readings[uid], own), limits, now)
     return Listed(
         tuple(
-            fleet_pod(
-                body,
+            member(
+                seen,
                 ordinal=ordinal,
-                owned=is_owned(body, fleet.uid),
-                zone=_zone(nodes, body),
-                load=loads[body["metadata"]["uid"]],
+                owned=seen.owner == fleet.uid,
+                zone=_zone(nodes, seen.pod.node),
+                load=loads[seen.pod.uid],
             )
-            for ordinal, body in bodies
+            for ordinal, seen in found
         ),
         nodes,
     )
@@ -85,12 +79,9 @@ def _judged(uid: str, readings: tuple[Reading, ...], limits: Limits, now: dateti
     return judge(mine, uid=uid, capacity=limits.capacity, now=now, stale_after=limits.stale_after)
 
 
-async def _ask(services: Services, bodies: Iterable[Body]) -> dict[str, Reading]:
+async def _ask(services: Services, silent: Iterable[SeenPod]) -> dict[str, Reading]:
     asked = [
-        Pod(address, body["metadata"]["uid"])
-        for body in bodies
-        if (address := body.get("status", {}).get("podIP"))
-        and body.get("status", {}).get("phase") == "Running"
+        Pod(seen.pod.address, seen.pod.uid) for seen in silent if seen.pod.address and seen.running
     ]
     outcomes = await services.admin.statuses(asked[:ASK_AT_MOST], ASK_WITHIN)
     now = services.now()
@@ -101,6 +92,6 @@ async def _ask(services: Services, bodies: Iterable[Body]) -> dict[str, Reading]
     }
 
 
-def _zone(nodes: Mapping[str, Node] | None, body: Body) -> str:
-    node = (nodes or {}).get(body.get("spec", {}).get("nodeName", ""))
+def _zone(nodes: Mapping[str, Node] | None, name: str) -> str:
+    node = (nodes or {}).get(name)
     return node.zone if node else ""

@@ -1,4 +1,4 @@
-"""What engines and relays are told of one another, each round anew."""
+"""What engines and relays are told of one another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callfleet_operator.observation import Admission, FleetPod, Process
 from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
 from callfleet_operator.plan.fleet import overdue
 from callfleet_operator.reconcile.pods import Listed
-from callfleet_operator.reconcile.services import FleetMemory
+from callfleet_operator.reconcile.services import FleetMemory, Services, Told
 from callfleet_operator.reconcile.together import all_of
 
 log = logging.getLogger(__name__)
@@ -112,12 +112,26 @@ def peer_list(engines: Iterable[FleetPod]) -> list[dict[str, Any]]:
 async def push(
     pods: Iterable[FleetPod],
     put: Callable[[Pod], Awaitable[Outcome]],
-    what: str,
+    telling: tuple[str, object],
     memory: FleetMemory,
+    services: Services,
 ) -> None:
-    """Tell every pod that runs. One that has not taken it is told again in the next round."""
+    """Tell every pod that runs and does not know; `telling` names and holds what it is told.
+
+    A pod that has not taken it is told again in the next round, and where nothing is held (None)
+    every pod is. Only the first thing that is told since the start is told at a pace.
+    """
+    what, content = telling
+    told = memory.told.get(what)
+    if told is None or content is None or told.content != content:
+        told = memory.told[what] = Told(content, is_first=told is None)
     running = [
-        pod for pod in pods if pod.address and pod.ready and pod.admission is not Admission.SEALED
+        pod
+        for pod in pods
+        if pod.address
+        and pod.ready
+        and pod.admission is not Admission.SEALED
+        and (content is None or _is_to_be_told(pod, told, services))
     ]
 
     async def tell(pod: FleetPod) -> None:
@@ -127,6 +141,8 @@ async def push(
             trouble = outcome.message or outcome.code
         elif isinstance(outcome, Unreachable):
             trouble = outcome.detail
+        else:
+            told.pods[pod.uid] = pod.ready_changed, services.comparisons.clock()
         if memory.is_news(pod.uid, what, trouble if pod.ready else ""):
             log.warning(
                 "%s has not taken its %s: %s",
@@ -137,3 +153,15 @@ async def push(
             )
 
     await all_of(tell(pod) for pod in running)
+
+
+def _is_to_be_told(pod: FleetPod, told: Told, services: Services) -> bool:
+    known = told.pods.get(pod.uid)
+    if known is not None:
+        ready, at = known
+        if ready != pod.ready_changed:
+            return True
+        pace = services.tellings_again
+        return pace.clock() - at >= services.tell_again and pace.take()
+    is_new = pod.ready_changed is None or pod.ready_changed >= services.started
+    return is_new or not told.is_first or services.first_tellings.take()

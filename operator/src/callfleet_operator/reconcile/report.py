@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
@@ -30,10 +30,10 @@ async def report(
     memory = services.memory(key, live["metadata"]["uid"])
     now = services.now()
     services.metrics.desired(key, decision.desired_open)
-    services.metrics.problems(key, _problems(_conditions(status)))
+    services.metrics.problems(key, _problems(status.get("conditions") or ()))
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
-    await services.kube.apply_status(live, status)
+    services.resources.note(key, await services.kube.apply_status(live, status))
     memory.status_written = now
     happened = events(_conditions(previous), _conditions(status), decision)
     await _post(services, live, happened)
@@ -50,10 +50,9 @@ def decision_attributes(decision: Decision) -> dict[str, str | int]:
     }
 
 
-def _problems(conditions: Iterable[Condition]) -> Iterable[tuple[str, str]]:
-    return [
-        (one.type, one.reason) for one in conditions if documented(one.type, one.reason).warning
-    ]
+def _problems(conditions: Iterable[Mapping[str, str]]) -> Iterable[tuple[str, str]]:
+    named = [(one["type"], one["reason"]) for one in conditions]
+    return [(kind, reason) for kind, reason in named if documented(kind, reason).warning]
 
 
 def _conditions(status: dict[str, Any]) -> tuple[Condition, ...]:

@@ -12,6 +12,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import REVISIONS
 from callfleet_operator.reconcile.objects import Troubles, ensure, is_owned, selector
 from callfleet_operator.reconcile.services import Services
+from callfleet_operator.reconcile.templates import Revision, Revisions, Stored, hash_of
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
 
@@ -27,46 +28,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """A template that pods are made from."""
-
-    hash: str
-    template: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Source:
     """What a template is rendered from."""
 
     generation: int
     digest: str
     """`render.revision.spec_digest`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revisions:
-    """The templates of a fleet."""
-
-    update: Revision
-    """What every pod shall have."""
-    stored: tuple[Body, ...] = ()
-    """Oldest first, as they were found; the update revision may be among them."""
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Hashes, oldest first; the last one is the update revision."""
-        older = (_hash(body) for body in self.stored)
-        return (*(one for one in older if one != self.update.hash), self.update.hash)
-
-    def named(self, revision: str) -> Revision:
-        """The template of a hash; the update revision if there is no such template any more."""
-        for body in self.stored:
-            if _hash(body) == revision:
-                try:
-                    return Revision(revision, template_of(body))
-                except ValueError:
-                    break
-        return self.update
 
 
 async def ensure_revisions(
@@ -103,14 +70,15 @@ async def ensure_revisions(
             template = template_of(newest)
         except ValueError as broken:
             troubles.apply_errors.append(str(broken))
-    update = Revision(revision_hash(template), template)
-    if write and not (newest and _hash(newest) == update.hash and _marks(newest) >= marks.items()):
+    update = Revision.of(revision_hash(template), template)
+    stands = bool(newest and hash_of(newest) == update.hash and _marks(newest) >= marks.items())
+    if write and not stands:
         number = newest.get("revision", 0) if newest else 0
-        same = newest is not None and _hash(newest) == update.hash
+        same = newest is not None and hash_of(newest) == update.hash
         body = controller_revision(fleet, template, number=number if same else number + 1)
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)
-    return Revisions(update, stored)
+    return Revisions(update, tuple(map(Stored.of, stored)), stands)
 
 
 async def prune(
@@ -119,31 +87,31 @@ async def prune(
     revisions: Revisions,
     in_use: Collection[str],
     troubles: Troubles,
-) -> None:
-    """Delete old revisions: never one that a pod has, and HISTORY others stay as well."""
+) -> bool:
+    """Delete old revisions: never one that a pod has, and HISTORY others stay as well.
+
+    Returns whether there were any to delete.
+    """
     unused = [
-        body
-        for body in revisions.stored
-        if _hash(body) != revisions.update.hash and _hash(body) not in in_use
+        one
+        for one in revisions.stored
+        if one.hash != revisions.update.hash and one.hash not in in_use
     ]
-    for body in unused[: max(0, len(unused) - HISTORY)]:
-        metadata = body["metadata"]
-        name = metadata["name"]
+    old = unused[: max(0, len(unused) - HISTORY)]
+    for one in old:
         try:
             await services.kube.delete(
-                REVISIONS, fleet.namespace, name, metadata["uid"], metadata["resourceVersion"]
+                REVISIONS, fleet.namespace, one.name, one.uid, one.resource_version
             )
         except ConflictError:
             continue  # it has changed, so it may be wanted again: the next round looks anew
         except ForbiddenError as refusal:
-            troubles.refused("ControllerRevision", name, refusal)
-            return
-        log.info("pruned %s", name, extra={"event": "revision-pruned", "object": fleet.consumer})
-
-
-def _hash(body: Body) -> str:
-    """By the name, which cannot be edited."""
-    return str(body["metadata"]["name"]).rpartition("-")[2]
+            troubles.refused("ControllerRevision", one.name, refusal)
+            break
+        log.info(
+            "pruned %s", one.name, extra={"event": "revision-pruned", "object": fleet.consumer}
+        )
+    return bool(old)
 
 
 def _stands(newest: Body, marks: Mapping[str, str]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from callfleet_operator.api.v1alpha1.common import FleetSpec, FleetStatus, Metadata, Mode
+from callfleet_operator.api.v1alpha1.common import Condition, FleetSpec, FleetStatus, Metadata, Mode
 from callfleet_operator.observation import Observation
 from callfleet_operator.observe.health import fleet_health
 from callfleet_operator.observe.nodes import unavailable
@@ -18,11 +19,14 @@ from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import Reported
 from callfleet_operator.reconcile.objects import Troubles
+from callfleet_operator.reconcile.pace import Settled
 from callfleet_operator.reconcile.pods import Listed
-from callfleet_operator.reconcile.revisions import Revisions, prune
+from callfleet_operator.reconcile.revisions import prune
 from callfleet_operator.reconcile.services import FleetMemory, Services
 from callfleet_operator.reconcile.steps import UNDRAIN, Hands
+from callfleet_operator.reconcile.templates import Revisions
 from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.status.documented import ConditionType
 from callfleet_operator.status.rollout import NEW_REVISION_FAILS_MORE
 
 HOLD_UNTIL: Final = "callfleet.dev/hold-until"
@@ -33,6 +37,7 @@ class Round:
     """One look at one object."""
 
     services: Services
+    key: Key
     fleet: Fleet
     memory: FleetMemory
     may_write: bool
@@ -43,7 +48,34 @@ class Round:
     def of(cls, services: Services, key: Key, fleet: Fleet, spec: FleetSpec) -> Round:
         """A new round; what the last one has left comes from the services."""
         may_write = spec.mode is not Mode.PAUSED
-        return cls(services, fleet, services.memory(key, fleet.uid), may_write)
+        return cls(services, key, fleet, services.memory(key, fleet.uid), may_write)
+
+    def must_compare(self, basis: Hashable, status: FleetStatus, generation: int) -> bool:
+        """Whether the fleet's objects are read and compared with what they should be.
+
+        They are when what they are rendered from has changed, or something is wrong with the
+        fleet; else as often as all fleets together can bear.
+        """
+        settled = self.memory.settled
+        if settled is None:
+            well = status.observed_generation == generation and stands_well(status.conditions)
+            return not well or self.services.comparisons.take()
+        if settled.basis != basis:
+            return True
+        pace = self.services.comparisons
+        age = pace.clock() - settled.compared
+        return age >= len(self.services.memories) / pace.a_second and pace.take()
+
+    def settle(self, basis: Hashable, revisions: Revisions, *, compared: bool) -> None:
+        """Keep for the next rounds how the fleet's objects stand after this one's look."""
+        clock = self.services.comparisons.clock
+        if self.troubles.any or not (self.may_write and revisions.stands):
+            self.memory.settled = None
+        else:
+            self.memory.settled = Settled(basis, revisions, clock() if compared else float("-inf"))
+        if compared or self.memory.settled is None:
+            # At the same pace it is found out whether events of the resource itself were missed.
+            self.services.resources.doubt(self.key)
 
     def observation(
         self,
@@ -121,7 +153,22 @@ class Round:
         await hands.take(step for step in steps if not (withheld and isinstance(step, Create)))
         if self.may_write:
             in_use = frozenset(pod.revision for pod in observation.pods)
-            await prune(self.services, self.fleet, revisions, in_use, self.troubles)
+            if await prune(self.services, self.fleet, revisions, in_use, self.troubles):
+                self.memory.settled = None
+
+
+def stands_well(conditions: Iterable[Condition]) -> bool:
+    """Whether nothing that is to be applied is reported as refused."""
+    found = {one.type: one for one in conditions}
+    ready, accepted = found.get(ConditionType.READY), found.get(ConditionType.ACCEPTED)
+    progressing = found.get(ConditionType.PROGRESSING)
+    return (
+        ready is not None
+        and ready.status == "True"
+        and accepted is not None
+        and accepted.status == "True"
+        and (progressing is None or progressing.reason != "ApplyFailed")
+    )
 
 
 def hold_until(metadata: Metadata) -> tuple[datetime | None, str]:

@@ -102,7 +102,7 @@ async def ensure_masters(services: Services, pool: TurnPool, troubles: Troubles)
 async def _value(services: Services, namespace: str, name: str, key: str) -> bytes | str:
     """A value of a Secret, or what is wrong."""
     try:
-        secret: Body | None = await services.kube.get(SECRETS, namespace, name)
+        secret: Body | None = await services.secrets.get(namespace, name)
     except ForbiddenError as refusal:
         return f"Secret {name} cannot be read: {refusal.message}"
     if secret is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,10 +15,26 @@ from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from callfleet_operator.reconcile.nodes import NodeDirectory
+from callfleet_operator.reconcile.pace import Pace, Settled
+from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
-from callfleet_operator.render.fleet import Installation
+from callfleet_operator.reconcile.resource_directory import ResourceDirectory
+from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.status.history import Recorded
 from callfleet_operator.tracing import Tracer
+
+
+@dataclass(slots=True)
+class Told:
+    """What pods have taken."""
+
+    content: object
+    is_first: bool
+    """Nothing else was told since the start: an earlier operator may have told the same."""
+    pods: dict[str, tuple[datetime | None, float]] = field(default_factory=dict)
+    """By uid when the pod got ready, which it does anew when its process has forgotten, and when
+    it was told, by the clock of `Pace`."""
 
 
 @dataclass(slots=True)
@@ -39,6 +55,10 @@ class FleetMemory:
     """By pod uid and subject what was last wrong there, so that it is logged once. Without a uid
     it is wrong with the object."""
 
+    settled: Settled | None = None
+    """How the objects besides the pods stand, while nothing is known to be wrong with them."""
+    told: dict[str, Told] = field(default_factory=dict)
+    """What the pods were told last, by its name."""
     superseded: dict[str, str] = field(default_factory=dict)
     """By pod uid the resource version that a write of ours has replaced."""
 
@@ -54,6 +74,9 @@ class FleetMemory:
         gone = [key for key in self.troubles if key[0] and key[0] not in pod_uids]
         for key in gone:
             del self.troubles[key]
+        for told in self.told.values():
+            for uid in told.pods.keys() - pod_uids:
+                del told.pods[uid]
         self.superseded = {
             uid: version for uid, version in self.superseded.items() if uid in pod_uids
         }
@@ -69,7 +92,10 @@ class Services:
     admin: PodAdmin
     admin_keys: str
     """JWK Set with the operator's public key, as pods get it."""
+    secrets: SharedSecrets
     nodes: NodeDirectory
+    pods: Mapping[Component, PodDirectory]
+    resources: ResourceDirectory
     pod_monitors: PodMonitorKind
     installation: Installation
     metrics: OperatorMetrics
@@ -83,6 +109,15 @@ class Services:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     randomness: Callable[[int], bytes]
+    comparisons: Pace
+    """Of objects with what they should be, while nothing says that they differ."""
+    first_tellings: Pace
+    """Of pods that an earlier operator may have told the same."""
+    tellings_again: Pace
+    """Of pods that this operator has told the same."""
+    tell_again: float
+    """Seconds after which a pod is told again what it was told already."""
+    started: datetime
     media_ports: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a pod is given a port of the nodes: one choice at a time."""
     memories: dict[Key, tuple[str, FleetMemory]] = field(default_factory=dict)
@@ -98,4 +133,5 @@ class Services:
     def forget(self, key: Key) -> None:
         """An object does not exist any more."""
         self.memories.pop(key, None)
+        self.resources.gone(key)
         self.metrics.gone(key)

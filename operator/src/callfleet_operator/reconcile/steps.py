@@ -26,8 +26,8 @@ from callfleet_operator.observe.pods import DRAIN_ID, DRAIN_REASON, DRAIN_STARTE
 from callfleet_operator.plan.decision import Cordon, Create, Delete, Drain, Step, Undrain
 from callfleet_operator.reconcile.media_ports import create_pod
 from callfleet_operator.reconcile.objects import Troubles, is_owned
-from callfleet_operator.reconcile.revisions import Revision
 from callfleet_operator.reconcile.services import FleetMemory, Services
+from callfleet_operator.reconcile.templates import Revision
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.fleet import ADMISSION_LABEL, SEALED_LABEL, Fleet
 
@@ -203,6 +203,9 @@ class Hands:
             self.fleet.namespace, pod.name, pod.uid, pod.resource_version
         )
         self.memory.superseded[pod.uid] = pod.resource_version
+        self.services.pods[self.fleet.component].note_deletion(
+            self.fleet.namespace, pod.name, pod.uid
+        )
         self._say(pod.name, "pod-deleted", f"deleted, {step.reason}")
 
     async def _patch(self, pod: FleetPod, *changes: list[Body]) -> None:
@@ -215,6 +218,7 @@ class Hands:
         )
         if body["metadata"]["resourceVersion"] != pod.resource_version:
             self.memory.superseded[pod.uid] = pod.resource_version
+        self.services.pods[self.fleet.component].note(body)
 
     def _note_trouble(self, pod: FleetPod, outcome: Outcome, subject: str) -> None:
         """Log what keeps a pod from its drain, or from its end, when it comes up, not in every

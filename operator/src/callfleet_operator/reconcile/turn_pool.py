@@ -49,6 +49,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     fleet = Fleet.of(pool, services.installation)
     now = Round.of(services, key, fleet, spec)
     services.metrics.target(key, spec.scaling.target_saturation_percent)
+    # There are few, and each round compares their objects: the resource is asked for as well.
+    services.resources.doubt(key)
     span = services.tracer.span
 
     with span("apply", what="objects"):
@@ -96,7 +98,8 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
         for cluster in await clusters_for(services, pool):
             engines += await _engines_of(services, cluster)
         peers = peer_list(engines)
-        await push(listed.pods, partial(services.admin.put_peers, peers=peers), "peers", now.memory)
+        tell = partial(services.admin.put_peers, peers=peers)
+        await push(listed.pods, tell, ("peers", peers), now.memory, services)
 
     found = handed_out(pool, listed)
     nowhere = "" if found.relays else "no other relay is open, ready and has an address"

@@ -35,6 +35,10 @@ class Component(StrEnum):
         }[self]
 
 
+FLEET_LABELS: Final = (COMPONENT_LABEL, *(component.fleet_label for component in Component))
+"""Labels that say which fleet an object belongs to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What the operator was installed with."""

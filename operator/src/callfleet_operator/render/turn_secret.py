@@ -49,10 +49,12 @@ def new_master(randomness: bytes) -> bytes:
 
 
 def _secret(fleet: Fleet, data: Mapping[str, bytes]) -> dict[str, Any]:
-    return {
+    body: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": fleet.metadata(fleet.turn_secret_name),
         "type": "Opaque",
-        "data": {key: base64.b64encode(value).decode("ascii") for key, value in data.items()},
     }
+    if data:  # the API server leaves out an empty one, and each new operator would see a change
+        body["data"] = {key: base64.b64encode(value).decode("ascii") for key, value in data.items()}
+    return body

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from callfleet_operator.observation import FleetPod
-from callfleet_operator.plan.classify import carried, utilisation
+from callfleet_operator.plan.classify import carried, exact_sum, utilisation
 from callfleet_operator.plan.fleet import Fleet
 
 STEP_PERCENT: Final = 5
@@ -19,8 +19,8 @@ def used(fleet: Fleet, previous: int) -> int | None:
     ends = [carried(pod) for pod in (*fleet.open, *fleet.leaving)]
     capacity = sum(pod.load.capacity for pod in serving(fleet))
     step = max(1, math.ceil(Fraction(capacity * STEP_PERCENT, 100)))
-    low = sum((Fraction(one.low) for one in ends), Fraction(0))
-    high = sum((Fraction(one.high) for one in ends), Fraction(0))
+    low = Fraction(math.fsum(one.low for one in ends))
+    high = Fraction(math.fsum(one.high for one in ends))
     return _coarse(low, high, previous, step)
 
 
@@ -30,8 +30,8 @@ def percent(fleet: Fleet, previous: int) -> int | None:
     if not pods:
         return None
     ends = [utilisation(pod) for pod in pods]
-    low = sum((low for low, _ in ends), Fraction(0)) * 100 / len(pods)
-    high = sum((high for _, high in ends), Fraction(0)) * 100 / len(pods)
+    low = exact_sum([low for low, _ in ends]) * 100 / len(pods)
+    high = exact_sum([high for _, high in ends]) * 100 / len(pods)
     return _coarse(low, high, previous, STEP_PERCENT)
 
 

@@ -19,8 +19,7 @@ from callfleet_operator.observation import (
     PodLoad,
     Source,
 )
-from callfleet_operator.observe.pods import fleet_pod as observed_pod
-from callfleet_operator.observe.pods import ordinal_of
+from callfleet_operator.observe.pods import member, ordinal_of, seen_pod
 from callfleet_operator.plan.classify import carried
 from callfleet_operator.plan.fleet import holds_nothing
 from callfleet_operator.render.fleet import Component
@@ -206,8 +205,8 @@ def _pod(
     body: Mapping[str, Any], owner: str, prefix: str, capacity: int, live: Mapping[str, Live]
 ) -> PodView:
     figures = live.get(body["metadata"]["uid"], Live())
-    pod = observed_pod(
-        body,
+    pod = member(
+        seen_pod(body),
         ordinal=ordinal_of(body["metadata"]["name"], prefix) or 0,
         owned=any(one.get("uid") == owner for one in body["metadata"].get("ownerReferences") or []),
         zone="",

@@ -1,0 +1,177 @@
+"""Follows all objects of a kind: listed page by page, then kept current by a watch.
+
+Source: Kubernetes reference "Efficient detection of changes". A list is taken from a version on,
+and the watch tells every change after that version. What cannot be told any more (410) is listed
+anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import aiohttp
+from kubernetes.aio.client import ApiException
+
+from callfleet_operator.gateway.errors import (
+    GoneError,
+    KubeError,
+    UnavailableError,
+    from_response,
+)
+from callfleet_operator.gateway.kube import Body, Kube
+from callfleet_operator.gateway.resources import ResourceType
+
+WATCH_SECONDS: Final = 300
+"""A watch is renewed before proxies cut it."""
+_GRACE: Final = 30
+"""Seconds after which a watch that should have ended has hung."""
+_SILENCE: Final = 90
+"""So has one that says nothing for so many seconds: the API server sends a bookmark a minute."""
+_PAUSE_FIRST, _PAUSE_MAX = 1.0, 15.0
+_LINE_LIMIT: Final = 16 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Mirror(Protocol):
+    """Keeps what is followed."""
+
+    def saw(self, body: Body) -> None:
+        """An object is there, new or changed."""
+
+    def gone(self, body: Body) -> None:
+        """An object has been deleted; this is how it was last."""
+
+    def listed(self, namespace: str, uids: Collection[str], version: str) -> None:
+        """These are all there were at a version; others of before are gone."""
+
+    def current(self, namespace: str, *, whether: bool) -> None:
+        """Whether every change is heard of from now on, until told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Which objects."""
+
+    resource: ResourceType
+    namespace: str
+    """Empty: all."""
+    label_selector: str
+
+    def __str__(self) -> str:
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.resource.plural} with {self.label_selector}{where}"
+
+
+async def follow(kube: Kube, what: Followed, mirror: Mirror) -> None:
+    """Tell the mirror all objects that match and every change of them, until cancelled.
+
+    An API server that is away, or that refuses, is asked again, at most 15 s apart.
+    """
+    version, pause = "", _PAUSE_FIRST
+    while True:
+        try:
+            if not version:
+                version = await _list(kube, what, mirror)
+            async for seen in _watched(kube, what, version, mirror):
+                version, pause = seen, _PAUSE_FIRST
+            continue
+        except GoneError:
+            version = ""
+        except KubeError as trouble:
+            log.warning(
+                "not watched, next attempt in %g s: %s: %s",
+                pause,
+                what,
+                trouble,
+                extra={"event": "watch-broken", "resource": what.resource.plural},
+            )
+        finally:
+            mirror.current(what.namespace, whether=False)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _PAUSE_MAX)
+
+
+async def _list(kube: Kube, what: Followed, mirror: Mirror) -> str:
+    uids: set[str] = set()
+    version = ""
+    async for page in kube.pages(what.resource, what.namespace, what.label_selector):
+        version = page["metadata"]["resourceVersion"]
+        for item in page.get("items", []):
+            uids.add(item["metadata"]["uid"])
+            mirror.saw(item)
+    mirror.listed(what.namespace, uids, version)
+    return version
+
+
+async def _watched(kube: Kube, what: Followed, version: str, mirror: Mirror) -> AsyncIterator[str]:
+    """The version after each change, until the server ends the watch."""
+    request = f"watch {what}"
+    query = [
+        ("watch", "true"),
+        ("allowWatchBookmarks", "true"),
+        ("timeoutSeconds", str(WATCH_SECONDS)),
+        ("resourceVersion", version),
+        ("labelSelector", what.label_selector),
+    ]
+    path = what.resource.path(what.namespace)
+    async with _stream(kube, request, path, query) as response:
+        mirror.current(what.namespace, whether=True)
+        async for line in _lines(response, request):
+            event = json.loads(line)
+            body: Body = event["object"]
+            match event["type"]:
+                case "ERROR":
+                    raise from_response(request, body.get("code", 0), json.dumps(body), None)
+                case "DELETED":
+                    mirror.gone(body)
+                case "ADDED" | "MODIFIED":
+                    mirror.saw(body)
+            yield body["metadata"]["resourceVersion"]
+
+
+@asynccontextmanager
+async def _stream(
+    kube: Kube, what: str, path: str, query: list[tuple[str, str]]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An answer that goes on until the server ends it."""
+    try:
+        async with asyncio.timeout(kube.timeout):
+            response = await kube.client.request(
+                "get",
+                path,
+                query_params=query,
+                header_params={"Accept": "application/json"},
+                _request_timeout=aiohttp.ClientTimeout(WATCH_SECONDS + _GRACE, sock_read=_SILENCE),
+                serialize=False,
+            )
+    except ApiException as refusal:
+        status = refusal.status or 0
+        raise from_response(what, status, refusal.body, refusal.headers) from refusal
+    except TimeoutError as late:
+        raise UnavailableError(what, 0, f"no answer within {kube.timeout:g} s") from late
+    except (aiohttp.ClientError, OSError) as broken:
+        raise UnavailableError(what, 0, f"{type(broken).__name__}: {broken}") from broken
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+async def _lines(response: aiohttp.ClientResponse, what: str) -> AsyncIterator[bytes]:
+    rest = b""
+    try:
+        async for chunk in response.content.iter_any():
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield line
+            if len(rest) > _LINE_LIMIT:
+                raise UnavailableError(what, 0, f"an event of more than {_LINE_LIMIT} octets")
+    except (aiohttp.ClientError, OSError) as broken:
+        raise UnavailableError(what, 0, f"{type(broken).__name__}: {broken}") from broken
