@@ -1,4 +1,4 @@
-"""The programs of a node: containerd, kubelet, kube-scheduler and kube-proxy, and cluster DNS."""
+"""The programs of a node: containerd, kubelet and kube-proxy; scheduler and DNS of the cluster."""
 
 from __future__ import annotations
 
@@ -64,10 +64,12 @@ def start_containerd(run: Run, network: Network) -> None:
     run.spawn("containerd", "containerd", f"--config={etc}/containerd.toml")
 
 
-def start_kubelet(run: Run, authority: Authority, name: str, network: Network) -> None:
+def start_kubelet(
+    run: Run, authority: Authority, name: str, network: Network, api: str = API
+) -> None:
     kubeconfig = authority.kubeconfig(
         run.directory / "kubelet.kubeconfig",
-        server=API,
+        server=api,
         user=f"system:node:{name}",
         groups=["system:nodes"],
     )
@@ -128,9 +130,11 @@ def start_scheduler(run: Run, authority: Authority) -> None:
     )
 
 
-def start_proxy(run: Run, authority: Authority, name: str, network: Network) -> None:
+def start_proxy(
+    run: Run, authority: Authority, name: str, network: Network, api: str = API
+) -> None:
     kubeconfig = authority.kubeconfig(
-        run.directory / "proxy.kubeconfig", server=API, user="system:kube-proxy"
+        run.directory / "proxy.kubeconfig", server=api, user="system:kube-proxy"
     )
     config = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
