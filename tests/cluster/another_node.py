@@ -34,6 +34,6 @@ def another_node(cluster: Cluster, first: str, archives: Sequence[Path]) -> Iter
             yield node["metadata"]["name"]
             return
     raise HarnessError(
-        f"the cluster {cluster.name} has no node beside {first}: set CALLFLEET_CLUSTER to local, or "
-        "CALLFLEET_KUBECONFIG to a cluster of several nodes"
+        f"the cluster {cluster.name} has no node beside {first}: set CALLFLEET_CLUSTER to local, "
+        "or CALLFLEET_KUBECONFIG to a cluster of several nodes"
     )

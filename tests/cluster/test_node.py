@@ -119,11 +119,12 @@ def test_a_deleted_pod_serves_on_until_it_is_drained(bare_cluster: Cluster, samp
 
 def test_a_second_node_comes_and_goes(bare_cluster: Cluster, sample: str) -> None:
     before = census.machine()
-    with another_node(bare_cluster, [PYTHON.archive()]) as second:
+    first = bare_cluster.kubectl("get", "nodes", "-o=jsonpath={.items[0].metadata.name}")
+    with another_node(bare_cluster, first, [PYTHON.archive()]) as second:
         # They have the same host port: one on each node.
         bare_cluster.kubectl("scale", "-n", sample, "deployment/sample", "--replicas=2")
         bare_cluster.kubectl(
-            "rollout", "status", "-n", sample, "deployment/sample", "--timeout=90s"
+            "rollout", "status", "-n", sample, "deployment/sample", f"--timeout={LIMIT_SECONDS}s"
         )
         pods = json.loads(bare_cluster.kubectl("get", "pods", "-n", sample, "-o=json"))["items"]
         assert second in {pod["spec"]["nodeName"] for pod in pods}
