@@ -46,6 +46,8 @@ class LocalCluster:
         self.audit = AuditLog(
             self.run.directory / "audit.log", lambda path: self.kubectl("get", f"--raw={path}")
         )
+        self._loaded: set[Path] = set()
+        """Archives whose names say what is in them, so none is loaded twice."""
         self.seconds: dict[str, float] = {}
         """How long it took until API, node and DNS were ready, counted from the start."""
 
@@ -114,9 +116,11 @@ class LocalCluster:
 
     def load(self, archives: Sequence[Path]) -> None:
         self._join()
+        new = [path for path in archives if path not in self._loaded]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for done in [pool.submit(node.import_image, self.run, path) for path in archives]:
+            for done in [pool.submit(node.import_image, self.run, path) for path in new]:
                 done.result()
+        self._loaded.update(new)
 
     def node_address(self) -> str:
         return self.network.node

@@ -27,10 +27,9 @@ def gone_without_seal(events: Iterable[AuditEvent], before: Iterable[Json]) -> l
     started = {name for name, body in pods.items() if _runs(body)}
     gone = []
     for event in events:
-        if _ends_a_pod(event) and event.name in pods:
-            body = pods[event.name]
-            if event.name in started and SEALED not in _labels(body):
-                gone.append(f"{event.name}: {event.verb} {event.resource} by {event.user}")
+        unsealed = event.name in started and SEALED not in _labels(pods[event.name])
+        if unsealed and _ends_a_pod(event):
+            gone.append(f"{event.name}: {event.verb} {event.resource} by {event.user}")
         if (body := _pod(event)) is not None:
             if event.verb == "create":
                 started.discard(event.name)

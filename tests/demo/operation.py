@@ -23,7 +23,6 @@ from tests.demo.snapshot import Pod, Snapshot
 from tests.demo.stage import Stage
 from tests.demo.timeline import Timeline
 
-
 FIGURES = (
     "packets", "missing", "disconnected", "moved",
     "median_move_gap_seconds", "longest_move_gap_seconds",
@@ -135,10 +134,11 @@ class Operation:
     def node_drain(self, node: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """`kubectl drain`, while the block runs; it has to have ended well by the block's end,
         when pods may come back to the node."""
-        argv = [kubectl(), f"--kubeconfig={self.cluster.kubeconfig}", "drain", node, *arguments]
         limit = self.stage.sizes.limit_seconds
+        argv: list[str | Path] = [kubectl(), f"--kubeconfig={self.cluster.kubeconfig}", "drain"]
+        argv += [node, *arguments, f"--timeout={limit}s"]
         with subprocess.Popen(
-            self.cluster.in_cluster_network([*argv, f"--timeout={limit}s"]),
+            self.cluster.in_cluster_network(argv),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as drain:  # fmt: skip
             try:
@@ -195,7 +195,7 @@ def operation(
                 code = stage.load.finish()
                 timeline.write(directory / "timeline.json")
     report = json.loads((directory / "load.json").read_text())
-    print(f"{name}:", *(f"{figure} {report[figure]}" for figure in FIGURES), sep="\n  ")  # noqa: T201
+    print(f"{name}:", *(f"{figure} {report[figure]}" for figure in FIGURES), sep="\n  ")
     assert (code, report["disconnected"]) == (0, 0), report
     assert [one for one in stage.expectations if not one.met] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ ENGINES, RELAYS = f"callcluster/{CLUSTER}", f"turnpool/{POOL}"
 OPERATOR = "callfleet-operator"
 OPERATOR_ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR}"
 ONE_OF_EACH = {"spec": {"scaling": {"maxReplicas": 1}}}
-"""One pod is the plan's number whatever the machine's load is: every other one that is seen is there
-for the operation."""
+"""One pod is the plan's number whatever the machine's load is: every other one that is seen is
+there for the operation."""
 MOVED_AT_ONCE = {"spec": {"drain": {"deadlineSeconds": 0, "onDeadline": "Reconnect"}}}
 NOT_MOVED = {"spec": {"drain": {"deadlineSeconds": None, "onDeadline": None}}}
 
@@ -201,7 +201,7 @@ def test_calls_moved_by_reconnect(cluster: Cluster, fleet: Fleet, tmp_path: Path
             _patch(cluster, name, NOT_MOVED)
 
 
-def _patch(cluster: Cluster, name: str, change: dict[str, object]) -> None:
+def _patch(cluster: Cluster, name: str, change: Mapping[str, object]) -> None:
     cluster.kubectl(
         "-n", NAMESPACE, "patch", name, "--type", "merge", "--patch", json.dumps(change)
     )
