@@ -13,22 +13,22 @@ Json = dict[str, Any]
 SEALED = "callfleet.dev/sealed"
 COMPONENT = "app.kubernetes.io/component"
 COMPONENTS = frozenset({"engine", "relay"})
-KUBELET = "system:node:"
-ENDINGS = frozenset({("delete", "pods"), ("create", "pods/eviction")})
 
 
-def gone_without_seal(events: Iterable[AuditEvent], before: Iterable[Json]) -> list[str]:
-    """Engines and relays that somebody deleted or evicted though they had started and not sealed.
+def gone_without_seal(
+    events: Iterable[AuditEvent], before: Iterable[Json], account: str
+) -> list[str]:
+    """Engines and relays that had started and not sealed, and were deleted by the operator or
+    evicted by anybody.
 
-    `before` are the pods as they were when the events began. The kubelet's own delete, which ends
-    what somebody has deleted, does not count.
+    `before` are the pods as they were when the events began, `account` is the operator's.
     """
     pods = {body["metadata"]["name"]: body for body in before if _is_ours(body)}
     started = {name for name, body in pods.items() if _runs(body)}
     gone = []
     for event in events:
         unsealed = event.name in started and SEALED not in _labels(pods[event.name])
-        if unsealed and _ends_a_pod(event):
+        if unsealed and _ends_a_pod(event, account):
             gone.append(f"{event.name}: {event.verb} {event.resource} by {event.user}")
         if (body := _pod(event)) is not None:
             if event.verb == "create":
@@ -55,12 +55,10 @@ def acting_pods(events: Iterable[AuditEvent], account: str, namespace: str) -> l
     return [pod for pod, _ in groupby(writers)]
 
 
-def _ends_a_pod(event: AuditEvent) -> bool:
-    return (
-        (event.verb, event.resource) in ENDINGS
-        and event.code < 300
-        and not event.user.startswith(KUBELET)
-    )
+def _ends_a_pod(event: AuditEvent, account: str) -> bool:
+    evicted = (event.verb, event.resource) == ("create", "pods/eviction")
+    deleted = (event.verb, event.resource, event.user) == ("delete", "pods", account)
+    return event.code < 300 and (evicted or deleted)
 
 
 def _pod(event: AuditEvent) -> Json | None:

@@ -65,7 +65,7 @@ def audited(cluster: Cluster, fleet: Fleet) -> Iterator[Since | None]:
         since = Since(cluster.audit, cluster.audit.mark(), pods)
     yield since
     if since is not None:
-        assert gone_without_seal(since.events(), since.pods) == []
+        assert gone_without_seal(since.events(), since.pods, OPERATOR_ACCOUNT) == []
 
 
 def test_a_drain_taken_back(cluster: Cluster, fleet: Fleet, tmp_path: Path) -> None:
@@ -98,9 +98,12 @@ def test_a_drain_taken_back(cluster: Cluster, fleet: Fleet, tmp_path: Path) -> N
 def test_a_rollout(cluster: Cluster, fleet: Fleet, tmp_path: Path, audited: Since | None) -> None:
     with operation(cluster, fleet, "rollout", tmp_path, calls=(2, 3)) as now:
         pod, relay = now.only_pods()
-        change = {"spec": {"env": [{"name": "ROUND", "value": uuid.uuid4().hex}]}}
+        change = {
+            "env": [{"name": "ROUND", "value": uuid.uuid4().hex}],
+            "drain": {"terminationGracePeriodSeconds": 30},
+        }
         for name in (ENGINES, RELAYS):
-            _patch(cluster, name, change)
+            _patch(cluster, name, {"spec": change})
         replacement = now.replacement_of(pod)
         now.relay_in_place_of(relay)
         now.call()
@@ -199,6 +202,19 @@ def test_calls_moved_by_reconnect(cluster: Cluster, fleet: Fleet, tmp_path: Path
         assert now.happened("moved") == 4
         for name in (ENGINES, RELAYS):
             _patch(cluster, name, NOT_MOVED)
+
+
+def test_a_pod_that_a_person_deletes(cluster: Cluster, fleet: Fleet, tmp_path: Path) -> None:
+    """What it still has at the end of its grace goes to another pod."""
+    with operation(cluster, fleet, "deleted", tmp_path, calls=(2, 2)) as now:
+        pod, _ = now.only_pods()
+        now.callfleet("drain", pod.name)
+        replacement = now.replacement_of(pod)
+        cluster.kubectl("-n", NAMESPACE, "delete", "pod", pod.name, "--wait=false")
+        now.wait_gone(pod)
+        now.call()
+        assert now.happened("moved") == 4
+        assert now.calls_on(replacement) == 2
 
 
 def _patch(cluster: Cluster, name: str, change: Mapping[str, object]) -> None:
