@@ -10,15 +10,17 @@ from tests.cluster.audit import AuditEvent, parse_event
 from tests.demo.life_of_pods import acting_pods, gone_without_seal, of_component
 
 OPERATOR = "operator"
-RUNNING = {"containerStatuses": [{"state": {"running": {}}}]}
-WAITING = {"containerStatuses": [{"state": {"waiting": {}}}]}
+RUNNING: dict[str, Any] = {"containerStatuses": [{"state": {"running": {}}}]}
+WAITING: dict[str, Any] = {"containerStatuses": [{"state": {"waiting": {}}}]}
 
 
-def pod(name: str, component: str = "engine", *, sealed: bool = False, **status: Any) -> Any:  # noqa: ANN401 (JSON)
+def pod(
+    name: str, component: str = "engine", *, sealed: bool = False, status: object = None
+) -> dict[str, Any]:
     labels = {"app.kubernetes.io/component": component}
     if sealed:
         labels["callfleet.dev/sealed"] = "true"
-    return {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": status}
+    return {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": status or {}}
 
 
 def event(
@@ -56,20 +58,22 @@ EVICTED = event("create", "e-0", resource="pods/eviction", code=201, user="admin
     ],
 )
 def test_a_pod_that_was_ended_unsealed_is_named(ended: AuditEvent, says: str) -> None:
-    assert gone_without_seal([ended], [pod("e-0", **RUNNING)], OPERATOR) == [says]
+    assert gone_without_seal([ended], [pod("e-0", status=RUNNING)], OPERATOR) == [says]
 
 
 def test_a_sealed_pod_may_go() -> None:
-    sealing = event("patch", "e-0", pod("e-0", sealed=True, **RUNNING))
-    assert gone_without_seal([sealing, DELETED], [pod("e-0", **RUNNING)], OPERATOR) == []
-    assert gone_without_seal([DELETED, sealing], [pod("e-0", **RUNNING)], OPERATOR) != []
+    sealing = event("patch", "e-0", pod("e-0", sealed=True, status=RUNNING))
+    assert gone_without_seal([sealing, DELETED], [pod("e-0", status=RUNNING)], OPERATOR) == []
+    assert gone_without_seal([DELETED, sealing], [pod("e-0", status=RUNNING)], OPERATOR) != []
 
 
 def test_its_successor_of_the_same_name_is_another_pod() -> None:
-    before = [pod("e-0", sealed=True, **RUNNING)]
+    before = [pod("e-0", sealed=True, status=RUNNING)]
     created = event("create", "e-0", pod("e-0"), code=201)
-    waits = event("patch", "e-0", pod("e-0", **WAITING), resource="pods/status", user="kubelet")
-    runs = event("patch", "e-0", pod("e-0", **RUNNING), resource="pods/status", user="kubelet")
+    waits = event(
+        "patch", "e-0", pod("e-0", status=WAITING), resource="pods/status", user="kubelet"
+    )
+    runs = event("patch", "e-0", pod("e-0", status=RUNNING), resource="pods/status")
     assert gone_without_seal([DELETED, created, waits, DELETED], before, OPERATOR) == []
     assert gone_without_seal([DELETED, created, runs, DELETED], before, OPERATOR) != []
 
@@ -84,11 +88,11 @@ def test_its_successor_of_the_same_name_is_another_pod() -> None:
     ],
 )
 def test_what_ends_nothing_is_passed_over(harmless: AuditEvent) -> None:
-    assert gone_without_seal([harmless], [pod("e-0", **RUNNING)], OPERATOR) == []
+    assert gone_without_seal([harmless], [pod("e-0", status=RUNNING)], OPERATOR) == []
 
 
 def test_pods_that_are_not_of_a_fleet_are_passed_over() -> None:
-    assert gone_without_seal([DELETED], [pod("e-0", "database", **RUNNING)], OPERATOR) == []
+    assert gone_without_seal([DELETED], [pod("e-0", "database", status=RUNNING)], OPERATOR) == []
 
 
 def test_events_are_sorted_by_component() -> None:
