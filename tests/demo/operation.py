@@ -67,10 +67,10 @@ class Operation:
         return len(self.stage.load.calls_on(pod.name))
 
     def replacement_of(self, pod: Pod) -> Pod:
-        """An open engine in place of one that drains, once it is so."""
+        """An open engine in place of one that drains, or has gone by now, once it is so."""
         seen = self.stage.wait(
-            f"{pod.name} draining and another pod in its place",
-            lambda seen: drains(seen.engines, pod) and bool(others_open(seen.engines, pod)),
+            f"another pod in place of {pod.name}",
+            lambda seen: not is_open(seen.engines, pod) and bool(others_open(seen.engines, pod)),
         )
         return others_open(seen.engines, pod)[0]
 
@@ -155,6 +155,12 @@ def drains(fleet: SeenFleet, pod: Pod) -> bool:
     """The pod is cordoned, and there."""
     now = fleet.pod(pod.uid)
     return now is not None and now.admission == "Cordoned" and not now.terminating
+
+
+def is_open(fleet: SeenFleet, pod: Pod) -> bool:
+    """The pod is there and not cordoned."""
+    now = fleet.pod(pod.uid)
+    return now is not None and now.admission == "Open"
 
 
 def others_open(fleet: SeenFleet, pod: Pod) -> list[Pod]:
