@@ -54,6 +54,12 @@ class Operation:
         self.stage.load.command(command="next")
         self._until_everybody_talks()
 
+    def print_gaps(self, what: str) -> None:
+        """How long each participant was without media at each change of pod or relay so far."""
+        back = [event for event in self.stage.load.events if event["event"] == "media-back"]
+        gaps = ", ".join(str(event["gapMs"]) for event in back)
+        print(f"{self.name}, without media {what}: {gaps} ms")
+
     def happened(self, event: str) -> int:
         """How many such events the callers have reported."""
         return self.stage.load.counts[event]

@@ -129,7 +129,7 @@ def test_a_rollout(cluster: Cluster, fleet: Fleet, tmp_path: Path, audited: Sinc
 
 
 def test_a_node_drain(cluster: Cluster, fleet: Fleet, tmp_path: Path) -> None:
-    archives = [image.archive for image in build_images()]
+    archives = [image.archive for image in build_images() if image.part != "operator"]
     of_fleet = "--pod-selector=app.kubernetes.io/component in (engine,relay)"
     throw_away = ("--ignore-daemonsets", "--delete-emptydir-data")
     with operation(cluster, fleet, "node-drain", tmp_path, calls=(1, 2, 2)) as now:
@@ -193,6 +193,7 @@ def test_calls_moved_by_reconnect(cluster: Cluster, fleet: Fleet, tmp_path: Path
         now.call()
         assert now.happened("moved") == 4
         assert now.calls_on(replacement) == 2
+        now.print_gaps("at the change of engine")
 
         changes = now.happened("relay-changed")
         now.callfleet("drain", relay.name)
@@ -200,6 +201,7 @@ def test_calls_moved_by_reconnect(cluster: Cluster, fleet: Fleet, tmp_path: Path
         now.call()
         assert now.happened("relay-changed") == changes + 4
         assert now.happened("moved") == 4
+        now.print_gaps("at the changes of engine and relay")
         for name in (ENGINES, RELAYS):
             _patch(cluster, name, NOT_MOVED)
 
@@ -215,6 +217,7 @@ def test_a_pod_that_a_person_deletes(cluster: Cluster, fleet: Fleet, tmp_path: P
         now.call()
         assert now.happened("moved") == 4
         assert now.calls_on(replacement) == 2
+        now.print_gaps("at the end of the grace")
 
 
 def _patch(cluster: Cluster, name: str, change: Mapping[str, object]) -> None:
