@@ -30,6 +30,10 @@ FIGURES = (
 """Of the load's report, for who looks on (`pytest -s`)."""
 
 
+SMALL_VIDEO = {"width": 160, "height": 90, "framesPerSecond": 5, "kilobitsPerSecond": 40}
+"""Gaps show in any stream; a machine that is busy with other things keeps up with this one."""
+
+
 class Operation:
     """What a test does to the fleet and to its callers, and what it waits for."""
 
@@ -216,6 +220,7 @@ def _scenario(name: str, calls: Sequence[int]) -> dict[str, object]:
     return {
         "roomPrefix": name,
         "joinsPerSecond": 8,
+        "video": SMALL_VIDEO,
         "phases": [
             {
                 "name": f"phase-{number}",
