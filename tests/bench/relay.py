@@ -33,6 +33,7 @@ from pathlib import Path
 
 from callfleet_relay.credentials import rest_password
 from tests.callfleet_relay.support import REALM, Credential, UdpClient, error_of
+from tests.ports import free_port
 
 SECRET = "benchmark-secret-of-32-characters"
 FLOWS, BURST, PAYLOAD = 16, 8, 160
@@ -74,12 +75,6 @@ def program(name: str) -> str:
     if found is None:
         sys.exit(f"{name} is missing: apt-get install coturn")
     return found
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 USER = "callfleet"
 START_SECONDS = 30
@@ -36,7 +37,7 @@ class PrivatePostgresql:
         # PostgreSQL refuses to run as root.
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def create(self) -> None:
         """Make the data directory."""
@@ -143,13 +144,6 @@ def postgresql_server() -> Iterator[PrivatePostgresql]:
     """One server for all tests that only need a database. They must leave it running."""
     with private_postgresql("fsync=off") as server:
         yield server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _each(flag: str, values: tuple[str, ...]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -22,7 +21,7 @@ from .support import (
     channel_number,
     error_of,
     make_world,
-    plain_credential,
+    real_credential,
 )
 
 REPLY_SECONDS = 20.0
@@ -42,7 +41,7 @@ class StreamClient(Client):
         super().__init__(
             make_world(),
             writer.get_extra_info("sockname")[:2],
-            credential=credential or plain_credential(expires=time.time() + 3600),
+            credential=credential or real_credential(),
         )
 
     async def frame(self) -> bytes:

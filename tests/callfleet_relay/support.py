@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from typing import Self, TypeVar
 
@@ -100,6 +101,12 @@ def plain_credential(
 ) -> Credential:
     username = f"{int(expires)}:{user}"
     return Credential(username, rest_password(secret, username))
+
+
+@cache
+def real_credential() -> Credential:
+    """By the real clock. All that ask have the same: its expiry is part of the user's name."""
+    return plain_credential(expires=time.time() + 3600)
 
 
 def consumer_credential(
@@ -317,9 +324,8 @@ class UdpClient(Client):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(REPLY_SECONDS)
         self.socket.connect(server)
-        in_an_hour = plain_credential(expires=time.time() + 3600)
         super().__init__(
-            make_world(), self.socket.getsockname(), credential=credential or in_an_hour
+            make_world(), self.socket.getsockname(), credential=credential or real_credential()
         )
 
     def __enter__(self) -> Self:

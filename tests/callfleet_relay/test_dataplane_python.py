@@ -23,17 +23,10 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Address, IcmpError
 from callfleet_relay.quota import BitRates
 from callfleet_relay.transport.python import PythonDataPlane
+from tests.ports import free_port
 
 TIMEOUT = 5.0
 CHANNEL = 0x4000
-
-
-def free_port(host: str) -> int:
-    with socket.socket(
-        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
-    ) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def opening(session: int, five_tuple: FiveTuple, port: int, user: str = "") -> OpenRelay:

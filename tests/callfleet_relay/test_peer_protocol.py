@@ -16,6 +16,7 @@ from aioice.stun import Class, Method
 from callfleet_relay.events import Reply
 from callfleet_relay.message import Attribute, encode, parse
 from callfleet_relay.settings import parse_address
+from tests.ports import free_port
 
 from .conftest import START_SECONDS, StartRelay
 from .support import REALM, UDP, Client, error_of, make_world, only
@@ -134,9 +135,7 @@ def md5_key(user: str, password: str) -> str:
 @contextmanager
 def coturn(directory: Path) -> Iterator[socket.socket]:
     """coturn's server with our realm on loopback; a socket that speaks to it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [program("turnserver"), "-n", "-L", "127.0.0.1", "-p", str(port), "-E", "127.0.0.1"]
     command += ["--lt-cred-mech", "--user", "alice:password", "--realm", REALM, "--no-tcp"]
     command += ["--no-cli", "--no-tls", "--no-dtls", "--log-file", "stdout"]

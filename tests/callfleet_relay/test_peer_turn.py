@@ -16,6 +16,7 @@ import pytest
 from aioice.turn import create_turn_endpoint
 
 from callfleet_relay.settings import format_address
+from tests.ports import free_port
 
 from .certificates import Pair
 from .conftest import START_SECONDS, StartRelay
@@ -37,9 +38,7 @@ def program(name: str) -> str:
 def echo_peer(host: str = "127.0.0.1") -> Iterator[int]:
     """coturn's echo peer on loopback; its port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        port = int(probe.getsockname()[1])
+    port = free_port(host)
     command = [program("turnutils_peer"), "-L", host, "-p", str(port)]
     with (
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,

@@ -5,8 +5,6 @@ Objects are stored, validated, watched and garbage-collected as anywhere; pods a
 
 from __future__ import annotations
 
-import random
-import socket
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -20,12 +18,11 @@ from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Status
 from tests.cluster.pki import Authority
 from tests.cluster.run import READY, ProgramDiedError, Run, memory_of
+from tests.ports import free_ports
 
 SERVICES = "10.77.2.0/24"
 ATTEMPTS = 3
 KIND = "api-only"
-# Below the ports that the kernel gives to connections (ip_local_port_range, ip(7)).
-PORTS = range(20000, 32000)
 
 
 class ApiServer:
@@ -110,17 +107,3 @@ class ApiServer:
                 self.run.processes.kill()  # somebody took a port meanwhile
             else:
                 return
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, all different."""
-    found: list[int] = []
-    for port in random.sample(PORTS, k=len(PORTS)):
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise HarnessError(f"no {count} free ports between {PORTS.start} and {PORTS.stop - 1}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
 from tests.cluster.stand_ins import POSTGRES, PYTHON
 from tests.cluster.static_images import prometheus_archive
+from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HERE = Path(__file__).parent
@@ -92,11 +92,11 @@ def _apply(cluster: Cluster, namespace: str, name: str, archives: list[Any]) -> 
 def _query(cluster: Cluster, namespace: str, expression: str) -> list[dict[str, Any]]:
     """The result, as soon as there is one: the first scrape comes within an interval."""
     path = f"/api/v1/namespaces/{namespace}/services/prometheus:http/proxy/api/v1/query"
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while True:
+
+    def query() -> list[dict[str, Any]]:
         answer = json.loads(cluster.kubectl("get", f"--raw={path}?query={expression}"))
         result: list[dict[str, Any]] = answer["data"]["result"]
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"Prometheus never had {expression}"
-        time.sleep(0.5)
+        assert result, f"Prometheus does not have {expression}"
+        return result
+
+    return eventually(query, within=LIMIT_SECONDS)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import images
-from tests.cluster.api_server import free_ports
 from tests.cluster.go_programs import REGISTRY
 from tests.cluster.images import PARTS, Image
 from tests.cluster.interface import Cluster
 from tests.cluster.run import Run
+from tests.ports import free_port
 
 pytestmark = pytest.mark.cluster
 
@@ -47,7 +47,7 @@ def built() -> dict[str, Image]:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of a registry in memory."""
-    (port,) = free_ports(1)
+    port = free_port()
     run = Run(tmp_path_factory.mktemp("registry") / "run")
     run.claim("registry", owned=True)
     program = REGISTRY.path()

@@ -17,6 +17,7 @@ from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
 from tests.cluster.local import LocalCluster
 from tests.cluster.stand_ins import PYTHON
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -26,7 +27,7 @@ LIMIT_SECONDS = 90
 HTTP = "import urllib.request as r; print(r.urlopen('http://{}', timeout=5).read().decode())"
 UDP = (
     "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
-    "s.sendto(b'hello', ('{}', {})); print(s.recvfrom(9)[0].decode())"
+    "s.sendto(b'{2}', ('{0}', {1})); print(s.recvfrom(9)[0].decode())"
 )
 
 
@@ -44,6 +45,7 @@ def sample(bare_cluster: Cluster) -> Iterator[str]:
     bare_cluster.kubectl(
         "rollout", "status", where, "deployment/sample", f"--timeout={LIMIT_SECONDS}s"
     )
+    eventually(lambda: _python(bare_cluster, HTTP.format("sample/readyz")), within=LIMIT_SECONDS)
     yield "sample"
     bare_cluster.kubectl("delete", "namespace", "sample", "--wait=false")
 
@@ -68,7 +70,7 @@ def test_exec_passes_standard_input(bare_cluster: Cluster, sample: str) -> None:
 def test_pods_find_services_by_name(bare_cluster: Cluster, sample: str) -> None:
     assert _python(bare_cluster, HTTP.format("sample/readyz")) == "ok"
     assert _python(bare_cluster, HTTP.format("sample.sample.svc.cluster.local/")) == "ok"
-    assert _python(bare_cluster, UDP.format("sample", 9000)) == "hello"
+    assert _python(bare_cluster, UDP.format("sample", 9000, "hello")) == "hello"
 
 
 def test_nothing_outside_is_found_or_reached(bare_cluster: Cluster, sample: str) -> None:
@@ -82,7 +84,7 @@ def test_nothing_outside_is_found_or_reached(bare_cluster: Cluster, sample: str)
 
 def test_the_client_reaches_host_ports_and_node_ports(bare_cluster: Cluster, sample: str) -> None:
     node = bare_cluster.node_address()
-    assert _at_client(bare_cluster, UDP.format(node, 3478)) == "hello"
+    assert _at_client(bare_cluster, UDP.format(node, 3478, "hello")) == "hello"
     assert _at_client(bare_cluster, HTTP.format(f"{node}:30080/readyz")) == "ok"
 
 
@@ -108,10 +110,17 @@ def test_a_deleted_pod_serves_on_until_it_is_drained(bare_cluster: Cluster, samp
         assert "serving" in logs.stdout.readline()
         bare_cluster.kubectl("delete", "-n", sample, pod, "--wait=false")
         assert logs.stdout.readline() == "draining\n"
-        slices = json.loads(bare_cluster.kubectl("get", "endpointslices", "-n", sample, "-o=json"))
-        conditions = [e["conditions"] for s in slices["items"] for e in s["endpoints"] or []]
-        assert [c["ready"] for c in conditions if c.get("terminating")] == [False]
-        assert _at_client(bare_cluster, UDP.format(bare_cluster.node_address(), 3478)) == "hello"
+        slices = ("get", "endpointslices", "-n", sample, "-o=json")
+
+        def leaves_its_service() -> None:
+            found = json.loads(bare_cluster.kubectl(*slices))["items"]
+            conditions = [e["conditions"] for s in found for e in s["endpoints"] or []]
+            assert [c["ready"] for c in conditions if c.get("terminating")] == [False]
+
+        eventually(leaves_its_service, within=LIMIT_SECONDS)
+        node = bare_cluster.node_address()
+        for word in ("hello", "end"):
+            assert _at_client(bare_cluster, UDP.format(node, 3478, word)) == word
         assert logs.stdout.readline() == "drained\n"
     bare_cluster.kubectl("wait", "-n", sample, "--for=delete", pod, f"--timeout={LIMIT_SECONDS}s")
     bare_cluster.kubectl("rollout", "status", "-n", sample, "deployment/sample", "--timeout=60s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+
+from tests.ports import free_port
 
 BOUND = 30.0
 CONFIG = """
@@ -86,7 +87,7 @@ def prometheus(directory: Path) -> Iterator[Server]:
     thread.start()
     config, log = directory / "prometheus.yml", directory / "prometheus.log"
     config.write_text(CONFIG.format(port=pages.server_address[1]))
-    port = _free_port()
+    port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
@@ -122,9 +123,3 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except (URLError, TimeoutError):
             time.sleep(0.05)
     pytest.fail(f"prometheus does not get ready: {log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
