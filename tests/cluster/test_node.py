@@ -139,14 +139,18 @@ def test_a_second_node_comes_and_goes(bare_cluster: Cluster, sample: str) -> Non
         assert second in {pod["spec"]["nodeName"] for pod in pods}
         targets = [f"{pod['status']['podIP']}:8000" for pod in pods] + ["sample"]
         hosts = [pod["status"]["hostIP"] for pod in pods]
-        for pod in pods:
-            inside = ("exec", "-n", sample, pod["metadata"]["name"], "--", "python3", "-c")
-            for target in targets:
-                assert "ok" in bare_cluster.kubectl(*inside, HTTP.format(f"{target}/"))
+
+        def everybody_reaches_everybody() -> None:
+            for pod in pods:
+                inside = ("exec", "-n", sample, pod["metadata"]["name"], "--", "python3", "-c")
+                for target in targets:
+                    assert "ok" in bare_cluster.kubectl(*inside, HTTP.format(f"{target}/"))
+                for host in hosts:
+                    assert "hello" in bare_cluster.kubectl(*inside, UDP.format(host, 3478, "hello"))
             for host in hosts:
-                assert "hello" in bare_cluster.kubectl(*inside, UDP.format(host, 3478))
-        for host in hosts:
-            assert _at_client(bare_cluster, UDP.format(host, 3478)) == "hello"
+                assert _at_client(bare_cluster, UDP.format(host, 3478, "hello")) == "hello"
+
+        eventually(everybody_reaches_everybody, within=LIMIT_SECONDS)
 
     assert second not in bare_cluster.kubectl("get", "nodes", "-o=name")
     assert isinstance(bare_cluster, LocalCluster)
