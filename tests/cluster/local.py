@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster import cgroups, control_plane, namespaces, node
@@ -117,9 +116,7 @@ class LocalCluster:
     def load(self, archives: Sequence[Path]) -> None:
         self._join()
         new = [path for path in archives if path not in self._loaded]
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for done in [pool.submit(node.import_image, self.run, path) for path in new]:
-                done.result()
+        node.import_images(self.run, new)
         self._loaded.update(new)
 
     def node_address(self) -> str:
@@ -143,8 +140,7 @@ class LocalCluster:
         admin = control_plane.start(self.run, self._addresses, authority)
         self.seconds["api"] = time.monotonic() - begin
         self.run.wait("containerd", ("ctr", "version"), needs=("containerd",))
-        for archive in (pause_archive(), coredns_archive()):
-            node.import_image(self.run, archive)
+        node.import_images(self.run, (pause_archive(), coredns_archive()))
         node.start_kubelet(self.run, authority, self.node_name, self.network)
         node.start_scheduler(self.run, authority)
         node.start_proxy(self.run, authority, self.node_name, self.network)

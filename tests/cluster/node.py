@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster.clients import kubectl
@@ -166,8 +168,14 @@ def start_dns(run: Run, admin: Path, network: Network) -> None:
     run.run(*api, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
 
 
-def import_image(run: Run, archive: Path) -> None:
-    """Give containerd the images of an archive (docker-archive or OCI)."""
+def import_images(run: Run, archives: Iterable[Path]) -> None:
+    """Give containerd the images of archives (docker-archive or OCI)."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done in [pool.submit(_import, run, path) for path in archives]:
+            done.result()
+
+
+def _import(run: Run, archive: Path) -> None:
     run.run("ctr", "-n", "k8s.io", "images", "import", archive.resolve(), timeout_seconds=300)
 
 

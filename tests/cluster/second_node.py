@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster import cgroups, namespaces, node
@@ -41,16 +40,10 @@ class SecondNode:
         node.start_containerd(self.run, network)
         authority = Authority(self.run.directory / "pki", same_as=self._first.directory / "pki")
         self.run.wait("containerd", ("ctr", "version"), needs=("containerd",))
-        self.load([pause_archive(), coredns_archive(), *archives])
+        node.import_images(self.run, [pause_archive(), coredns_archive(), *archives])
         api = f"https://{addresses.advertise}:{addresses.port}"
         node.start_kubelet(self.run, authority, self.name, network, api)
         node.start_proxy(self.run, authority, self.name, network, api)
-
-    def load(self, archives: Sequence[Path]) -> None:
-        """Give it the images of these archives."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for done in [pool.submit(node.import_image, self.run, path) for path in archives]:
-                done.result()
 
     def disconnect(self) -> None:
         """Cut it off from the first node, which lives on."""
