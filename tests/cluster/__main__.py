@@ -75,10 +75,11 @@ def prepare_command(purpose: str, *, check: bool) -> None:
 @name_option
 @click.option("--api-only", is_flag=True, help="No node: API, controllers; needs no root.")
 @click.option("--images", "with_images", is_flag=True, help="Build and load all images too.")
-def up(name: str, *, api_only: bool, with_images: bool) -> None:
+@click.option("--second-node", is_flag=True, help="Two nodes; of local programs only.")
+def up(name: str, *, api_only: bool, with_images: bool, second_node: bool) -> None:
     """Start a cluster and print the path of its kubeconfig."""
-    if api_only and with_images:
-        raise click.UsageError("--api-only has no node to load images into")
+    if api_only and (with_images or second_node):
+        raise click.UsageError("--api-only has no node")
     cluster: Cluster | ApiServer
     if api_only:
         prepare.require("api")
@@ -88,9 +89,12 @@ def up(name: str, *, api_only: bool, with_images: bool) -> None:
         cluster = choice.new_cluster(name)
         if isinstance(cluster, LocalCluster):
             prepare.require("cluster")
+        if second_node and not isinstance(cluster, LocalCluster):
+            raise click.UsageError(f"--second-node: {cluster.name} is not of local programs")
         cluster.up()
-        if with_images:
-            images.load_all(cluster)
+        built = images.load_all(cluster) if with_images else []
+        if second_node and isinstance(cluster, LocalCluster):
+            cluster.add_node([image.archive for image in built])
     click.echo(cluster.kubeconfig)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+POD_NAME = "authentication.kubernetes.io/pod-name"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 POLL_SECONDS = 0.02
 
@@ -23,6 +24,8 @@ class AuditEvent:
 
     user: str
     user_agent: str
+    pod: str
+    """Whose service account token was used; empty if it is no pod's."""
     verb: str
     """A Kubernetes verb: get, list, watch, create, update, patch, delete, deletecollection."""
     api_group: str
@@ -119,9 +122,11 @@ def parse_event(event: dict[str, Any]) -> AuditEvent:
     subresource = target.get("subresource")
     resource = target.get("resource", "")
     user = event.get("impersonatedUser") or event["user"]
+    pods = (user.get("extra") or {}).get(POD_NAME) or [""]
     return AuditEvent(
         user=user.get("username", ""),
         user_agent=event.get("userAgent", ""),
+        pod=pods[0],
         verb=event["verb"],
         api_group=target.get("apiGroup", ""),
         resource=f"{resource}/{subresource}" if subresource else resource,

@@ -3,14 +3,16 @@
 `init` owns a mount, network, pid, ipc and uts namespace, and everything else lives in them.
 Killing it ends every process, unmounts every mount and drops every interface; only control
 groups outlive it (cgroups.py). The network has no way to the outside: no packet can leave the
-machine. A second network namespace, the client's, has a route to the node's address only.
+machine. Another network namespace, the client's, has routes to the nodes' addresses only. A second
+node has an `init` of its own, and a cable to the first.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.cluster.errors import HarnessError
 from tests.cluster.run import Run
@@ -19,6 +21,7 @@ from tests.cluster.run import Run
 HIDDEN = ("/run/", "/var/lib/", "/var/log/", "/proc/")
 KINDS = ("--mount", "--net", "--pid", "--ipc", "--uts")
 CLIENT = "client"
+SECOND = "second"
 # The kernel may give every new network namespace these (net.core.fb_tunnels_only_for_init_net).
 FALLBACK_TUNNELS = frozenset(
     ["erspan0", "gre0", "gretap0", "ip6_vti0", "ip6gre0", "ip6tnl0", "ip_vti0", "sit0", "tunl0"]
@@ -35,7 +38,7 @@ KUBELET_SYSCTLS = {
     "kernel/keys/root_maxbytes": 25000000,
 }
 
-# Arguments: directory, host name, node address, client address.
+# Arguments: directory, host name, node address, and the client's where there is to be one.
 INIT = r"""
 set -e
 cd "$1"
@@ -53,6 +56,7 @@ hostname "$2"
 ip link set lo up
 ip address add "$3/32" dev lo
 sysctl -qw net.ipv4.ip_forward=1
+if [ -n "$4" ]; then
 ip netns add client
 ip link add client0 type veth peer name eth0 netns client
 ip link set client0 up
@@ -61,6 +65,7 @@ ip -n client link set lo up
 ip -n client link set eth0 up
 ip -n client address add "$4/32" dev eth0
 ip -n client route add "$3/32" dev eth0 src "$4"
+fi
 touch root/run/ready
 while :; do sleep infinity & wait; done
 """
@@ -75,6 +80,14 @@ class Network:
     services: str = "10.78.2.0/24"
     dns: str = "10.78.2.10"
     client: str = "10.78.3.2"
+    """Empty: this node has none of its own."""
+    second_node: str = "10.78.0.2"
+    second_pods: str = "10.78.4.0/24"
+
+    @property
+    def of_second(self) -> Network:
+        """The network as a second node has it."""
+        return replace(self, node=self.second_node, pods=self.second_pods, client="")
 
 
 def isolate(run: Run, name: str, network: Network) -> None:
@@ -120,6 +133,37 @@ def in_node_network(run: Run) -> list[str]:
 def in_client_network(run: Run) -> list[str]:
     """Prefix of a command that keeps the caller's files and has the client's network."""
     return ["nsenter", f"--net=/proc/{_init(run)}/root/run/netns/{CLIENT}", "--"]
+
+
+def connect(first: Run, second: Run, network: Network) -> None:
+    """Lay a cable between two nodes: each reaches the other's address and pods, the client both."""
+    node, pods = network.second_node, network.second_pods
+    here, there = in_node_network(first), in_node_network(second)
+    _ip(here, "link", "add", SECOND, "type", "veth", "peer", "name", "first",
+        "netns", str(_init(second)))  # fmt: skip
+    _ip(here, "link", "set", SECOND, "up")
+    _ip(there, "link", "set", "first", "up")
+    _ip(here, "route", "add", f"{node}/32", "dev", SECOND, "src", network.node)
+    _ip(here, "route", "add", pods, "via", node, "dev", SECOND, "onlink", "src", network.node)
+    _ip(there, "route", "add", f"{network.node}/32", "dev", "first", "src", node)
+    for target in (network.pods, f"{network.client}/32"):
+        _ip(there, "route", "add", target, "via", network.node, "dev", "first", "onlink",
+            "src", node)  # fmt: skip
+    _ip(in_client_network(first), "route", "add", f"{node}/32", "via", network.node,
+        "dev", "eth0", "onlink", "src", network.client)  # fmt: skip
+
+
+def disconnect(first: Run, network: Network) -> None:
+    """Take the cable out again; the second node need not be there any more."""
+    _ip(in_node_network(first), "link", "delete", SECOND)
+    _ip(in_client_network(first), "route", "delete", f"{network.second_node}/32")
+
+
+def _ip(prefix: list[str], *arguments: str) -> None:
+    argv = [*prefix, "ip", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode:
+        raise HarnessError(f"ip {' '.join(arguments)}: {done.stderr}")
 
 
 def _init(run: Run) -> int:

@@ -1,8 +1,10 @@
-"""The programs of a node: containerd, kubelet, kube-scheduler and kube-proxy, and cluster DNS."""
+"""The programs of a node: containerd, kubelet and kube-proxy; scheduler and DNS of the cluster."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster.clients import kubectl
@@ -64,10 +66,12 @@ def start_containerd(run: Run, network: Network) -> None:
     run.spawn("containerd", "containerd", f"--config={etc}/containerd.toml")
 
 
-def start_kubelet(run: Run, authority: Authority, name: str, network: Network) -> None:
+def start_kubelet(
+    run: Run, authority: Authority, name: str, network: Network, api: str = API
+) -> None:
     kubeconfig = authority.kubeconfig(
         run.directory / "kubelet.kubeconfig",
-        server=API,
+        server=api,
         user=f"system:node:{name}",
         groups=["system:nodes"],
     )
@@ -128,9 +132,11 @@ def start_scheduler(run: Run, authority: Authority) -> None:
     )
 
 
-def start_proxy(run: Run, authority: Authority, name: str, network: Network) -> None:
+def start_proxy(
+    run: Run, authority: Authority, name: str, network: Network, api: str = API
+) -> None:
     kubeconfig = authority.kubeconfig(
-        run.directory / "proxy.kubeconfig", server=API, user="system:kube-proxy"
+        run.directory / "proxy.kubeconfig", server=api, user="system:kube-proxy"
     )
     config = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -162,8 +168,14 @@ def start_dns(run: Run, admin: Path, network: Network) -> None:
     run.run(*api, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
 
 
-def import_image(run: Run, archive: Path) -> None:
-    """Give containerd the images of an archive (docker-archive or OCI)."""
+def import_images(run: Run, archives: Iterable[Path]) -> None:
+    """Give containerd the images of archives (docker-archive or OCI)."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done in [pool.submit(_import, run, path) for path in archives]:
+            done.result()
+
+
+def _import(run: Run, archive: Path) -> None:
     run.run("ctr", "-n", "k8s.io", "images", "import", archive.resolve(), timeout_seconds=300)
 
 

@@ -21,18 +21,14 @@ SKEW = timedelta(hours=1)  # a clock that is put back a little does not end a ru
 class Authority:
     """Issues certificates below `directory`; its own key is ca.key, its certificate ca.crt."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, same_as: Path | None = None) -> None:
+        """`same_as`: the directory of an authority to be, instead of a new one."""
         self.directory = directory
         directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
-        self._certificate = (
-            self._builder(self._name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(signs_certificates=True), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        self._write("ca", self._key, self._certificate)
+        self._key = _key_of(same_as) if same_as else ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate_of(same_as) if same_as else self._self_signed()
+        self._write("ca", self._key, certificate)
 
     @property
     def certificate_file(self) -> Path:
@@ -96,6 +92,14 @@ class Authority:
         path.write_text(json.dumps(text, indent=1))  # JSON is YAML
         return path
 
+    def _self_signed(self) -> x509.Certificate:
+        return (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
     def _issue(
         self, name: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: Sequence[str]
     ) -> tuple[Path, Path]:
@@ -146,6 +150,16 @@ class Authority:
             )
         )
         return path
+
+
+def _key_of(directory: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def _certificate_of(directory: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
 
 
 def _general_name(host: str) -> x509.GeneralName:

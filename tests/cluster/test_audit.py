@@ -63,6 +63,14 @@ def test_who_is_impersonated_is_the_user() -> None:
     assert event.user == "guest"
 
 
+def test_a_pod_that_acted_is_named() -> None:
+    assert parse_event(LINE).pod == ""
+    extra = {"authentication.kubernetes.io/pod-name": ["operator-1"]}
+    assert (
+        parse_event(LINE | {"user": {"username": "operator", "extra": extra}}).pod == "operator-1"
+    )
+
+
 def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     whole = json.dumps(LINE) + "\n"

@@ -84,6 +84,19 @@ def test_up_killed_at_a_moment_is_taken_down(tmp_path: Path, moment: str, verb: 
 
 
 @pytest.mark.cluster
+def test_a_half_made_second_node_goes_with_its_cluster(tmp_path: Path) -> None:
+    before = census.machine()
+    cluster = LocalCluster(tmp_path / "killed")
+    with _command(tmp_path, "up", "--name=killed", "--second-node") as up:
+        _kill_when(up, cluster.run.directory / "second/pids/kubelet")
+
+    _run(tmp_path, "down", "--name=killed")
+
+    assert census.traces_of(cluster.run.directory, cluster.node_name) == []
+    assert census.machine() == before
+
+
+@pytest.mark.cluster
 def test_down_killed_half_way_is_repeated(tmp_path: Path) -> None:
     before = census.machine()
     cluster = LocalCluster(tmp_path / "killed")

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import census
+from tests.cluster.another_node import another_node
 from tests.cluster.clients import kubectl
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
+from tests.cluster.local import LocalCluster
 from tests.cluster.stand_ins import PYTHON
 from tests.waiting import eventually
 
@@ -121,6 +124,38 @@ def test_a_deleted_pod_serves_on_until_it_is_drained(bare_cluster: Cluster, samp
         assert logs.stdout.readline() == "drained\n"
     bare_cluster.kubectl("wait", "-n", sample, "--for=delete", pod, f"--timeout={LIMIT_SECONDS}s")
     bare_cluster.kubectl("rollout", "status", "-n", sample, "deployment/sample", "--timeout=60s")
+
+
+def test_a_second_node_comes_and_goes(bare_cluster: Cluster, sample: str) -> None:
+    before = census.machine()
+    first = bare_cluster.kubectl("get", "nodes", "-o=jsonpath={.items[0].metadata.name}")
+    with another_node(bare_cluster, first, [PYTHON.archive()]) as second:
+        # They have the same host port: one on each node.
+        bare_cluster.kubectl("scale", "-n", sample, "deployment/sample", "--replicas=2")
+        bare_cluster.kubectl(
+            "rollout", "status", "-n", sample, "deployment/sample", f"--timeout={LIMIT_SECONDS}s"
+        )
+        pods = json.loads(bare_cluster.kubectl("get", "pods", "-n", sample, "-o=json"))["items"]
+        assert second in {pod["spec"]["nodeName"] for pod in pods}
+        targets = [f"{pod['status']['podIP']}:8000" for pod in pods] + ["sample"]
+        hosts = [pod["status"]["hostIP"] for pod in pods]
+
+        def everybody_reaches_everybody() -> None:
+            for pod in pods:
+                inside = ("exec", "-n", sample, pod["metadata"]["name"], "--", "python3", "-c")
+                for target in targets:
+                    assert "ok" in bare_cluster.kubectl(*inside, HTTP.format(f"{target}/"))
+                for host in hosts:
+                    assert "hello" in bare_cluster.kubectl(*inside, UDP.format(host, 3478, "hello"))
+            for host in hosts:
+                assert _at_client(bare_cluster, UDP.format(host, 3478, "hello")) == "hello"
+
+        eventually(everybody_reaches_everybody, within=LIMIT_SECONDS)
+
+    assert second not in bare_cluster.kubectl("get", "nodes", "-o=name")
+    assert isinstance(bare_cluster, LocalCluster)
+    assert census.traces_of(bare_cluster.run.directory / "second", second) == []
+    assert census.machine() == before
 
 
 def _exec(cluster: Cluster, *command: str) -> str:

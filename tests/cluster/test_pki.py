@@ -41,6 +41,18 @@ def test_a_strict_client_takes_the_server_by_each_of_its_names(authority: Author
     thread.join(timeout=10)
 
 
+def test_the_same_authority_issues_below_another_directory(
+    authority: Authority, tmp_path: Path
+) -> None:
+    before = sorted(authority.directory.iterdir())
+    again = Authority(tmp_path / "again", same_as=authority.directory)
+    assert again.certificate_file.read_bytes() == authority.certificate_file.read_bytes()
+    path, _ = again.client("me", "me")
+    issuer = x509.load_pem_x509_certificate(authority.certificate_file.read_bytes())
+    x509.load_pem_x509_certificate(path.read_bytes()).verify_directly_issued_by(issuer)
+    assert sorted(authority.directory.iterdir()) == before
+
+
 def test_a_client_is_a_user_with_groups(authority: Authority) -> None:
     path, _ = authority.client("me", "system:node:a", ["system:nodes", "staff"])
     subject = x509.load_pem_x509_certificate(path.read_bytes()).subject

@@ -13,7 +13,7 @@ from tests.cluster import choice, prepare
 from tests.cluster.errors import HarnessError
 from tests.cluster.interface import Cluster
 from tests.demo.run import play
-from tests.demo.setting import KEYS, NAMESPACE, join_link
+from tests.demo.setting import KEYS, NAMESPACE, join_link, set_up
 from tests.demo.sizes import DEMO
 
 NAME = "callfleet-demo"
@@ -49,7 +49,7 @@ def _demo(console: Console, folder: Path, *, keep: bool) -> bool:
         prepare.build(purpose)
     try:
         cluster.up(owned=not keep)
-        met = play(cluster, folder, DEMO, console)
+        met = play(cluster, set_up(cluster, folder), folder, DEMO, console)
     except BaseException:
         if keep:
             console.print(f"What there is stays up: {cluster.kubeconfig}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One run: set up, play the scenes, sum up, take down."""
+"""One run: play the scenes, sum up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cluster.interface import Cluster
 from tests.demo import scenes
 from tests.demo.load_process import LoadProcess
 from tests.demo.screen import Screen
-from tests.demo.setting import NAMESPACE, Fleet, load_command, set_up
+from tests.demo.setting import NAMESPACE, Fleet, load_command
 from tests.demo.sizes import Sizes
 from tests.demo.snapshot import Snapshot
 from tests.demo.stage import NotSeenError, Stage
@@ -23,15 +23,11 @@ from tests.demo.timeline import Timeline
 KINDS = "callclusters.callfleet.dev,turnpools.callfleet.dev"
 
 
-def play(cluster: Cluster, directory: Path, sizes: Sizes, console: Console) -> bool:
-    """Set a fleet up on a running cluster and play all scenes.
+def play(cluster: Cluster, fleet: Fleet, directory: Path, sizes: Sizes, console: Console) -> bool:
+    """Play all scenes on a fleet that was set up.
 
     Returns whether every expectation was met. The timeline is written in any case.
-
-    Raises:
-        HarnessError: the fleet could not be set up.
     """
-    fleet = set_up(cluster, directory)
     timeline = Timeline()
     with Screen(console) as screen:
         stage = Stage(cluster, NAMESPACE, timeline, sizes, screen.show)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from tests.charts.dashboard import QUIET, queries
+from tests.demo.media import watch_media_while_draining
 from tests.demo.sizes import Sizes
 from tests.demo.snapshot import Pod, Snapshot
 from tests.demo.stage import Stage
@@ -149,12 +149,12 @@ def prometheus_away(stage: Stage) -> None:
 
     stage.load.command(command="next")
     stage.wait("fewer people", lambda _: stage.load.reached("fall-unseen"))
-    rounds = _reconciles(stage)
+    rounds = stage.rounds()
     drained: set[str] = set()
 
     def many_rounds_later(seen: Snapshot) -> bool:
         drained.update(pod.name for pod in seen.engines.pods if pod.admission != "Open")
-        return _reconciles(stage) >= rounds + SETTLE_RECONCILES
+        return stage.rounds() >= rounds + SETTLE_RECONCILES
 
     stage.wait("twelve more rounds of the operator", many_rounds_later)
     stage.expect(
@@ -202,7 +202,7 @@ def _back_to_one_pod(stage: Stage, scene: str) -> int:
         if len(seen.engines.pods) == 1:
             break
         pod = _draining_with_calls(stage, seen, hung_up)[0]
-        _watch_media_while_draining(stage, scene, pod)
+        watch_media_while_draining(stage, scene, pod)
         stage.load.command(command="end-calls", pod=pod.name)
         hung_up.add(pod.uid)
     stage.expect(
@@ -221,35 +221,6 @@ def _draining_with_calls(stage: Stage, seen: Snapshot, done: set[str]) -> list[P
         for pod in seen.engines.pods
         if pod.admission == "Cordoned" and pod.uid not in done and stage.load.calls_on(pod.name)
     ]
-
-
-def _watch_media_while_draining(stage: Stage, scene: str, draining: Pod) -> None:
-    before = {pod: _received(stage, pod) for pod in _pods_with_calls(stage)}
-    enough = before[draining.name][0] + stage.sizes.packets_while_draining
-    stage.wait("media during the drain", lambda _: _received(stage, draining.name)[0] >= enough)
-    lost = {pod: _received(stage, pod)[1] - before[pod][1] for pod in before}
-    packets = {pod: _received(stage, pod)[0] - before[pod][0] for pod in before}
-    others = [pod for pod in before if pod != draining.name]
-    stage.timeline.add("drain-watched", pod=draining.name, packets=packets, missing=lost)
-    stage.expect(
-        scene,
-        f"the drain of {draining.name} adds no gap in what its participants receive",
-        met=lost[draining.name] <= max((lost[pod] for pod in others), default=0),
-        seen=", ".join(
-            f"{pod}{' (draining)' if pod == draining.name else ''}: {lost[pod]} of "
-            f"{packets[pod]} packets missing"
-            for pod in [draining.name, *others]
-        ),
-    )
-
-
-def _pods_with_calls(stage: Stage) -> list[str]:
-    return sorted({call["pod"] for call in stage.load.sample["calls"] if call["pod"]})
-
-
-def _received(stage: Stage, pod: str) -> tuple[int, int]:
-    calls = stage.load.calls_on(pod)
-    return sum(call["packets"] for call in calls), sum(call["missing"] for call in calls)
 
 
 def _refusals(stage: Stage, *codes: int) -> int:
@@ -281,10 +252,3 @@ def _prometheus(stage: Stage, *, replicas: int) -> None:
     )
     gone_or_there = "delete" if replicas == 0 else "condition=Ready"
     stage.wait_for_pods("app.kubernetes.io/name=prometheus", gone_or_there)
-
-
-def _reconciles(stage: Stage) -> float:
-    """Rounds that the operator completed for CallClusters, by its own metric."""
-    text = stage.operator_metrics()
-    pattern = r'^callfleet_operator_reconcile_seconds_count\{kind="CallCluster"\} (\S+)$'
-    return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))

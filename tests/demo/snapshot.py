@@ -17,6 +17,14 @@ class Pod:
     admission: str
     ready: bool
     terminating: bool
+    node: str = ""
+    """Empty: no node has been found for it yet."""
+    revision: str = ""
+
+    @property
+    def serves(self) -> bool:
+        """It takes new calls."""
+        return self.ready and self.admission == "Open" and not self.terminating
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,11 @@ class Fleet:
     @property
     def ready_and_open(self) -> int:
         """Pods that take new calls, by their own state rather than by the status."""
-        return sum(p.ready and p.admission == "Open" and not p.terminating for p in self.pods)
+        return sum(pod.serves for pod in self.pods)
+
+    def pod(self, uid: str) -> Pod | None:
+        """The pod of this uid, as long as it is there."""
+        return next((pod for pod in self.pods if pod.uid == uid), None)
 
 
 @dataclass(frozen=True)
@@ -110,4 +122,6 @@ def _pod(item: Json) -> Pod:
         admission=metadata["labels"].get("callfleet.dev/admission", "Open"),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         terminating="deletionTimestamp" in metadata,
+        node=item.get("spec", {}).get("nodeName", ""),
+        revision=metadata["labels"].get("callfleet.dev/revision", ""),
     )

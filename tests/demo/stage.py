@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -140,6 +141,17 @@ class Stage:
             )
             for operator in operators
         )
+
+    def rounds(self) -> float:
+        """Rounds that the operator completed for CallClusters, by its own metric."""
+        pattern = r'^callfleet_operator_reconcile_seconds_count\{kind="CallCluster"\} (\S+)$'
+        counts = re.findall(pattern, self.operator_metrics(), re.MULTILINE)
+        return sum(float(count) for count in counts)
+
+    def wait_for_rounds(self, number: int) -> None:
+        """Return when the operator has completed so many more rounds for CallClusters."""
+        before = self.rounds()
+        self.wait(f"{number} more rounds", lambda _: self.rounds() >= before + number)
 
     def expect(self, scene: str, text: str, *, met: bool, seen: object) -> None:
         """Note an expectation and whether it was met."""

@@ -26,8 +26,8 @@ pods the operator sets everything by environment variables
 ([contracts](contracts.md#what-the-operator-gives-a-pod)).
 
 `callfleet-engine` ends at once on SIGINT. On SIGTERM it refuses new calls and waits for those it
-has, for `--termination-grace` at most. `callfleet-relay` waits for its sessions on either signal. A
-second signal ends both at once.
+has, for `--termination-grace` at most; what is left then it gives up to other engines that have room.
+`callfleet-relay` waits for its sessions on either signal. A second signal ends both at once.
 """
 WIDTH = 100
 COMMANDS: tuple[tuple[click.Command, str], ...] = (

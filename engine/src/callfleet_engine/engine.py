@@ -17,7 +17,9 @@ import aiohttp
 from aiohttp import web
 
 from callfleet_engine.background import Background
+from callfleet_engine.calls.moving import Batches
 from callfleet_engine.calls.sampling import SAMPLE_SECONDS
+from callfleet_engine.drain import DrainConflict
 from callfleet_engine.health import health_app
 from callfleet_engine.parts import Parts
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
@@ -33,6 +35,10 @@ LOOK_SECONDS = 0.5
 """How often an engine that is to end looks whether its calls have."""
 
 CLOSE_SECONDS = 5.0
+GIVE_UP_SECONDS = 3.0
+"""How long an engine that has to end now goes on giving up calls, before it is killed."""
+
+ALL_AT_ONCE = Batches(participants=10_000, milliseconds=1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,22 @@ class Engine:
     async def drained(self) -> None:
         """Drain for good, and wait until no call and no join is left."""
         self.parts.drain.terminate()
+        await self._empty()
+
+    async def given_up(self) -> None:
+        """Send the calls of a terminating engine to other pods, as far as these have room, and
+        wait until they have left."""
+        drain_id = self.parts.drain.drain_id
+        if drain_id is None or not self.parts.admission.calls:
+            return
+        try:
+            self.parts.mover.begin(drain_id, ALL_AT_ONCE)
+        except DrainConflict as conflict:
+            logger.info("calls are ended", extra={"why": conflict.message})
+        else:
+            await self._empty()
+
+    async def _empty(self) -> None:
         # Looking now and then spares every change of the counts a wake-up for one moment's use.
         while self.parts.admission.calls or self.parts.admission.pending_joins:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
@@ -185,8 +207,8 @@ class Engine:
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    SIGTERM drains first, for `termination_grace` at most; SIGINT, and any second signal, end the
-    calls at once. Raises InvalidSettings.
+    SIGTERM drains first, for `termination_grace` at most; the calls that are left then go to other
+    pods. SIGINT, and any second signal, end the calls at once. Raises InvalidSettings.
     """
     terminate, stop = asyncio.Event(), asyncio.Event()
 
@@ -204,6 +226,8 @@ async def run(settings: Settings) -> None:
             await terminate.wait()
             logger.info("ending", extra={"graceSeconds": settings.termination_grace})
             await _first(engine.drained(), stop.wait(), within_seconds=settings.termination_grace)
+            if not stop.is_set():
+                await _first(engine.given_up(), stop.wait(), within_seconds=GIVE_UP_SECONDS)
     except EndedEarly:
         logger.info("ended before it served")
     finally:

@@ -37,7 +37,7 @@ async def knows(engine: Engine, others: int) -> None:
 
 @asynccontextmanager
 async def process(
-    directory: Path, database: str, uid: str
+    directory: Path, database: str, uid: str, *more: str
 ) -> AsyncIterator[tuple[Process, dict[str, str]]]:
     """An engine in a process of its own, and where it listens."""
     ports = [
@@ -53,7 +53,7 @@ async def process(
             str(HEARTBEAT_SECONDS),
             *ports,
         ),
-        *("--database", database, "--pod-uid", uid),
+        *("--database", database, "--pod-uid", uid, *more),
         cwd=directory,
         env={"PATH": os.environ["PATH"]},
         stdout=PIPE,

@@ -299,6 +299,28 @@ async def test_a_call_outlives_its_owner(
         assert route.owner_uid in "bc"
 
 
+async def test_at_the_end_of_its_grace_an_engine_gives_its_calls_up(
+    tmp_path: Path, database: str, connect: Connect, http: aiohttp.ClientSession
+) -> None:
+    async with (
+        running(pod(tmp_path, database, "b")) as [b],
+        process(tmp_path, database, "a", "--termination-grace", "0.5") as (owner, listening),
+    ):
+        await knows(b, 1)
+        url = f"http://{listening['listen']}/api/v1/signal"
+        headers = {"Callfleet-Owner": "a"}
+        async with http.ws_connect(url, protocols=("callfleet.v1",), headers=headers) as socket:
+            ada = Client(socket)
+            before = await ada.join()
+            owner.send_signal(signal.SIGTERM)
+            assert (await ada.expect_type("reconnect"))["resume"] == before["resume"]
+            await ada.closed()
+        after = await come_back(connect, b, before)
+        assert (after["call"], after["participant"]) == (before["call"], before["participant"])
+        assert after["epoch"] > before["epoch"]
+        assert await asyncio.wait_for(owner.wait(), 60) == 0
+
+
 async def test_a_call_that_everybody_leaves_while_it_is_given_up_is_over(
     tmp_path: Path, database: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
