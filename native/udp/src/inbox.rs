@@ -73,14 +73,8 @@ impl Inbox {
         let messages = &mut self.messages;
         self.slots.receive(socket, buffers, |received: Received| {
             // A message without an address keeps its place and counts for nothing.
-            let source = received
-                .source
-                .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-            messages.push(Message {
-                source,
-                length: received.length,
-                segment: received.segment,
-            });
+            let source = received.source.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+            messages.push(Message { source, length: received.length, segment: received.segment });
         })
     }
 
@@ -92,14 +86,8 @@ impl Inbox {
             Some((kept, data))
         });
         found.into_iter().flat_map(|(kept, data)| {
-            Segments {
-                rest: Some(data),
-                size: kept.segment,
-            }
-            .map(|data| Datagram {
-                source: kept.source,
-                data,
-            })
+            Segments { rest: Some(data), size: kept.segment }
+                .map(|data| Datagram { source: kept.source, data })
         })
     }
 }
@@ -129,11 +117,7 @@ mod tests {
     use super::Segments;
 
     fn cut(data: &[u8], size: usize) -> Vec<&[u8]> {
-        Segments {
-            rest: Some(data),
-            size,
-        }
-        .collect()
+        Segments { rest: Some(data), size }.collect()
     }
 
     #[test]

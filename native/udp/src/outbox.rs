@@ -27,13 +27,7 @@ pub struct Train {
 impl Train {
     /// One datagram of `size` bytes.
     pub fn new(to: SocketAddr, size: usize) -> Self {
-        Self {
-            to,
-            count: 1,
-            segment: size,
-            bytes: size,
-            is_closed: size == 0,
-        }
+        Self { to, count: 1, segment: size, bytes: size, is_closed: size == 0 }
     }
 
     /// Add a datagram to the same destination; false where it must be in another train.
@@ -54,11 +48,7 @@ impl Train {
     }
 
     fn segment_option(&self) -> u16 {
-        if self.count > 1 {
-            u16::try_from(self.segment).unwrap_or_default()
-        } else {
-            0
-        }
+        if self.count > 1 { u16::try_from(self.segment).unwrap_or_default() } else { 0 }
     }
 }
 
@@ -70,9 +60,7 @@ pub struct Coalescing {
 
 impl Default for Coalescing {
     fn default() -> Self {
-        Self {
-            below: Cell::new(usize::MAX),
-        }
+        Self { below: Cell::new(usize::MAX) }
     }
 }
 
@@ -161,11 +149,7 @@ impl Outbox {
         let messages = trains.iter().map(|train| {
             let parts = datagrams.get(at..at + train.count).unwrap_or_default();
             at += train.count;
-            Outgoing {
-                to: &train.to,
-                parts: parts.as_flattened(),
-                segment: train.segment_option(),
-            }
+            Outgoing { to: &train.to, parts: parts.as_flattened(), segment: train.segment_option() }
         });
         self.slots.send(socket, messages)
     }
@@ -237,9 +221,7 @@ mod tests {
             .collect();
         let mut trains: Vec<Train> = Vec::new();
         for each in &data {
-            let joined = trains
-                .last_mut()
-                .is_some_and(|last| last.admit(each.len(), &coalescing));
+            let joined = trains.last_mut().is_some_and(|last| last.admit(each.len(), &coalescing));
             if !joined {
                 trains.push(Train::new(to, each.len()));
             }
@@ -252,14 +234,7 @@ mod tests {
             })
             .collect();
         let mut lost = Vec::new();
-        Outbox::default().send(
-            sender.as_fd(),
-            &trains,
-            &parts,
-            &coalescing,
-            || false,
-            &mut lost,
-        );
+        Outbox::default().send(sender.as_fd(), &trains, &parts, &coalescing, || false, &mut lost);
         assert!(lost.is_empty(), "{lost:?}");
         let mut inbox = Inbox::new(4);
         let mut received = Vec::new();
@@ -311,22 +286,9 @@ mod tests {
             true
         };
         let coalescing = Coalescing::default();
-        Outbox::default().send(
-            sender.as_fd(),
-            &trains,
-            &parts,
-            &coalescing,
-            once_more,
-            &mut lost,
-        );
-        assert_eq!(
-            lost.iter().map(|each| each.datagram).collect::<Vec<_>>(),
-            [0]
-        );
-        assert_eq!(
-            lost.first().and_then(|each| each.error.raw_os_error()),
-            Some(libc::EMSGSIZE)
-        );
+        Outbox::default().send(sender.as_fd(), &trains, &parts, &coalescing, once_more, &mut lost);
+        assert_eq!(lost.iter().map(|each| each.datagram).collect::<Vec<_>>(), [0]);
+        assert_eq!(lost.first().and_then(|each| each.error.raw_os_error()), Some(libc::EMSGSIZE));
         assert_eq!(asked, 1);
         let mut buffer = [0; 16];
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);

@@ -19,11 +19,7 @@ const MEMINFO_DROPS: usize = 8;
 struct Control<const N: usize>([u8; N]);
 
 fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn address_length<T>() -> socklen_t {
@@ -43,13 +39,7 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -
     let size = address_length::<c_int>();
     // SAFETY: the pointer is to an integer of the size that is said.
     check(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size,
-        )
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size)
     })?;
     Ok(())
 }
@@ -95,11 +85,7 @@ pub fn send_to(socket: BorrowedFd<'_>, data: &[u8], to: &SocketAddr) -> io::Resu
             length,
         )
     };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Datagrams dropped because the socket's buffer was full, modulo 2^32 (SO_MEMINFO).
@@ -204,11 +190,7 @@ impl ReceiveSlots {
         mut take: impl FnMut(Received),
     ) -> io::Result<usize> {
         let mut count = 0;
-        let slots = self
-            .headers
-            .iter_mut()
-            .zip(&mut self.vectors)
-            .zip(&mut self.names);
+        let slots = self.headers.iter_mut().zip(&mut self.vectors).zip(&mut self.names);
         for ((((header, vector), name), control), buffer) in
             slots.zip(&mut self.controls).zip(buffers)
         {
@@ -304,11 +286,7 @@ impl SendSlots {
             header.msg_len = u32::from(message.segment);
             self.headers.push(header);
         }
-        let slots = self
-            .headers
-            .iter_mut()
-            .zip(&mut self.names)
-            .zip(&mut self.controls);
+        let slots = self.headers.iter_mut().zip(&mut self.names).zip(&mut self.controls);
         for ((header, name), control) in slots {
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
             let segment = std::mem::take(&mut header.msg_len) as u16;
@@ -452,10 +430,7 @@ impl Epoll {
 
     /// Wait for this descriptor too, until it is closed.
     pub fn add(&self, descriptor: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
         // SAFETY: the event is live during the call.
         check(unsafe {
             libc::epoll_ctl(
@@ -476,12 +451,7 @@ impl Epoll {
         let count = check(unsafe {
             libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), limit as c_int, -1)
         })?;
-        ready.extend(
-            events
-                .iter()
-                .take(count as usize)
-                .map(|event| Ready { token: event.u64 }),
-        );
+        ready.extend(events.iter().take(count as usize).map(|event| Ready { token: event.u64 }));
         Ok(())
     }
 }

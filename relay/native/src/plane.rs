@@ -68,22 +68,21 @@ impl Plane {
     /// listener; those of one listener share its address (SO_REUSEPORT).
     ///
     /// `relayed_hosts`: of addresses that other sessions may come to be relayed on, where that
-    /// makes them no peers.
-    pub fn new(listeners: Vec<Vec<OwnedFd>>, relayed_hosts: AHashSet<IpAddr>) -> io::Result<Self> {
-        let listener_drops = listeners
-            .iter()
-            .map(|sockets| vec![0; sockets.len()])
-            .collect();
-        let workers = listeners
-            .into_iter()
-            .map(new_worker)
-            .collect::<io::Result<Vec<_>>>()?;
+    /// makes them no peers. `now`: the second at this moment of the clock that bit rates go by.
+    pub fn new(
+        listeners: Vec<Vec<OwnedFd>>,
+        relayed_hosts: AHashSet<IpAddr>,
+        now: f64,
+    ) -> io::Result<Self> {
+        let listener_drops = listeners.iter().map(|sockets| vec![0; sockets.len()]).collect();
+        let workers = listeners.into_iter().map(new_worker).collect::<io::Result<Vec<_>>>()?;
         let count = workers.len();
         let shared = Arc::new(Shared {
             workers,
             ring: Ring::new()?,
             homes: RwLock::default(),
             started: Instant::now(),
+            started_at: now,
         });
         let plane = Self {
             shared: shared.clone(),
@@ -96,10 +95,7 @@ impl Plane {
         for index in 0..count {
             let runner = Runner::new(shared.clone(), index);
             let named = thread::Builder::new().name(format!("relay-{index}"));
-            plane
-                .threads
-                .lock()
-                .push(named.spawn(move || runner.run())?);
+            plane.threads.lock().push(named.spawn(move || runner.run())?);
         }
         Ok(plane)
     }
@@ -107,11 +103,6 @@ impl Plane {
     /// What the core is told.
     pub fn ring(&self) -> &Ring {
         &self.shared.ring
-    }
-
-    /// Seconds of the clock that bit rates go by.
-    pub fn now(&self) -> f64 {
-        self.shared.now()
     }
 
     /// Send to a client.
@@ -133,16 +124,12 @@ impl Plane {
         let Some(worker) = self.shared.workers.get(index) else {
             return Ok(());
         };
-        let Opening {
-            session, client, ..
-        } = opening;
+        let Opening { session, client, .. } = opening;
         let mut relays = Relays::default();
         for (is_ipv6, socket) in opening.relays {
             // Without it datagrams come one by one.
             let _ = receive_coalesced(socket.as_fd());
-            worker
-                .epoll
-                .add(socket.as_fd(), relay_token(session, is_ipv6))?;
+            worker.epoll.add(socket.as_fd(), relay_token(session, is_ipv6))?;
             *relays.slot(is_ipv6) = Some(RelaySocket::new(socket));
         }
         let flow = Flow {
@@ -267,15 +254,8 @@ impl Plane {
         let (train, parts) = (Train::new(*peer, data.len()), [[IoSlice::new(data)]]);
         let (mut outbox, mut lost) = (self.outbox.lock(), Vec::new());
         let ring = &self.shared.ring;
-        let untold = send_from_relay(
-            flow,
-            peer.is_ipv6(),
-            &[train],
-            &parts,
-            &mut outbox,
-            ring,
-            &mut lost,
-        );
+        let untold =
+            send_from_relay(flow, peer.is_ipv6(), &[train], &parts, &mut outbox, ring, &mut lost);
         (lost.first().map(|each| Drop::of_send(&each.error)), untold)
     }
 
@@ -316,11 +296,7 @@ impl Plane {
 
     /// Datagrams relayed up to now, both directions.
     pub fn packets(&self) -> u64 {
-        self.shared
-            .workers
-            .iter()
-            .map(|worker| worker.tables.lock().packets)
-            .sum()
+        self.shared.workers.iter().map(|worker| worker.tables.lock().packets).sum()
     }
 
     /// Totals up to now.
@@ -335,11 +311,7 @@ impl Plane {
             let mut of_relays = 0;
             total.traffic.add(&tables.closed);
             for flow in tables.flows.values_mut() {
-                of_relays += flow
-                    .relays
-                    .each()
-                    .map(RelaySocket::new_kernel_drops)
-                    .sum::<u64>();
+                of_relays += flow.relays.each().map(RelaySocket::new_kernel_drops).sum::<u64>();
                 total.traffic.add(&flow.traffic);
             }
             tables.drops.add(Drop::Kernel, of_relays);
@@ -393,12 +365,7 @@ fn new_worker(listeners: Vec<OwnedFd>) -> io::Result<Worker> {
         let _ = receive_coalesced(socket.as_fd());
         epoll.add(socket.as_fd(), listener_token(index))?;
     }
-    Ok(Worker {
-        listeners,
-        epoll,
-        stop,
-        tables: Mutex::new(Tables::default()),
-    })
+    Ok(Worker { listeners, epoll, stop, tables: Mutex::new(Tables::default()) })
 }
 
 impl std::ops::Drop for Plane {
@@ -416,9 +383,7 @@ mod tests {
 
     fn any_port() -> UdpSocket {
         let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
-        bound
-            .set_read_timeout(Some(std::time::Duration::from_secs(20)))
-            .unwrap();
+        bound.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         bound
     }
 
@@ -426,11 +391,8 @@ mod tests {
     fn a_session_is_relayed_and_ended() {
         let (listener, client, peer, relay) = (any_port(), any_port(), any_port(), any_port());
         let (to_listener, to_relay) = (listener.local_addr().unwrap(), relay.local_addr().unwrap());
-        let plane = Plane::new(vec![vec![listener.into()]], AHashSet::new()).unwrap();
-        let tuple = Client {
-            listener: 0,
-            address: client.local_addr().unwrap(),
-        };
+        let plane = Plane::new(vec![vec![listener.into()]], AHashSet::new(), 0.0).unwrap();
+        let tuple = Client { listener: 0, address: client.local_addr().unwrap() };
         plane
             .open(Opening {
                 session: 1,
@@ -455,19 +417,9 @@ mod tests {
             handed = plane.ring().take(1);
         }
         let data = b"\0\x01..".to_vec();
-        assert_eq!(
-            handed,
-            [Handed::Datagram {
-                client: tuple,
-                worker: 0,
-                data
-            }]
-        );
+        assert_eq!(handed, [Handed::Datagram { client: tuple, worker: 0, data }]);
         let traffic = plane.close_session(1);
-        assert_eq!(
-            (traffic.packets_from_client, traffic.bytes_to_client),
-            (1, 3)
-        );
+        assert_eq!((traffic.packets_from_client, traffic.bytes_to_client), (1, 3));
         UdpSocket::bind(to_relay).unwrap();
         assert_eq!(plane.packets(), 2);
     }

@@ -17,11 +17,7 @@ impl TokenBucket {
     fn new(rate: u64, now: f64) -> Self {
         #[allow(clippy::cast_precision_loss)]
         let rate = rate as f64;
-        Self {
-            rate,
-            tokens: rate,
-            filled_at: now,
-        }
+        Self { rate, tokens: rate, filled_at: now }
     }
 
     fn fill(&mut self, now: f64) {
@@ -113,11 +109,7 @@ pub struct BitRates {
 impl BitRates {
     /// In each direction.
     pub fn new(per_allocation: u64, per_user: u64) -> Self {
-        Self {
-            per_allocation,
-            per_user,
-            users: Mutex::default(),
-        }
+        Self { per_allocation, per_user, users: Mutex::default() }
     }
 
     /// Limits of a new session, from its client and to it; `close` gives them back.

@@ -65,10 +65,7 @@ pub struct Ring {
 impl Ring {
     /// An empty one.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            waiting: Mutex::default(),
-            event: EventFd::new()?,
-        })
+        Ok(Self { waiting: Mutex::default(), event: EventFd::new()? })
     }
 
     /// Put one at the end; false where there is no room.
@@ -113,15 +110,8 @@ mod tests {
 
     fn datagram(size: usize) -> Handed {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let client = Client {
-            listener: 0,
-            address,
-        };
-        Handed::Datagram {
-            client,
-            worker: 0,
-            data: vec![0; size],
-        }
+        let client = Client { listener: 0, address };
+        Handed::Datagram { client, worker: 0, data: vec![0; size] }
     }
 
     #[test]

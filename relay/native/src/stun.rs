@@ -65,10 +65,7 @@ pub(crate) fn parse_send(data: &[u8]) -> Option<Send<'_>> {
     if !rest.is_empty() {
         return None;
     }
-    Some(Send {
-        peer: peer?,
-        data: payload?,
-    })
+    Some(Send { peer: peer?, data: payload? })
 }
 
 /// XOR the address with cookie and transaction ID, in either direction (RFC 8489 section 14.2).
@@ -102,11 +99,7 @@ pub(crate) struct Header {
 
 impl Header {
     fn new() -> Self {
-        Self {
-            bytes: [0; MAX_HEADER],
-            length: 0,
-            padding: 0,
-        }
+        Self { bytes: [0; MAX_HEADER], length: 0, padding: 0 }
     }
 
     fn put(&mut self, bytes: &[u8]) {

@@ -71,12 +71,7 @@ impl Drop {
     }
 
     pub(crate) fn of_send(error: &io::Error) -> Self {
-
-        if is_too_long(error) {
-            Self::TooLong
-        } else {
-            Self::Kernel
-        }
+        if is_too_long(error) { Self::TooLong } else { Self::Kernel }
     }
 }
 
@@ -140,16 +135,11 @@ pub(crate) struct Permission {
 
 impl Permission {
     pub(crate) fn new(ports: Ports) -> Self {
-        Self {
-            ports,
-            learned: BTreeSet::new(),
-        }
+        Self { ports, learned: BTreeSet::new() }
     }
 
     fn permits(&self, port: u16) -> bool {
-        self.ports
-            .as_ref()
-            .is_none_or(|ports| ports.contains(&port))
+        self.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     }
 }
 
@@ -163,11 +153,7 @@ pub(crate) struct RelaySocket {
 
 impl RelaySocket {
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            coalescing: Coalescing::default(),
-            drops_seen: 0,
-        }
+        Self { socket, coalescing: Coalescing::default(), drops_seen: 0 }
     }
 
     pub(crate) fn new_kernel_drops(&mut self) -> u64 {
@@ -191,19 +177,11 @@ pub(crate) struct Relays {
 
 impl Relays {
     pub(crate) fn slot(&mut self, is_ipv6: bool) -> &mut Option<RelaySocket> {
-        if is_ipv6 {
-            &mut self.six
-        } else {
-            &mut self.four
-        }
+        if is_ipv6 { &mut self.six } else { &mut self.four }
     }
 
     pub(crate) fn of(&self, is_ipv6: bool) -> Option<&RelaySocket> {
-        if is_ipv6 {
-            self.six.as_ref()
-        } else {
-            self.four.as_ref()
-        }
+        if is_ipv6 { self.six.as_ref() } else { self.four.as_ref() }
     }
 
     pub(crate) fn each(&mut self) -> impl Iterator<Item = &mut RelaySocket> {
@@ -248,9 +226,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     pub(crate) fn permits(&self, peer: &SocketAddr) -> bool {
-        self.hosts
-            .get(&host_of(peer))
-            .is_some_and(|host| host.permits(peer.port()))
+        self.hosts.get(&host_of(peer)).is_some_and(|host| host.permits(peer.port()))
     }
 
     /// Whether a Send to this peer needs no judgement of the core's.
@@ -285,10 +261,7 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn expect_nobody(&mut self, session: u64) {
-        let expected = self
-            .flows
-            .get_mut(&session)
-            .and_then(|flow| flow.expected.take());
+        let expected = self.flows.get_mut(&session).and_then(|flow| flow.expected.take());
         if let Some(client) = expected {
             self.expected.remove(&client);
         }

@@ -80,20 +80,15 @@ impl Runner {
                 let payload = datagram.data;
                 let size = header.bytes().len() + payload.len() + header.padding;
                 let Client { listener, address } = flow.client;
-                let joined = trains
-                    .last_mut()
-                    .zip(self.coalescing.get(listener))
-                    .is_some_and(|((of, train), coalescing)| {
+                let joined = trains.last_mut().zip(self.coalescing.get(listener)).is_some_and(
+                    |((of, train), coalescing)| {
                         *of == listener && train.to == address && train.admit(size, coalescing)
-                    });
+                    },
+                );
                 if !joined {
                     trains.push((listener, Train::new(address, size)));
                 }
-                waiting.push(ToClient {
-                    session: *session,
-                    header,
-                    payload,
-                });
+                waiting.push(ToClient { session: *session, header, payload });
             }
         }
         self.send_to_clients(worker, &trains, &waiting, tables);
@@ -136,10 +131,7 @@ impl Runner {
         while let Some((listener, _)) = trains.first() {
             ready.clear();
             ready.extend(
-                trains
-                    .iter()
-                    .take_while(|(of, _)| of == listener)
-                    .map(|(_, train)| *train),
+                trains.iter().take_while(|(of, _)| of == listener).map(|(_, train)| *train),
             );
             let count: usize = ready.iter().map(|train| train.count).sum();
             let (mine, others) = waiting.split_at_checked(count).unwrap_or((waiting, &[]));
@@ -152,19 +144,9 @@ impl Runner {
                     IoSlice::new(padding),
                 ]
             }));
-            let socket = worker
-                .listeners
-                .get(*listener)
-                .zip(self.coalescing.get(*listener));
+            let socket = worker.listeners.get(*listener).zip(self.coalescing.get(*listener));
             if let Some((socket, coalescing)) = socket {
-                self.outbox.send(
-                    socket.as_fd(),
-                    &ready,
-                    &parts,
-                    coalescing,
-                    || false,
-                    &mut lost,
-                );
+                self.outbox.send(socket.as_fd(), &ready, &parts, coalescing, || false, &mut lost);
             }
             let mut failed = lost.iter().map(|each| each.datagram).peekable();
             for (at, each) in mine.iter().enumerate() {

@@ -41,7 +41,8 @@ impl Runner {
             return; // taken meanwhile, or an error that is now cleared
         }
         let datagrams = (0..inbox.len()).flat_map(|message| inbox.datagrams(message));
-        let strays = self.relay_to_peers(listener, datagrams, tables, true);
+        let strays =
+            self.relay_to_peers(listener, datagrams, tables, self.shared.workers.len() > 1);
         if !strays.is_empty() {
             MutexGuard::unlocked(tables, || self.relay_strays(listener, strays));
         }
@@ -68,7 +69,7 @@ impl Runner {
         listener: usize,
         datagrams: impl Iterator<Item = Datagram<'a>>,
         tables: &mut Tables,
-        has_strays: bool,
+        may_stray: bool,
     ) -> Vec<(usize, Datagram<'a>)> {
         self.batch += 1;
         let mut strays = Vec::new();
@@ -76,11 +77,8 @@ impl Runner {
         let mut payloads: Vec<ToPeer<'a>> = Vec::with_capacity(BATCH);
         let mut in_order = true;
         for datagram in datagrams {
-            let client = Client {
-                listener,
-                address: datagram.source,
-            };
-            if has_strays && !tables.clients.contains_key(&client) {
+            let client = Client { listener, address: datagram.source };
+            if may_stray && !tables.clients.contains_key(&client) {
                 if let Some(home) = self.shared.home(&client).filter(|home| *home != self.index) {
                     strays.push((home, datagram));
                     continue;
@@ -111,15 +109,9 @@ impl Runner {
                 in_order &= last + 1 == trains.len();
             } else {
                 flow.train = (self.batch, trains.len());
-                trains.push(PeerTrain {
-                    session,
-                    train: Train::new(to, payload.len()),
-                });
+                trains.push(PeerTrain { session, train: Train::new(to, payload.len()) });
             }
-            payloads.push(ToPeer {
-                train: flow.train.1,
-                payload,
-            });
+            payloads.push(ToPeer { train: flow.train.1, payload });
         }
         if !in_order {
             payloads.sort_by_key(|each| each.train);
@@ -169,20 +161,13 @@ impl Runner {
         data: &'a [u8],
         tables: &mut Tables,
     ) -> Option<(u64, SocketAddr, &'a [u8])> {
-        let flow = tables
-            .clients
-            .get(&client)
-            .and_then(|session| tables.flows.get(session));
+        let flow = tables.clients.get(&client).and_then(|session| tables.flows.get(session));
         if let Some((flow, send)) = flow.zip(parse_send(data)) {
             if flow.may_send(&send.peer) {
                 return Some((flow.session, send.peer, send.data));
             }
         }
-        let handed = Handed::Datagram {
-            client,
-            worker: self.index,
-            data: data.to_vec(),
-        };
+        let handed = Handed::Datagram { client, worker: self.index, data: data.to_vec() };
         if !self.shared.ring.push(handed) {
             tables.drops.add(Drop::Backlog, 1);
         }
@@ -269,14 +254,7 @@ pub(crate) fn send_from_relay<const P: usize>(
         untold += flow.relays.take_errors(flow.session, ring);
         true
     };
-    outbox.send(
-        relay.socket.as_fd(),
-        trains,
-        parts,
-        &relay.coalescing,
-        once_more,
-        lost,
-    );
+    outbox.send(relay.socket.as_fd(), trains, parts, &relay.coalescing, once_more, lost);
     if !lost.is_empty() {
         untold += flow.relays.take_errors(flow.session, ring);
     }

@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     /// Which worker has the flow of a client; kept where there are several.
     pub(crate) homes: RwLock<AHashMap<Client, usize>>,
     pub(crate) started: Instant,
+    pub(crate) started_at: f64,
 }
 
 /// The part of a worker that others may touch.
@@ -48,15 +49,11 @@ pub(crate) struct Worker {
 impl Shared {
     /// Seconds of the clock that bit rates go by.
     pub(crate) fn now(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.started_at + self.started.elapsed().as_secs_f64()
     }
 
     pub(crate) fn home(&self, client: &Client) -> Option<usize> {
-        if self.workers.len() > 1 {
-            self.homes.read().get(client).copied()
-        } else {
-            None
-        }
+        if self.workers.len() > 1 { self.homes.read().get(client).copied() } else { None }
     }
 }
 
@@ -74,10 +71,7 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let listeners = shared
-            .workers
-            .get(index)
-            .map_or(0, |worker| worker.listeners.len());
+        let listeners = shared.workers.get(index).map_or(0, |worker| worker.listeners.len());
         Self {
             shared,
             index,
@@ -134,14 +128,9 @@ impl Runner {
     pub(crate) fn transaction(&mut self) -> [u8; 12] {
         self.transactions += 1;
         let mut id = [0; 12];
-        let words = [
-            self.random.hash_one(self.transactions),
-            self.random.hash_one((self.transactions, 1)),
-        ];
-        for (place, byte) in id
-            .iter_mut()
-            .zip(words.iter().flat_map(|word| word.to_ne_bytes()))
-        {
+        let words =
+            [self.random.hash_one(self.transactions), self.random.hash_one((self.transactions, 1))];
+        for (place, byte) in id.iter_mut().zip(words.iter().flat_map(|word| word.to_ne_bytes())) {
             *place = byte;
         }
         id

@@ -34,10 +34,7 @@ fn write_address<'py>(py: Python<'py>, address: &SocketAddr) -> (Bound<'py, PyBy
 }
 
 fn read_client(listener: usize, address: &Address) -> PyResult<Client> {
-    Ok(Client {
-        listener,
-        address: read_address(address)?,
-    })
+    Ok(Client { listener, address: read_address(address)? })
 }
 
 /// The limit of one session in one direction: see `callfleet_relay.quota.RateLimit`.
@@ -87,9 +84,10 @@ struct Plane(Arc<plane::Plane>);
 
 #[pymethods]
 impl Plane {
-    /// `listeners`: descriptors of the sockets of each thread. They are duplicated.
+    /// `listeners`: descriptors of the sockets of each thread, which are duplicated. `now`: the
+    /// monotonic second that bit rates go by.
     #[new]
-    fn new(listeners: Vec<Vec<RawFd>>, relayed_hosts: Vec<Vec<u8>>) -> PyResult<Self> {
+    fn new(listeners: Vec<Vec<RawFd>>, relayed_hosts: Vec<Vec<u8>>, now: f64) -> PyResult<Self> {
         let listeners = listeners
             .iter()
             .map(|sockets| sockets.iter().map(|socket| duplicate(*socket)).collect())
@@ -98,7 +96,7 @@ impl Plane {
             .into_iter()
             .map(|ip| Ok(read_address(&(ip, 0, 0))?.ip()))
             .collect::<PyResult<Vec<IpAddr>>>()?;
-        let made = plane::Plane::new(listeners, hosts.into_iter().collect())?;
+        let made = plane::Plane::new(listeners, hosts.into_iter().collect(), now)?;
         Ok(Self(Arc::new(made)))
     }
 
@@ -150,8 +148,7 @@ impl Plane {
     }
 
     fn expect_client(&self, session: u64, listener: usize, client: Address) -> PyResult<()> {
-        self.0
-            .expect_client(session, read_client(listener, &client)?);
+        self.0.expect_client(session, read_client(listener, &client)?);
         Ok(())
     }
 
@@ -187,8 +184,7 @@ impl Plane {
         data: &[u8],
         dont_fragment: bool,
     ) -> PyResult<()> {
-        self.0
-            .send_to_peer(session, read_address(&peer)?, data, dont_fragment);
+        self.0.send_to_peer(session, read_address(&peer)?, data, dont_fragment);
         Ok(())
     }
 
@@ -225,38 +221,19 @@ fn write_traffic(traffic: &plane::Traffic) -> (u64, u64, u64, u64) {
 
 fn write_handed<'py>(py: Python<'py>, handed: &Handed) -> PyResult<Bound<'py, PyAny>> {
     Ok(match handed {
-        Handed::Datagram {
-            client,
-            worker,
-            data,
-        } => {
+        Handed::Datagram { client, worker, data } => {
             let address = write_address(py, &client.address);
-            (
-                "datagram",
-                client.listener,
-                address,
-                *worker,
-                PyBytes::new(py, data),
-            )
+            ("datagram", client.listener, address, *worker, PyBytes::new(py, data))
                 .into_pyobject(py)?
                 .into_any()
         }
         Handed::Arrived { session, client } => {
             let address = write_address(py, &client.address);
-            ("arrived", *session, client.listener, address)
-                .into_pyobject(py)?
-                .into_any()
+            ("arrived", *session, client.listener, address).into_pyobject(py)?.into_any()
         }
         Handed::Error { session, report } => {
             let peer = write_address(py, &report.peer);
-            (
-                "error",
-                *session,
-                peer,
-                report.kind,
-                report.code,
-                report.info,
-            )
+            ("error", *session, peer, report.kind, report.code, report.info)
                 .into_pyobject(py)?
                 .into_any()
         }
