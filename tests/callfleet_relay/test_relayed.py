@@ -13,7 +13,7 @@ from callfleet_relay.message import Address, Attribute, Message, parse, unpack_a
 
 from .conftest import START_SECONDS, RelayProcess, StartRelay
 from .support import UdpClient, attribute, error_of, lifetime, relayed_of
-from .test_dataplane_python import free_port
+from .test_dataplane import free_port
 
 BOTH = attribute(Attribute.ADDITIONAL_ADDRESS_FAMILY, b"\2\0\0\0")
 IPV6 = attribute(Attribute.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0")
