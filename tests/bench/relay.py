@@ -217,8 +217,28 @@ def echo(server: Server, messages: int) -> Result:
     """coturn's client against its echo peer: two relayed packets a message."""
     port = free_port()
     peer = [program("turnutils_peer"), "-L", "127.0.0.1", "-p", str(port)]
-    client = [program("turnutils_uclient"), "-c", "-m", str(ECHO_CLIENTS), "-n", str(messages), "-z", "1"]
-    client += ["-l", str(ECHO_PAYLOAD), "-e", "127.0.0.1", "-r", str(port), "-W", SECRET, "-u", "bench"]
+    client = [
+        program("turnutils_uclient"),
+        "-c",
+        "-m",
+        str(ECHO_CLIENTS),
+        "-n",
+        str(messages),
+        "-z",
+        "1",
+    ]
+    client += [
+        "-l",
+        str(ECHO_PAYLOAD),
+        "-e",
+        "127.0.0.1",
+        "-r",
+        str(port),
+        "-W",
+        SECRET,
+        "-u",
+        "bench",
+    ]
     client += ["-p", str(server.address[1]), server.address[0]]
     with process(peer, LOAD_CORE):
         overflows = full_buffers()

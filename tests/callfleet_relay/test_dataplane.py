@@ -128,7 +128,11 @@ def bits_per_second() -> int:
 
 @pytest.fixture
 async def rig(
-    open_plane: OpenPlane, host: str, client: socket.socket, peer: socket.socket, bits_per_second: int
+    open_plane: OpenPlane,
+    host: str,
+    client: socket.socket,
+    peer: socket.socket,
+    bits_per_second: int,
 ) -> AsyncIterator[Rig]:
     received: asyncio.Queue[tuple[bytes, FiveTuple]] = asyncio.Queue()
     errors: asyncio.Queue[tuple[int, IcmpError]] = asyncio.Queue()

@@ -163,7 +163,7 @@ impl Runner {
     ) -> Option<(u64, SocketAddr, &'a [u8])> {
         let flow = tables.clients.get(&client).and_then(|session| tables.flows.get(session));
         if let Some((flow, send)) = flow.zip(parse_send(data)) {
-            if flow.may_send(&send.peer) {
+            if flow.may_send(&send.peer) && flow.relays.of(send.peer.is_ipv6()).is_some() {
                 return Some((flow.session, send.peer, send.data));
             }
         }
