@@ -10,12 +10,11 @@ from hypothesis import HealthCheck, given, settings
 
 from .fuzzing import EXAMPLES
 from .planes import PLANES
-from .schedules import Stage, Surroundings, schedules
+from .stage import Stage, Surroundings
+from .steps import Step, schedules
 
 
-async def _run(
-    plane: str, schedule: list[tuple[Any, ...]], around: Surroundings
-) -> list[dict[str, Any]]:
+async def _run(plane: str, schedule: list[Step], around: Surroundings) -> list[dict[str, Any]]:
     stage = Stage(PLANES[plane], around)
     try:
         return [await stage.run(step) for step in schedule]
@@ -26,9 +25,7 @@ async def _run(
 @pytest.mark.parametrize("native", [name for name in PLANES if name != "python"])
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schedule=schedules)
-def test_both_planes_make_the_same_of_a_schedule(
-    native: str, schedule: list[tuple[Any, ...]]
-) -> None:
+def test_both_planes_make_the_same_of_a_schedule(native: str, schedule: list[Step]) -> None:
     around = Surroundings()
     try:
         reference = asyncio.run(_run("python", schedule, around))

@@ -13,5 +13,5 @@ pub use inbox::{Datagram, Inbox};
 pub use outbox::{Coalescing, Lost, Outbox, Train, is_too_long};
 pub use sys::{
     Epoll, ErrorReport, EventFd, Ready, duplicate, kernel_drops, read_error, receive_coalesced,
-    report_errors, send_to, send_unfragmented,
+    send_to, send_unfragmented,
 };

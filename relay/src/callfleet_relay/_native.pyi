@@ -1,18 +1,15 @@
-"""The Rust extension: see relay/native/python.
+# The Rust extension: see relay/native/python. An address is the IP address in bytes, the port, and
+# the interface's number for link-local ones.
+from typing import Literal, TypeAlias
 
-An address is the IP address in bytes, the port, and the interface's number for link-local ones.
-"""
-
-from typing import Literal
-
-Address = tuple[bytes, int, int]
-Datagram = tuple[Literal["datagram"], int, Address, int, bytes]
-"""Listener, client, worker, data."""
-Arrived = tuple[Literal["arrived"], int, int, Address]
-"""Session, listener, client."""
-Error = tuple[Literal["error"], int, Address, int, int, int]
-"""Session, peer, ICMP type, code, and the error's information."""
-Traffic = tuple[int, int, int, int]
+Address: TypeAlias = tuple[bytes, int, int]
+# Listener, client, worker, data.
+Datagram: TypeAlias = tuple[Literal["datagram"], int, Address, int, bytes]
+# Session, listener, client.
+Arrived: TypeAlias = tuple[Literal["arrived"], int, int, Address]
+# Session, peer, ICMP type, code, and the error's information.
+Error: TypeAlias = tuple[Literal["error"], int, Address, int, int, int]
+Traffic: TypeAlias = tuple[int, int, int, int]
 
 class RateLimit:
     def admits(self, size: int, now: float) -> bool: ...

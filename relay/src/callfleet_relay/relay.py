@@ -185,6 +185,7 @@ class Relay(Collector):
         self._measuring = Measuring(
             self._loop,
             sustainable_packet_rate=settings.sustainable_packet_rate,
+            threads=settings.dataplane_threads if self.plane.name == "native" else 1,
             packets=self.plane.packets_relayed,
             every_second=self._every_second,
         )

@@ -15,6 +15,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 type Address = (Vec<u8>, u16, u32);
+/// In the order of the fields of `Traffic`.
+type Traffic = (u64, u64, u64, u64);
 
 fn read_address((ip, port, scope): &Address) -> PyResult<SocketAddr> {
     if let Ok(four) = <[u8; 4]>::try_from(ip.as_slice()) {
@@ -188,8 +190,8 @@ impl Plane {
         Ok(())
     }
 
-    /// What the session has relayed, in the order of `Traffic`'s fields.
-    fn close_session(&self, session: u64) -> (u64, u64, u64, u64) {
+    /// What the session has relayed.
+    fn close_session(&self, session: u64) -> Traffic {
         write_traffic(&self.0.close_session(session))
     }
 
@@ -198,7 +200,7 @@ impl Plane {
     }
 
     /// Traffic, and drops by their cause.
-    fn figures(&self, py: Python<'_>) -> ((u64, u64, u64, u64), Vec<(&'static str, u64)>) {
+    fn figures(&self, py: Python<'_>) -> (Traffic, Vec<(&'static str, u64)>) {
         let figures = py.detach(|| self.0.figures());
         let drops = Drop::ALL.map(|cause| (cause.name(), figures.dropped(cause)));
         (write_traffic(&figures.traffic), drops.to_vec())
@@ -210,7 +212,7 @@ impl Plane {
     }
 }
 
-fn write_traffic(traffic: &plane::Traffic) -> (u64, u64, u64, u64) {
+fn write_traffic(traffic: &plane::Traffic) -> Traffic {
     (
         traffic.packets_from_client,
         traffic.bytes_from_client,

@@ -2,13 +2,20 @@
 
 use std::io::{self, IoSlice};
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use libc::{c_int, c_void, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+use libc::{c_int, iovec, mmsghdr, sockaddr_storage, socklen_t};
 
-const ERROR_CONTROL: usize = 256;
+mod address;
+mod errors;
+mod waiting;
+
+use address::{decode, encode};
+pub use errors::{ErrorReport, read_error};
+pub use waiting::{Epoll, EventFd, Ready};
+
 /// Room for one control message with an integer, on every architecture.
 const CONTROL: usize = 32;
 const MEMINFO_ITEMS: usize = 9;
@@ -22,7 +29,7 @@ fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn address_length<T>() -> socklen_t {
+fn length_of<T>() -> socklen_t {
     size_of::<T>() as socklen_t
 }
 
@@ -36,7 +43,7 @@ pub fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
 }
 
 fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
-    let size = address_length::<c_int>();
+    let size = length_of::<c_int>();
     // SAFETY: the pointer is to an integer of the size that is said.
     check(unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size)
@@ -47,15 +54,6 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -
 /// Let the kernel hand over several datagrams of one sender as one (UDP_GRO, udp(7)).
 pub fn receive_coalesced(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
-}
-
-/// Queue ICMP errors for `read_error` (IP_RECVERR, ip(7)).
-pub fn report_errors(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
-    if is_ipv6 {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
-    } else {
-        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
-    }
 }
 
 /// Send with the DF bit, or not at all, whatever the system remembers of the path.
@@ -91,7 +89,7 @@ pub fn send_to(socket: BorrowedFd<'_>, data: &[u8], to: &SocketAddr) -> io::Resu
 /// Datagrams dropped because the socket's buffer was full, modulo 2^32 (SO_MEMINFO).
 pub fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut values = [0u32; MEMINFO_ITEMS];
-    let mut size = address_length::<[u32; MEMINFO_ITEMS]>();
+    let mut size = length_of::<[u32; MEMINFO_ITEMS]>();
     // SAFETY: the kernel writes at most `size` bytes, which the array has.
     check(unsafe {
         libc::getsockopt(
@@ -103,51 +101,6 @@ pub fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
         )
     })?;
     Ok(values.get(MEMINFO_DROPS).copied().unwrap_or_default())
-}
-
-fn encode(address: &SocketAddr) -> (sockaddr_storage, socklen_t) {
-    // SAFETY: all zero bytes are a valid sockaddr_storage, and both kinds fit into it, aligned.
-    unsafe {
-        let mut storage: sockaddr_storage = zeroed();
-        let length = match address {
-            SocketAddr::V4(four) => {
-                let name = &mut *(&raw mut storage).cast::<sockaddr_in>();
-                name.sin_family = libc::AF_INET as libc::sa_family_t;
-                name.sin_port = four.port().to_be();
-                name.sin_addr.s_addr = u32::from_ne_bytes(four.ip().octets());
-                address_length::<sockaddr_in>()
-            }
-            SocketAddr::V6(six) => {
-                let name = &mut *(&raw mut storage).cast::<sockaddr_in6>();
-                name.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-                name.sin6_port = six.port().to_be();
-                name.sin6_addr.s6_addr = six.ip().octets();
-                name.sin6_scope_id = six.scope_id();
-                address_length::<sockaddr_in6>()
-            }
-        };
-        (storage, length)
-    }
-}
-
-fn decode(storage: &sockaddr_storage) -> Option<SocketAddr> {
-    // SAFETY: the storage is as large and as aligned as either kind, and its family says which.
-    unsafe {
-        match c_int::from(storage.ss_family) {
-            libc::AF_INET => {
-                let name = &*ptr::from_ref(storage).cast::<sockaddr_in>();
-                let ip = Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes());
-                Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into())
-            }
-            libc::AF_INET6 => {
-                let name = &*ptr::from_ref(storage).cast::<sockaddr_in6>();
-                let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
-                let port = u16::from_be(name.sin6_port);
-                Some(SocketAddrV6::new(ip, port, 0, name.sin6_scope_id).into())
-            }
-            _ => None,
-        }
-    }
 }
 
 /// What recvmmsg needs for so many datagrams, kept between calls.
@@ -198,7 +151,7 @@ impl ReceiveSlots {
             vector.iov_len = buffer.len();
             header.msg_len = 0;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-            header.msg_hdr.msg_namelen = address_length::<sockaddr_storage>();
+            header.msg_hdr.msg_namelen = length_of::<sockaddr_storage>();
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = ptr::from_mut(control).cast();
@@ -315,143 +268,5 @@ impl SendSlots {
             )
         })?;
         Ok(sent as usize)
-    }
-}
-
-/// An ICMP message about a datagram that was sent (`sock_extended_err`, ip(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ErrorReport {
-    /// Where the datagram went.
-    pub peer: SocketAddr,
-    /// SO_EE_ORIGIN_...: 2 for ICMP, 3 for ICMPv6.
-    pub origin: u8,
-    /// ICMP type.
-    pub kind: u8,
-    /// ICMP code.
-    pub code: u8,
-    /// The next hop's MTU where the message is about one.
-    pub info: u32,
-}
-
-/// Take the next of the queued errors. `WouldBlock` where there is none; `None` for one that tells
-/// nothing.
-pub fn read_error(socket: BorrowedFd<'_>) -> io::Result<Option<ErrorReport>> {
-    let mut control = Control([0; ERROR_CONTROL]);
-    // SAFETY: all zero bytes are valid for both; the header points to locals that outlive the call,
-    // and the macros keep to the length that the kernel has written.
-    unsafe {
-        let mut name: sockaddr_storage = zeroed();
-        let mut header: libc::msghdr = zeroed();
-        header.msg_name = (&raw mut name).cast::<c_void>();
-        header.msg_namelen = address_length::<sockaddr_storage>();
-        header.msg_control = (&raw mut control).cast();
-        header.msg_controllen = ERROR_CONTROL as _;
-        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-        if libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
-        while !message.is_null() {
-            let kind = ((*message).cmsg_level, (*message).cmsg_type);
-            if kind == (libc::IPPROTO_IP, libc::IP_RECVERR)
-                || kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-            {
-                let error =
-                    ptr::read_unaligned(libc::CMSG_DATA(message).cast::<libc::sock_extended_err>());
-                return Ok(decode(&name).map(|peer| ErrorReport {
-                    peer,
-                    origin: error.ee_origin,
-                    kind: error.ee_type,
-                    code: error.ee_code,
-                    info: error.ee_info,
-                }));
-            }
-            message = libc::CMSG_NXTHDR(&raw const header, message);
-        }
-    }
-    Ok(None)
-}
-
-/// A number that another thread waits for (eventfd(2)).
-#[derive(Debug)]
-pub struct EventFd(OwnedFd);
-
-impl EventFd {
-    /// One that is not signalled.
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: what it returns is new and nobody else's.
-        unsafe {
-            let made = check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
-            Ok(Self(OwnedFd::from_raw_fd(made)))
-        }
-    }
-
-    /// Wake who waits; does nothing where it has been done already.
-    pub fn signal(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: eight live bytes. It fails only where it is signalled to the brim.
-        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    /// Not signalled from now on.
-    pub fn clear(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: eight live bytes. It fails only where there is nothing to clear.
-        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
-}
-
-impl std::os::fd::AsFd for EventFd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// A descriptor that can be read, or has an error.
-#[derive(Clone, Copy, Debug)]
-pub struct Ready {
-    /// As given to `Epoll::add`.
-    pub token: u64,
-}
-
-/// Waits for many descriptors, level-triggered (epoll(7)).
-#[derive(Debug)]
-pub struct Epoll(OwnedFd);
-
-impl Epoll {
-    /// One that waits for nothing yet.
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: what it returns is new and nobody else's.
-        unsafe {
-            let made = check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?;
-            Ok(Self(OwnedFd::from_raw_fd(made)))
-        }
-    }
-
-    /// Wait for this descriptor too, until it is closed.
-    pub fn add(&self, descriptor: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
-        // SAFETY: the event is live during the call.
-        check(unsafe {
-            libc::epoll_ctl(
-                self.0.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                descriptor.as_raw_fd(),
-                &raw mut event,
-            )
-        })?;
-        Ok(())
-    }
-
-    /// Wait until there is something; `ready` has up to `limit` afterwards.
-    pub fn wait(&self, ready: &mut Vec<Ready>, limit: usize) -> io::Result<()> {
-        ready.clear();
-        let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; limit];
-        // SAFETY: the kernel writes at most `limit` events, for which there is room.
-        let count = check(unsafe {
-            libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), limit as c_int, -1)
-        })?;
-        ready.extend(events.iter().take(count as usize).map(|event| Ready { token: event.u64 }));
-        Ok(())
     }
 }

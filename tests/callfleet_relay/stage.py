@@ -1,4 +1,4 @@
-"""Generated schedules of packets and of the core's events, and what a plane makes of one.
+"""What a plane makes of a schedule of packets and of the core's events.
 
 A plane stands between three clients and four peers, two of each family. What a step has sent in is
 all accounted for before the next one: each datagram is relayed, handed over or counted as dropped.
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aioice.stun import Class, Method
-from hypothesis import strategies as st
 
 from callfleet_relay.events import (
     BindChannel,
@@ -45,80 +44,12 @@ from callfleet_relay.requests import RequestError, read_send
 from callfleet_relay.transport.dataplane import DataPlane
 
 from .planes import OpenPlane
+from .steps import CLIENTS, SESSIONS, Step, channel_data
 
-CLIENTS, PEERS, SESSIONS = 3, 4, 2
 HOSTS = {4: "127.0.0.1", 6: "::1"}
 SECONDS = 20.0
 FENCE = b"\0\0fence"
 TRANSACTION = bytes(12)
-_SIZES = (0, 1, 3, 4, 160, 160, 161, 1200, 1400, 9000)
-_NUMBERS = (0x4000, 0x4001, 0x7FFE)
-_EXTRAS = (
-    [],
-    [(int(Attribute.SOFTWARE), b"test")],
-    [(int(Attribute.DONT_FRAGMENT), b"")],
-    [(int(Attribute.DATA), b"second")],
-    [(0x7777, b"not understood")],
-)
-
-
-def payload(seed: int, size: int) -> bytes:
-    return bytes((seed + at) & 0xFF for at in range(size))
-
-
-payloads = st.builds(payload, st.integers(0, 255), st.sampled_from(_SIZES))
-peers = st.integers(0, PEERS - 1)
-clients = st.integers(0, CLIENTS - 1)
-sessions = st.integers(0, SESSIONS - 1)
-numbers = st.sampled_from(_NUMBERS)
-
-
-def channel_data(number: int, data: bytes, lengthen: int, pad: int) -> bytes:
-    """`lengthen`: how much more its length field says than there is."""
-    length = max(0, len(data) + lengthen)
-    return number.to_bytes(2, "big") + length.to_bytes(2, "big") + data + bytes(pad)
-
-
-channel_messages = st.builds(
-    channel_data,
-    numbers,
-    payloads,
-    st.sampled_from([0, 0, 0, 0, -1, 1]),
-    st.sampled_from([0, 0, 3]),
-)
-bursts = st.builds(
-    lambda number, data, count, last: (
-        [channel_data(number, data, 0, 0)] * count + [channel_data(number, last, 0, 0)]
-    ),
-    numbers,
-    payloads,
-    st.integers(1, 10),
-    payloads,
-)
-
-steps = st.one_of(
-    st.tuples(st.just("from_client"), clients, st.lists(channel_messages, min_size=1, max_size=8)),
-    st.tuples(st.just("from_client"), clients, bursts),
-    st.tuples(st.just("from_client"), clients, st.lists(st.binary(max_size=40), max_size=3)),
-    st.tuples(
-        st.just("send"),
-        clients,
-        peers,
-        st.lists(payloads, min_size=1, max_size=4),
-        st.sampled_from(_EXTRAS),
-    ),
-    st.tuples(st.just("from_peer"), peers, sessions, st.lists(payloads, min_size=1, max_size=8)),
-    st.tuples(st.just("permit"), sessions, peers, st.sampled_from(["all", "own", "none"])),
-    st.tuples(st.just("forbid"), sessions, peers),
-    st.tuples(st.just("bind"), sessions, numbers, peers),
-    st.tuples(st.just("unbind"), sessions, numbers),
-    st.tuples(st.just("move"), sessions, st.binary(max_size=4)),
-    st.tuples(st.just("close_family"), sessions, st.sampled_from([4, 6])),
-    st.tuples(st.just("reopen"), sessions),
-    st.tuples(st.just("reply"), clients, st.binary(max_size=40)),
-    st.tuples(st.just("unreachable"), sessions, st.sampled_from([4, 6])),
-)
-schedules = st.lists(steps, min_size=1, max_size=25)
 
 
 @dataclass
@@ -192,7 +123,7 @@ class Stage:
     def close(self) -> None:
         self.plane.close()
 
-    async def run(self, step: tuple[Any, ...]) -> dict[str, Any]:
+    async def run(self, step: Step) -> dict[str, Any]:
         """What comes of a step: every byte at every socket, and every figure."""
         act: Callable[..., None] = getattr(self, f"_{step[0]}")
         expected_errors = len(self.errors) + (step[0] == "unreachable" and self._is_open(step))
@@ -274,7 +205,7 @@ class Stage:
                 return Session(self._opened, client, port)
         raise AssertionError("no port is free")
 
-    def _is_open(self, step: tuple[Any, ...]) -> bool:
+    def _is_open(self, step: Step) -> bool:
         return step[2] in self.sessions[step[1]].families
 
     def _receive(self, data: bytes, five_tuple: FiveTuple) -> None:
@@ -400,7 +331,7 @@ def _without_transaction(data: bytes) -> bytes:
         return data
     if (message.method, message.message_class) != (Method.DATA, Class.INDICATION):
         return data
-    (kind, value), *others = message.attributes
+    (kind, value), *_ = message.attributes
     if kind != Attribute.XOR_PEER_ADDRESS or len(value) < 20:
         return data[:8] + TRANSACTION + data[20:]
     mask = b"\x21\x12\xa4\x42" + message.transaction_id
