@@ -3,7 +3,7 @@
 Each ratio is a mean over the last `WINDOW` seconds:
 
 - packets: packets relayed a second, both directions, over the sustainable rate that was set
-- cpu: CPU seconds of this process over those that the threads which relay could have had, which is a
+- cpu: CPU seconds of this process over those that the threads which relay could have, a
   core each or the cgroup's quota, whichever is less
 - loop: mean delay with which the event loop ran a timer, over `FULL_LAG`
 """
