@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help setup demo clean-demo test test-unit lint types imports generated generate images bench compare lock scale
+.PHONY: help setup native rust fuzz-rust demo clean-demo test test-unit lint types imports generated generate images bench lock compare scale
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,26 @@ $(VENV)/ready: pyproject.toml requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
+	@! $(BIN)/python -c 'import callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
+
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native relay/native -name '*.rs' -o -name Cargo.toml)
+
+native: $(VENV)/native ## Compile the relay's native data plane; needs a Rust compiler
+
+$(VENV)/native: $(VENV)/ready $(RUST_SOURCES)
+	$(BIN)/python -m tests.cluster prepare --for rust
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -c 'import callfleet_relay._native' || { echo "The native data plane was not built: see what 'cargo build --locked' says; Cargo.toml names the least version."; exit 1; }
+	@touch $@
+
+rust: setup ## Rust: style, common mistakes, tests
+	$(BIN)/python -m tests.cluster prepare --for rust
+	cargo fmt --check
+	cargo clippy --locked --quiet --all-targets -- --deny warnings
+	cargo test --locked --quiet
+
+fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -30,6 +50,7 @@ clean-demo: setup ## Take down what a demo left, however it ended
 
 test: lint types imports generated ## Everything that CI runs; installs what the machine lacks
 	$(BIN)/python -m tests.cluster prepare
+	$(MAKE) native rust
 	$(BIN)/pytest -m 'not cluster' --numprocesses $(WORKERS) --cov --cov-report=
 	$(BIN)/pytest -m cluster --cov --cov-append
 

@@ -1,15 +1,16 @@
 """How much a relayed packet costs, beside coturn's turnserver in the same run.
 
-`python -m tests.bench.relay` takes about a minute and prints a table. Servers run on one core and
-what loads them on another, by turns, on loopback. Two loads:
+`python -m tests.bench.relay` takes about three minutes and prints a table: both data planes, and
+coturn. Servers run on one core and what loads them on another, by turns, on loopback. Loads:
 
-- flood: ChannelData in bursts of 8 over 16 flows as fast as the generator can; the peer's socket is
-  never read, the kernel counts what arrives. Packets a second that a saturated core relays.
+- flood: ChannelData as fast as the generator can, in bursts of 8 over 16 flows or one by one over
+  256, with payloads of 160 and 1,200 bytes; the peer's socket is never read, the kernel counts what
+  arrives. CPU time of a packet on a saturated core.
 - echo: coturn's own client and echo peer (`turnutils_uclient`, 16 clients), paced; what it costs
   where a core is not full, both directions.
 
 CPU time is the scheduler's accounting of the server's threads. Loopback charges the receiver's
-work to the sender, for both servers alike.
+work to the sender, for all servers alike.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from callfleet_relay.credentials import rest_password
@@ -36,7 +38,7 @@ from tests.callfleet_relay.support import REALM, Credential, UdpClient, error_of
 from tests.ports import free_port
 
 SECRET = "benchmark-secret-of-32-characters"
-FLOWS, BURST, PAYLOAD = 16, 8, 160
+ECHO_CLIENTS, ECHO_PAYLOAD = 16, 160
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 10.0
 SO_MEMINFO = 55
@@ -60,6 +62,22 @@ class Server:
         """Memory that is there, shared pages included."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Flood:
+    """ChannelData in one direction."""
+
+    flows: int
+    burst: int
+    """Packets sent of one flow before the next one has its turn."""
+    payload: int
+
+    def __str__(self) -> str:
+        return f"{self.flows} flows, bursts of {self.burst}, {self.payload} bytes"
+
+
+FLOODS = [Flood(*shape, payload) for shape in ((16, 8), (256, 1)) for payload in (160, 1200)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ def process(command: list[str], core: int) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def callfleet(directory: Path) -> Iterator[Server]:
+def callfleet(dataplane: str, directory: Path) -> Iterator[Server]:
     """Our relay."""
     secrets = directory / "secrets"
     secrets.write_text(SECRET)
@@ -106,12 +124,12 @@ def callfleet(directory: Path) -> Iterator[Server]:
     command += ["--relay-address", "127.0.0.1", "--secret-file", str(secrets), "--realm", REALM]
     command += ["--allow-peer", "127.0.0.0/8", "--max-allocations-per-user", "10000"]
     command += ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--termination-grace", "0"]
-    command += ["--log-level", "warning"]
+    command += ["--log-level", "warning", "--dataplane", dataplane]
     with process(command, SERVER_CORE) as started:
         assert started.stdout is not None
         line = json.loads(started.stdout.readline())
         port = int(line["listen"][0].rpartition(":")[2])
-        yield Server("callfleet-relay", started.pid, ("127.0.0.1", port))
+        yield Server(dataplane, started.pid, ("127.0.0.1", port))
 
 
 @contextmanager
@@ -164,21 +182,21 @@ def full_buffers() -> int:
     return int(values[names.index("RcvbufErrors")])
 
 
-def flood(server: Server, seconds: float) -> Result:
+def flood(load: Flood, server: Server, seconds: float) -> Result:
     """Saturate the server in one direction."""
     with ExitStack() as stack:
         sink = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         sink.bind(("127.0.0.1", 0))
         clients, senders = [], []
-        for _ in range(FLOWS):
+        for _ in range(load.flows):
             client = stack.enter_context(UdpClient(server.address, credential()))
             assert error_of(client.allocate()) is None
             assert error_of(client.bind(0x4000, sink.getsockname())) is None
             clients.append(client)
             senders.append(client.socket.send)
-        packet = struct.pack("!HH", 0x4000, PAYLOAD) + bytes(PAYLOAD)
-        burst = range(BURST)
+        packet = struct.pack("!HH", 0x4000, load.payload) + bytes(load.payload)
+        burst = range(load.burst)
         before, cpu, start = arrived(sink), server.cpu_seconds(), time.monotonic()
         while (now := time.monotonic()) < start + seconds:
             for send in senders:
@@ -194,8 +212,28 @@ def echo(server: Server, messages: int) -> Result:
     """coturn's client against its echo peer: two relayed packets a message."""
     port = free_port()
     peer = [program("turnutils_peer"), "-L", "127.0.0.1", "-p", str(port)]
-    client = [program("turnutils_uclient"), "-c", "-m", str(FLOWS), "-n", str(messages), "-z", "1"]
-    client += ["-l", str(PAYLOAD), "-e", "127.0.0.1", "-r", str(port), "-W", SECRET, "-u", "bench"]
+    client = [
+        program("turnutils_uclient"),
+        "-c",
+        "-m",
+        str(ECHO_CLIENTS),
+        "-n",
+        str(messages),
+        "-z",
+        "1",
+    ]
+    client += [
+        "-l",
+        str(ECHO_PAYLOAD),
+        "-e",
+        "127.0.0.1",
+        "-r",
+        str(port),
+        "-W",
+        SECRET,
+        "-u",
+        "bench",
+    ]
     client += ["-p", str(server.address[1]), server.address[0]]
     with process(peer, LOAD_CORE):
         overflows = full_buffers()
@@ -227,42 +265,49 @@ def memory(server: Server, allocations: int) -> float:
 def main() -> None:
     """Measure by turns and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a flood")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each server")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a flood")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each server")
     parser.add_argument("--messages", type=int, default=500, help="of each echo client")
     parser.add_argument("--allocations", type=int, default=500, help="held for the memory figure")
     given = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})
     loads: dict[str, Callable[[Server], Result]] = {
-        "flood": lambda server: flood(server, given.seconds),
-        "echo": lambda server: echo(server, given.messages),
+        str(load): partial(_flood_for, load, given.seconds) for load in FLOODS
     }
+    loads["echo"] = lambda server: echo(server, given.messages)
+    servers = [coturn, partial(callfleet, "native"), partial(callfleet, "python")]
     results: dict[tuple[str, str], list[Result]] = {}
     held: dict[str, float] = {}
     for _ in range(given.rounds):
-        for start in (coturn, callfleet):
-            with tempfile.TemporaryDirectory() as directory, start(Path(directory)) as server:
-                for name, load in loads.items():
+        for name, load in loads.items():
+            for start in servers:
+                # A new server each time: coturn remembers the 5-tuples of ended allocations.
+                with tempfile.TemporaryDirectory() as directory, start(Path(directory)) as server:
                     results.setdefault((name, server.name), []).append(load(server))
-    for start in (coturn, callfleet):
+    for start in servers:
         with tempfile.TemporaryDirectory() as directory, start(Path(directory)) as server:
             held[server.name] = memory(server, given.allocations)
-    print(f"{'load':6} {'server':16} {'packets/s':>22} {'CPU us/packet':>22} {'of coturn':>10}")
+    print(f"{'load':36} {'server':8} {'packets/s':>22} {'CPU us/packet':>20} {'of coturn':>18}")
     for (name, server_name), runs in sorted(results.items()):
-        rate = sorted(run.packets_per_second for run in runs)
-        cost = sorted(run.cpu_us_per_packet for run in runs)
-        base = statistics.median(run.cpu_us_per_packet for run in results[name, "coturn"])
+        rate = [run.packets_per_second for run in runs]
+        cost = [run.cpu_us_per_packet for run in runs]
+        pairs = zip(cost, results[name, "coturn"], strict=True)
+        ratio = [each / coturns.cpu_us_per_packet for each, coturns in pairs]
         print(
-            f"{name:6} {server_name:16} {spread(rate, 0):>22} {spread(cost, 2):>22} "
-            f"{statistics.median(cost) / base:10.2f}"
+            f"{name:36} {server_name:8} {spread(rate, 0):>22} {spread(cost, 2):>20} "
+            f"{spread(ratio, 2):>18}"
         )
     for server_name, size in held.items():
-        print(f"memory {server_name:16} {size / 1024:.1f} KiB an allocation")
+        print(f"memory {server_name:8} {size / 1024:.1f} KiB an allocation")
+
+
+def _flood_for(load: Flood, seconds: float, server: Server) -> Result:
+    return flood(load, server, seconds)
 
 
 def spread(values: list[float], digits: int) -> str:
     """Median and ends."""
-    low, high = values[0], values[-1]
+    low, high = min(values), max(values)
     return f"{statistics.median(values):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 

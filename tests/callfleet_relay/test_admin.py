@@ -68,7 +68,7 @@ async def test_status_has_the_shape_of_the_contract(admin: Http) -> None:
         "allocationCapacity": 2000,
         "stress": {"packets": 0.0, "cpu": 0.0, "loop": 0.0},
         "peers": 0,
-        "dataplane": "python",
+        "dataplane": "native",
         "addresses": [{"address": "127.0.0.1", "source": "--relay-address"}],
         "connections": {"tcp": 0, "tls": 0},
         "traffic": {
@@ -204,7 +204,7 @@ CONTRACT = {
     ],
     "file_usable": ['file="secrets"', 'file="certificate"'],
     "certificate_expiry_timestamp_seconds": [],
-    "info": ['dataplane="python"'],
+    "info": ['dataplane="native"'],
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from callfleet_relay.stress import FULL_LAG, Stress, StressMeter, cores_for_one_thread
+from callfleet_relay.stress import FULL_LAG, Stress, StressMeter, cores_for
 
 
 def test_ratios_are_means_over_the_window() -> None:
@@ -48,4 +48,4 @@ def test_one_thread_has_a_core_or_the_quota(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    assert cores_for_one_thread(tmp_path) == cores
+    assert cores_for(1, tmp_path) == cores

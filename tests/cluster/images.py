@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,15 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("operator", "engine", "relay")
 # What a wheel is made of. It is built from a copy: a build in the checkout leaves `build/`,
 # whose stale modules the next wheel would carry.
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", *(f"{part}/src" for part in PARTS))
+RUST_SOURCES = ("Cargo.toml", "Cargo.lock", "native", "relay/native")
+SOURCES = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    *RUST_SOURCES,
+    *(f"{part}/src" for part in PARTS),
+)
+NOT_SOURCES = {"__pycache__", "target"}
 SETUPTOOLS_NEEDED = 80
 KEPT_ARCHIVES = 4
 SOURCE_DATE_EPOCH = 1767225600
@@ -108,10 +117,16 @@ def _source_files() -> Iterator[Path]:
     for source in SOURCES:
         path = CHECKOUT / source
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+        yield from (file for file in found if file.is_file() and _is_source(file))
+
+
+def _is_source(file: Path) -> bool:
+    """An extension that an editable install has built is none."""
+    return NOT_SOURCES.isdisjoint(file.parts) and file.suffix != ".so"
 
 
 def _source_parts() -> Iterator[str | bytes]:
+    yield f"native {has_cargo()}"
     for file in _source_files():
         yield str(file.relative_to(CHECKOUT))
         yield file.read_bytes()
@@ -134,18 +149,41 @@ def _write_context(context: Path, lock: Path) -> None:
 
 def _build_wheel(sources: Path, out: Path) -> None:
     argv = [sys.executable, "-m", "build", "--wheel", f"--outdir={out}", str(sources)]
-    if _has_setuptools():
+    if _has_build_tools():
         argv.insert(-1, "--no-isolation")  # nothing to fetch: seconds less
     # The same sources, the same bytes: an unchanged wheel keeps its layer.
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+        # Crates that do not change are not compiled again.
+        "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(CHECKOUT / "target")),
+    }
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HarnessError(f"the wheel was not built:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    _check_native(next(out.glob("*.whl")))
 
 
-def _has_setuptools() -> bool:
+def _check_native(wheel: Path) -> None:
+    """A Rust compiler that is there must have made the native data plane."""
+    with zipfile.ZipFile(wheel) as archive:
+        is_there = any(Path(name).match("_native*.so") for name in archive.namelist())
+    if has_cargo() and not is_there:
+        raise HarnessError(
+            "the wheel has no native data plane, though there is a Rust compiler: see what "
+            "`cargo build --release --locked` says; it needs the version in Cargo.toml or later"
+        )
+
+
+def has_cargo() -> bool:
+    """Without it the wheel has no native data plane, and the relay's datagrams go by Python."""
+    return shutil.which("cargo") is not None
+
+
+def _has_build_tools() -> bool:
     try:
         version = importlib.metadata.version("setuptools")
+        importlib.metadata.version("setuptools-rust")
     except importlib.metadata.PackageNotFoundError:
         return False
     return int(version.split(".")[0]) >= SETUPTOOLS_NEEDED

@@ -29,9 +29,9 @@ from tests.cluster.progress import step
 from tests.cluster.stand_ins import POSTGRES, PYTHON
 from tests.cluster.static_images import prometheus_archive
 
-API, CLUSTER, IMAGES, PEERS = "api", "cluster", "images", "peers"
+API, CLUSTER, IMAGES, PEERS, RUST = "api", "cluster", "images", "peers", "rust"
 EVERYTHING = "everything"
-PURPOSES = (API, CLUSTER, IMAGES, PEERS, EVERYTHING)
+PURPOSES = (API, CLUSTER, IMAGES, PEERS, RUST, EVERYTHING)
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = """#!/bin/sh
@@ -51,6 +51,8 @@ class Requirement:
     """Glob patterns below /, any of which will do; none: `name` is a program in PATH."""
     service: str = ""
     """The service that the package would start."""
+    newer: str = ""
+    """The package's name in releases that do not have `package`."""
 
     def is_there(self) -> bool:
         if self.files:
@@ -61,10 +63,18 @@ class Requirement:
 
 GO = Requirement("go", "golang-go", (API, CLUSTER))
 """Any Go: one too old for what is built fetches a newer one (go_toolchain)."""
+CARGO = Requirement("cargo", "cargo-web", (RUST, IMAGES), newer="cargo")
+"""Of Debian 12 the one that is kept current. Any that builds Cargo.toml's `rust-version`."""
+CARGO_TOOLS = (
+    Requirement("cargo-fmt", "rustfmt-web", (RUST,), newer="rustfmt"),
+    Requirement("cargo-clippy", "rust-web-clippy", (RUST,), newer="rust-clippy"),
+)
 NODE = Requirement("node", "nodejs", (PEERS,))
 NPM = Requirement("npm", "npm", (PEERS,))
 REQUIREMENTS = (
     GO,
+    CARGO,
+    *CARGO_TOOLS,
     Requirement("etcd", "etcd-server", (API, CLUSTER), service="etcd"),
     Requirement("setpriv", "util-linux", (API, CLUSTER)),
     Requirement("unshare", "util-linux", (CLUSTER, IMAGES)),
@@ -149,10 +159,11 @@ def install(purpose: str) -> None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         require(purpose)
-    packages = sorted({requirement.package for requirement in lacking})
     services = sorted({r.service for r in lacking if r.service})
-    with step(f"Installing {', '.join(packages)}", "2 min"), services_stay_down(services):
+    names = ", ".join(requirement.name for requirement in lacking)
+    with step(f"Installing {names}", "2 min"), services_stay_down(services):
         _apt_get("update")
+        packages = sorted({_package(requirement) for requirement in lacking})
         _apt_get("install", "--yes", "--no-install-recommends", *packages)
     require(purpose)  # a package that brings something else than here, for example a snap
 
@@ -196,6 +207,14 @@ def services_stay_down(services: Sequence[str], policy: Path = POLICY) -> Iterat
         if Path("/run/systemd/system").is_dir():
             for service in services:
                 subprocess.run(["systemctl", "disable", "--now", service], check=False)
+
+
+def _package(requirement: Requirement) -> str:
+    if not requirement.newer:
+        return requirement.package
+    argv = ["apt-cache", "show", "--quiet", requirement.package]
+    known = subprocess.run(argv, capture_output=True, check=False).stdout.strip()
+    return requirement.package if known else requirement.newer
 
 
 def _apt_get(*arguments: str) -> None:

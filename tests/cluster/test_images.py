@@ -26,7 +26,7 @@ MODULES = {
         "prometheus_api_client, cryptography"
     ),
     "engine": "callfleet_engine, aiortc, av, pylibsrtp, asyncpg, aiosqlite",
-    "relay": "callfleet_relay, aioice, uvloop, aiohttp",
+    "relay": "callfleet_relay, callfleet_relay._native, aioice, uvloop, aiohttp",
 }
 POD = {
     "runAsNonRoot": True,

@@ -10,10 +10,22 @@ import pytest
 
 from tests.cluster import prepare
 from tests.cluster.errors import HarnessError
-from tests.cluster.prepare import GO, NODE, NPM, REQUIREMENTS, Requirement
+from tests.cluster.prepare import (
+    CARGO,
+    CARGO_TOOLS,
+    GO,
+    NODE,
+    NPM,
+    REQUIREMENTS,
+    Requirement,
+)
 
-PACKAGED = [requirement for requirement in REQUIREMENTS if requirement not in {GO, NODE, NPM}]
-"""Go and Node.js often come from elsewhere, and any that is there will do."""
+PACKAGED = [
+    requirement
+    for requirement in REQUIREMENTS
+    if requirement not in {CARGO, *CARGO_TOOLS, GO, NODE, NPM}
+]
+"""Go, Rust and Node.js often come from elsewhere, and any that is there will do."""
 
 
 def _file_of(requirement: Requirement) -> Path | None:

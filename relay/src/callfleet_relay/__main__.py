@@ -156,7 +156,12 @@ CONTEXT = {
 @click.option("--pod-name", help="Name of this pod.")
 @click.option("--pod-uid", help="Uid of this pod; audience of admin tokens.")
 @click.option("--pod-address", help="IP address of this pod.")
-@click.option("--dataplane", help="What relays packets.", type=click.Choice(["auto", "python"]))
+@click.option(
+    "--dataplane",
+    help="What relays the datagrams of UDP clients; auto: native where it loads.",
+    type=click.Choice(["auto", "python", "native"]),
+)
+@click.option("--dataplane-threads", help="Threads of the native data plane.", type=int)
 @click.option(
     "--log-level",
     help="Least level logged.",

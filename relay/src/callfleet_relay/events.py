@@ -59,6 +59,8 @@ class Drop(StrEnum):
     REPLY_RATE = "reply_rate"
     SLOW_READER = "slow_reader"
     ICMP_RATE = "icmp_rate"
+    BACKLOG = "backlog"
+    """The protocol core had not yet taken what the native data plane handed it before."""
 
 
 @dataclass(frozen=True, slots=True)

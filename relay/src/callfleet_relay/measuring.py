@@ -11,7 +11,7 @@ from callfleet_relay.stress import (
     LAG_SAMPLE_SECONDS,
     SAMPLE_SECONDS,
     StressMeter,
-    cores_for_one_thread,
+    cores_for,
 )
 
 
@@ -23,12 +23,16 @@ class Measuring:
         loop: asyncio.AbstractEventLoop,
         *,
         sustainable_packet_rate: int,
+        threads: int,
         packets: Callable[[], int],
         every_second: Callable[[], None],
     ) -> None:
-        """`packets`: relayed so far; `every_second` is called beside the samples."""
+        """`threads`: that relay; `packets`: relayed so far.
+
+        `every_second` is called beside the samples.
+        """
         self.meter = StressMeter(
-            sustainable_packet_rate=sustainable_packet_rate, cores=cores_for_one_thread()
+            sustainable_packet_rate=sustainable_packet_rate, cores=cores_for(threads)
         )
         self._loop = loop
         self._packets = packets

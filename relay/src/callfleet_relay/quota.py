@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 class AllocationQuota:
@@ -97,7 +98,17 @@ class SharedBucket:
         return max(self._own.spend(size, now), self._users.spend(size, now))
 
 
-RateLimit = TokenBucket | SharedBucket | None
+class Limit(Protocol):
+    """A bucket that counts bits, or two as one."""
+
+    def admits(self, size: int, now: float) -> bool:
+        """Take `size` bytes at monotonic second `now`, if they are there."""
+
+    def spend(self, size: int, now: float) -> float:
+        """Take `size` bytes, there or not; seconds until they are."""
+
+
+RateLimit = Limit | None
 """What a data plane asks before it relays; None where there is no limit and nothing to ask."""
 
 
@@ -106,6 +117,16 @@ class _UserBuckets:
     upstream: TokenBucket
     downstream: TokenBucket
     sessions: int = 0
+
+
+class Rates(Protocol):
+    """The limits of sessions, and of the users that they belong to."""
+
+    def open(self, user: str, now: float) -> tuple[RateLimit, RateLimit]:
+        """Limits of a new session, from its client and to it; `close` gives them back."""
+
+    def close(self, user: str) -> None:
+        """A session of this user has ended."""
 
 
 class BitRates:

@@ -82,7 +82,7 @@ class Relay(Collector):
         http_addresses: Sequence[Address] = (),
         advertised: Sequence[Advertised] = (),
     ) -> None:
-        """Bind the listeners. Raises OSError, `UnusableFileError`.
+        """Bind the listeners. Raises OSError, `UnusableFileError`, `NativeUnavailableError`.
 
         `advertised`: the host parts of relayed addresses, one for each of the settings' relay
         addresses; none where these are what is advertised.
@@ -127,6 +127,7 @@ class Relay(Collector):
             receivers,
             limits=self._stream_limits,
             certificate=self.certificate,
+            no_peers=settings.relayed_hosts(hosts),
         )
         own = settings.own_addresses([*self.plane.listening, *http_addresses], hosts)
         self.server = TurnServer(
@@ -184,6 +185,7 @@ class Relay(Collector):
         self._measuring = Measuring(
             self._loop,
             sustainable_packet_rate=settings.sustainable_packet_rate,
+            threads=settings.dataplane_threads if self.plane.name == "native" else 1,
             packets=self.plane.packets_relayed,
             every_second=self._every_second,
         )

@@ -19,6 +19,7 @@ from callfleet_relay.message import Address
 from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings, format_address, parse_address
 from callfleet_relay.tokens import TokenVerifier, read_keys
+from callfleet_relay.transport.choice import NativeUnavailableError
 from callfleet_relay.watched import TextSource, UnusableFileError
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ async def _start(settings: Settings, http: list[Address]) -> Relay:
     try:
         advertised = await find_addresses(settings)
         return Relay(settings, http, advertised)
-    except (AddressUnknownError, UnusableFileError) as error:
+    except (AddressUnknownError, NativeUnavailableError, UnusableFileError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(
@@ -142,6 +143,7 @@ def _announce(relay: Relay, metrics: socket.socket, admin: socket.socket) -> Non
         "podUid": relay.settings.pod_uid,
     }
     print(json.dumps(line), flush=True)
+    logger.info("datagrams are relayed as follows", extra={"dataplane": relay.plane.name})
     for each in relay.advertised:
         logger.info("relayed addresses are advertised as follows", extra=each.as_dict())
 

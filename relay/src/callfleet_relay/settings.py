@@ -213,7 +213,8 @@ class Settings(BaseModel):
     pod_name: str = ""
     pod_uid: str = Field(default_factory=lambda: str(uuid.uuid4()), min_length=1)
     pod_address: IPv4Address | IPv6Address | None = None
-    dataplane: Literal["auto", "python"] = "auto"
+    dataplane: Literal["auto", "python", "native"] = "auto"
+    dataplane_threads: int = Field(default=1, ge=1, le=64)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("relay_ports")

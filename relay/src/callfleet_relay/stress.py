@@ -3,8 +3,8 @@
 Each ratio is a mean over the last `WINDOW` seconds:
 
 - packets: packets relayed a second, both directions, over the sustainable rate that was set
-- cpu: CPU seconds of this process over the seconds that its one thread could have had, which is
-  one core or the cgroup's quota, whichever is less
+- cpu: CPU seconds of this process over those that the threads which relay could have, a
+  core each or the cgroup's quota, whichever is less
 - loop: mean delay with which the event loop ran a timer, over `FULL_LAG`
 """
 
@@ -76,9 +76,9 @@ class StressMeter:
         )
 
 
-def cores_for_one_thread(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    """Cores that a single thread may use: one, or the cgroup's quota where that is less."""
-    return min(1.0, float(len(os.sched_getaffinity(0))), _quota(cgroup))
+def cores_for(threads: int, cgroup: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores that so many threads may use: one each, or the cgroup's quota where that is less."""
+    return min(float(threads), float(len(os.sched_getaffinity(0))), _quota(cgroup))
 
 
 def _quota(cgroup: Path) -> float:

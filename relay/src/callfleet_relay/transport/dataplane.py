@@ -33,6 +33,10 @@ IcmpReceiver = Callable[[int, IcmpError], None]
 """Told of the session whose datagram an ICMP error is about."""
 
 
+def nobody_arrives(session: int, five_tuple: FiveTuple) -> None:
+    """The `ArrivalReceiver` where no client moves."""
+
+
 @dataclass(slots=True)
 class Traffic:
     """What was relayed; bytes are those of the payload, without any header."""

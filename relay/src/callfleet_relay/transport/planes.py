@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from callfleet_relay.events import (
@@ -18,8 +19,8 @@ from callfleet_relay.events import (
     UnbindChannel,
 )
 from callfleet_relay.message import Address
-from callfleet_relay.quota import BitRates
 from callfleet_relay.settings import Settings
+from callfleet_relay.transport.choice import open_datagrams
 from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
 from callfleet_relay.transport.dataplane import (
     ArrivalReceiver,
@@ -30,7 +31,6 @@ from callfleet_relay.transport.dataplane import (
     Traffic,
 )
 from callfleet_relay.transport.peer_streams import PeerReceiver
-from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.transport.reception import StreamListener
 from callfleet_relay.transport.stream import Gone, StreamDataPlane
 from callfleet_relay.transport.tls import Certificate
@@ -125,20 +125,17 @@ def open_planes(
     *,
     limits: StreamLimits,
     certificate: Certificate | None,
+    no_peers: Iterable[str],
 ) -> tuple[DataPlane, StreamDataPlane | None]:
     """The plane of all listeners, and that of the TCP and TLS ones where there are any.
 
-    Listeners are numbered with the UDP ones first. Raises OSError.
+    Listeners are numbered with the UDP ones first. `no_peers`: hosts on which a peer ends to be one
+    where its port comes to be relayed. Raises OSError, `NativeUnavailableError`.
     """
-    rates = BitRates(
-        per_allocation=settings.max_bits_per_second,
-        per_user=settings.max_bits_per_second_per_user,
-    )
-    datagrams = PythonDataPlane(
+    datagrams, rates = open_datagrams(
+        settings,
         loop,
-        settings.listen_addresses,
-        relay_hosts=settings.relay_hosts,
-        rates=rates,
+        no_peers=no_peers,
         receiver=receivers.received,
         icmp_receiver=receivers.icmp_received,
         arrival_receiver=receivers.arrived,

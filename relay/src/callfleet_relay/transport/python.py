@@ -34,13 +34,14 @@ from callfleet_relay.events import (
 )
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address, data_indication
 from callfleet_relay.peers import Ports
-from callfleet_relay.quota import BitRates
+from callfleet_relay.quota import Rates
 from callfleet_relay.transport.dataplane import (
     ArrivalReceiver,
     Figures,
     IcmpReceiver,
     Receiver,
     Traffic,
+    nobody_arrives,
 )
 from callfleet_relay.transport.flow import (
     Channel,
@@ -69,10 +70,6 @@ _MAX_DATAGRAM = 65535
 _NO_PORTS: Ports = frozenset()
 
 
-def _nobody_arrives(session: int, five_tuple: FiveTuple) -> None:
-    """Where no client moves."""
-
-
 class PythonDataPlane:
     """See `DataPlane`."""
 
@@ -84,10 +81,10 @@ class PythonDataPlane:
         listen: Sequence[Address],
         *,
         relay_hosts: Sequence[str],
-        rates: BitRates,
+        rates: Rates,
         receiver: Receiver,
         icmp_receiver: IcmpReceiver,
-        arrival_receiver: ArrivalReceiver = _nobody_arrives,
+        arrival_receiver: ArrivalReceiver = nobody_arrives,
     ) -> None:
         """`relay_hosts`: one of each family that there is; `rates` may be shared with another
         plane. Raises OSError.

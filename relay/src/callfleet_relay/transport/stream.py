@@ -20,7 +20,7 @@ from callfleet_relay.events import (
     SessionEnd,
 )
 from callfleet_relay.message import CHANNEL_HEADER_LENGTH, Address
-from callfleet_relay.quota import BitRates
+from callfleet_relay.quota import Rates
 from callfleet_relay.transport.connection import Connection, SlowReaderError
 from callfleet_relay.transport.connections import (
     ConnectionEnd,
@@ -80,7 +80,7 @@ class StreamDataPlane(PythonDataPlane):
         listen: Sequence[StreamListener],
         *,
         relay_hosts: Sequence[str],
-        rates: BitRates,
+        rates: Rates,
         receiver: Receiver,
         icmp_receiver: IcmpReceiver,
         gone: Gone,

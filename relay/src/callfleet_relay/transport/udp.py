@@ -24,10 +24,12 @@ _PMTUDISC_WANT = 1
 _PMTUDISC_PROBE = 3
 
 
-def bind_udp(host: str, port: int, receive_buffer: int, send_buffer: int = 0) -> socket.socket:
+def bind_udp(
+    host: str, port: int, receive_buffer: int, send_buffer: int = 0, *, shared: bool = False
+) -> socket.socket:
     """A non-blocking socket on one address; IPv6 ones take no IPv4. Raises OSError.
 
-    `send_buffer`: 0 for the system's own size.
+    `send_buffer`: 0 for the system's own size. `shared`: others of this address may be there.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -36,10 +38,34 @@ def bind_udp(host: str, port: int, receive_buffer: int, send_buffer: int = 0) ->
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _enlarge(bound, socket.SO_RCVBUF, _SO_RCVBUFFORCE, receive_buffer)
         _enlarge(bound, socket.SO_SNDBUF, _SO_SNDBUFFORCE, send_buffer)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except OSError as error:
         bound.close()
         error.filename = f"{host} port {port}"
+        raise
+    return bound
+
+
+def bind_shared_udp(
+    host: str, port: int, receive_buffer: int, send_buffer: int, *, count: int
+) -> list[socket.socket]:
+    """So many sockets on one address, among which the kernel divides its clients (SO_REUSEPORT).
+
+    The address must be nobody else's. Raises OSError.
+    """
+    bound = [bind_udp(host, port, receive_buffer, send_buffer)]
+    try:
+        if count > 1:
+            # Only now: before it is bound it would share with another program that shares too.
+            bound[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        own = bound[0].getsockname()[1]
+        while len(bound) < count:
+            bound.append(bind_udp(host, own, receive_buffer, send_buffer, shared=True))
+    except OSError:
+        for each in bound:
+            each.close()
         raise
     return bound
 
@@ -61,8 +87,13 @@ def socket_address(family: int, address: Address) -> tuple[str, int] | tuple[str
     host, port = address
     if family == socket.AF_INET:
         return host, port
-    scope = host.partition("%")[2]
-    return host, port, 0, socket.if_nametoindex(scope) if scope else 0
+    return host, port, 0, split_scope(host)[1]
+
+
+def split_scope(host: str) -> tuple[str, int]:
+    """A host without the interface that a link-local one names, and the interface's number or 0."""
+    bare, _, interface = host.partition("%")
+    return bare, socket.if_nametoindex(interface) if interface else 0
 
 
 def kernel_drops(bound: socket.socket) -> int:

@@ -21,9 +21,10 @@ from callfleet_relay.events import (
     UnbindChannel,
 )
 from callfleet_relay.message import Address, IcmpError
-from callfleet_relay.quota import BitRates
-from callfleet_relay.transport.python import PythonDataPlane
+from callfleet_relay.transport.dataplane import DataPlane
 from tests.ports import free_port
+
+from .planes import PLANES, OpenPlane
 
 TIMEOUT = 5.0
 CHANNEL = 0x4000
@@ -38,7 +39,7 @@ def opening(session: int, five_tuple: FiveTuple, port: int, user: str = "") -> O
 class Rig:
     """A plane with one session between two real sockets."""
 
-    plane: PythonDataPlane
+    plane: DataPlane
     host: str
     client: socket.socket
     peer: socket.socket
@@ -98,6 +99,11 @@ def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=PLANES)
+def open_plane(request: pytest.FixtureRequest) -> OpenPlane:
+    return PLANES[request.param]
+
+
 @pytest.fixture
 def client(host: str) -> Iterator[socket.socket]:
     yield from udp(host)
@@ -115,15 +121,18 @@ def bits_per_second() -> int:
 
 @pytest.fixture
 async def rig(
-    host: str, client: socket.socket, peer: socket.socket, bits_per_second: int
+    open_plane: OpenPlane,
+    host: str,
+    client: socket.socket,
+    peer: socket.socket,
+    bits_per_second: int,
 ) -> AsyncIterator[Rig]:
     received: asyncio.Queue[tuple[bytes, FiveTuple]] = asyncio.Queue()
     errors: asyncio.Queue[tuple[int, IcmpError]] = asyncio.Queue()
-    plane = PythonDataPlane(
-        asyncio.get_running_loop(),
+    plane = open_plane(
         [(host, 0)],
         relay_hosts=[host],
-        rates=BitRates(per_allocation=bits_per_second),
+        per_allocation=bits_per_second,
         receiver=lambda data, five_tuple: received.put_nowait((data, five_tuple)),
         icmp_receiver=lambda session, error: errors.put_nowait((session, error)),
     )
@@ -268,12 +277,11 @@ async def test_a_port_that_is_taken_is_refused(rig: Rig) -> None:
     assert not rig.plane.open_relay(opening(2, rig.five_tuple, rig.relay_port))
 
 
-async def test_sessions_of_one_user_share_its_rate(host: str) -> None:
-    plane = PythonDataPlane(
-        asyncio.get_running_loop(),
+async def test_sessions_of_one_user_share_its_rate(open_plane: OpenPlane, host: str) -> None:
+    plane = open_plane(
         [(host, 0)],
         relay_hosts=[host],
-        rates=BitRates(per_user=8000),
+        per_user=8000,
         receiver=lambda *_: None,
         icmp_receiver=lambda *_: None,
     )
@@ -304,13 +312,13 @@ async def test_what_exceeds_the_rate_is_dropped_in_each_direction(rig: Rig) -> N
     assert len(await rig.at_client()) == 904
 
 
-async def test_a_listener_that_cannot_be_bound_leaves_nothing_open(rig: Rig, host: str) -> None:
+async def test_a_listener_that_cannot_be_bound_leaves_nothing_open(
+    open_plane: OpenPlane, rig: Rig, host: str
+) -> None:
     with pytest.raises(OSError, match="in use"):
-        PythonDataPlane(
-            asyncio.get_running_loop(),
+        open_plane(
             [(host, 0), rig.plane.listening[0]],
             relay_hosts=[host],
-            rates=BitRates(),
             receiver=lambda *_: None,
             icmp_receiver=lambda *_: None,
         )

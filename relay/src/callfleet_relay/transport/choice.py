@@ -1,0 +1,91 @@
+"""Which data plane relays the datagrams of UDP clients."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from callfleet_relay.quota import BitRates, Rates
+from callfleet_relay.settings import Settings
+from callfleet_relay.transport.dataplane import (
+    ArrivalReceiver,
+    DataPlane,
+    IcmpReceiver,
+    Receiver,
+)
+from callfleet_relay.transport.python import PythonDataPlane
+
+if TYPE_CHECKING:
+    from callfleet_relay import _native
+    from callfleet_relay.transport.native import NativeDataPlane
+
+logger = logging.getLogger(__name__)
+
+NATIVE = "callfleet_relay.transport.native"
+
+
+class NativeUnavailableError(Exception):
+    """The native data plane was asked for and does not load."""
+
+
+def open_datagrams(
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    no_peers: Iterable[str],
+    receiver: Receiver,
+    icmp_receiver: IcmpReceiver,
+    arrival_receiver: ArrivalReceiver,
+) -> tuple[DataPlane, Rates]:
+    """The plane of the UDP listeners, and limits that another plane may share with it.
+
+    `no_peers`: as `NativeDataPlane` has it. Raises OSError, `NativeUnavailableError`.
+    """
+    limits = {
+        "per_allocation": settings.max_bits_per_second,
+        "per_user": settings.max_bits_per_second_per_user,
+    }
+    module = _load_native(settings.dataplane)
+    if module is None:
+        rates = BitRates(**limits)
+        return PythonDataPlane(
+            loop,
+            settings.listen_addresses,
+            relay_hosts=settings.relay_hosts,
+            rates=rates,
+            receiver=receiver,
+            icmp_receiver=icmp_receiver,
+            arrival_receiver=arrival_receiver,
+        ), rates
+    native: type[NativeDataPlane] = module.NativeDataPlane
+    native_rates: _native.BitRates = module.BitRates(**limits)
+    return native(
+        loop,
+        settings.listen_addresses,
+        relay_hosts=settings.relay_hosts,
+        rates=native_rates,
+        receiver=receiver,
+        icmp_receiver=icmp_receiver,
+        arrival_receiver=arrival_receiver,
+        threads=settings.dataplane_threads,
+        no_peers=no_peers,
+    ), native_rates
+
+
+def _load_native(wanted: str) -> ModuleType | None:
+    if wanted == "python":
+        return None
+    try:
+        return importlib.import_module(NATIVE)
+    except ImportError as error:
+        if wanted == "native":
+            raise NativeUnavailableError(
+                f"--dataplane native: it does not load ({error}): install a wheel that was built "
+                "for this system with a Rust compiler, or leave the flag out and let Python relay"
+            ) from error
+        logger.info("the native data plane does not load: Python relays", extra={"why": str(error)})
+        return None
