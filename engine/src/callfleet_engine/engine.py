@@ -114,6 +114,7 @@ class Engine:
 
         app = web.Application()
         parts.signalling.add_routes(app)
+        parts.whip.add_routes(app)
         pages.add_routes(app)
         await stack.enter_async_context(serving(app, signalling))
         stack.callback(self._end_calls)

@@ -31,10 +31,11 @@ from callfleet_engine.metrics import Gauges, Metrics
 from callfleet_engine.reloading import Reloading
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
 from callfleet_engine.signalling.access import Access
-from callfleet_engine.signalling.connection import Reception
 from callfleet_engine.signalling.entry import Entry
 from callfleet_engine.signalling.forwarding import Forwarder
+from callfleet_engine.signalling.reception import Reception
 from callfleet_engine.signalling.websocket import Signalling
+from callfleet_engine.signalling.whip import Whip
 from callfleet_engine.store import BufferedSamples, SqlStore, StoreSettings, parse_database_url
 from callfleet_engine.store.interface import Admission, CallRoute, Owner, PodBeat
 from callfleet_engine.token_keys import KeysFileInvalid
@@ -121,6 +122,9 @@ class Parts:
             reception=reception,
             allowed_origins=settings.allowed_origins,
             is_sealed=lambda: self.sealed,
+        )
+        self.whip = Whip(
+            reception=reception, ownership=ownership, allowed_origins=settings.allowed_origins
         )
         self.admin = Admin(
             pod_uid=self.me.uid,

@@ -62,14 +62,19 @@ class Participant:
         *,
         name: str,
         resume: str,
+        client_offers: bool,
         surroundings: Surroundings,
         services: Services,
     ) -> None:
-        """Raises CallError `no_relay`."""
+        """`client_offers`: it comes by WHIP or WHEP, where the server has no way to speak first.
+
+        Raises CallError `no_relay`.
+        """
         self.id = participant_id
         self.grant = grant
         self.name = name
         self.resume = resume
+        self.client_offers = client_offers
         self._surroundings = surroundings
         self._services = services
         self._loop = asyncio.get_running_loop()
@@ -157,6 +162,13 @@ class Participant:
             self._surroundings.toggled(self)
         return answer
 
+    async def play(self, offer: str) -> str:
+        """The answer to an offer to receive. Raises CallError `bad_sdp`, `not_permitted`."""
+        async with self._media_operation() as media:
+            answer = await media.play(offer)
+        self._attempted.add("subscribe")
+        return answer
+
     async def subscribe(self, answer: str) -> None:
         """Take the answer to the outstanding offer. Raises CallError `bad_sdp`."""
         answered = self._offer
@@ -222,7 +234,12 @@ class Participant:
         """Begin media anew over another relay. Nothing happens while there is no socket to say so,
         or no other relay. Raises CallError `no_relay`."""
         fresh = self._services.ice.issue(self.id)
-        if not self.here or fresh.relay is None or self.uses({fresh.relay.identity}):
+        if (
+            not self.here
+            or self.client_offers
+            or fresh.relay is None
+            or self.uses({fresh.relay.identity})
+        ):
             return
         await self._restart_media()
         self._take(fresh)

@@ -15,6 +15,7 @@ from callfleet_engine.media.seams import CODECS, common_codecs
 MAX_SDP_BYTES = 60_000
 MAX_LINES = 4_000
 MAX_PUBLISH_SECTIONS = 2
+MAX_PLAY_SECTIONS = 48
 MAX_CANDIDATES = 32
 
 _MID = re.compile(r"[!-~]{1,32}", re.ASCII)
@@ -31,7 +32,8 @@ class RemoteDescription:
 
     `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid;
     `candidates` are (address, port) with their type. Another `ufrag` than before with the same
-    `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1).
+    `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1). `dtls_server`: the client leaves the
+    role of DTLS client to the engine (`a=setup:passive`, RFC 8842 section 5.3).
     """
 
     ufrag: str
@@ -39,6 +41,7 @@ class RemoteDescription:
     mids: tuple[str, ...]
     ssrcs: dict[str, tuple[int, ...]]
     candidates: tuple[tuple[Address, str], ...]
+    dtls_server: bool = False
 
 
 def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
@@ -46,19 +49,50 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
 
     Raises BadSdpError with what is wrong and what to do.
     """
-    description = _parse(sdp, _SEND_A_NEW_OFFER)
-    sections = description.media
-    kinds = [m.kind for m in sections]
-    if other := next((k for k in kinds if k not in {"audio", "video"}), None):
-        raise BadSdpError(
-            f"The offer has an m-line of kind {other!r}; only audio and video can be published.",
-            "Remove data channels from the publish connection.",
-        )
-    if len(sections) > MAX_PUBLISH_SECTIONS or len(set(kinds)) < len(kinds):
+    description = _parse_offer(sdp)
+    kinds = [m.kind for m in description.media]
+    if len(kinds) > MAX_PUBLISH_SECTIONS or len(set(kinds)) < len(kinds):
         raise BadSdpError(
             "The offer has more than one audio or more than one video m-line.",
             "Publish one audio and one video track; use replaceTrack() to change what they carry.",
         )
+    return _check_offered(description, previous)
+
+
+def check_play_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
+    """Check an offer to receive; `previous` is the one before it on this peer connection.
+
+    Raises BadSdpError with what is wrong and what to do.
+    """
+    description = _parse_offer(sdp)
+    if any(m.direction not in {"recvonly", "sendrecv"} for m in description.media):
+        raise BadSdpError(
+            "An m-line of the offer does not receive.",
+            "Offer a=recvonly: addTransceiver(kind, {direction: 'recvonly'}).",
+        )
+    if len(description.media) > MAX_PLAY_SECTIONS:
+        raise BadSdpError(
+            f"The offer has more than {MAX_PLAY_SECTIONS} m-lines.",
+            "Offer one audio and one video m-line for each publisher to receive.",
+        )
+    return _check_offered(description, previous)
+
+
+def _parse_offer(sdp: str) -> SessionDescription:
+    description = _parse(sdp, _SEND_A_NEW_OFFER)
+    kinds = (m.kind for m in description.media)
+    if other := next((k for k in kinds if k not in {"audio", "video"}), None):
+        raise BadSdpError(
+            f"The offer has an m-line of kind {other!r}; it may have audio and video only.",
+            "Remove data channels from the offer.",
+        )
+    return description
+
+
+def _check_offered(
+    description: SessionDescription, previous: RemoteDescription | None
+) -> RemoteDescription:
+    sections = description.media
     bundled = {mid for g in description.group if g.semantic == "BUNDLE" for mid in g.items}
     for media in sections:
         _check_section(media)
@@ -67,11 +101,8 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
                 "The offer does not bundle its m-lines.",
                 "Set bundlePolicy to max-bundle or leave it at its default.",
             )
-        if media.dtls is None or media.dtls.role == "server":
-            raise BadSdpError(
-                "The offer wants the engine as DTLS client.",
-                "Offer a=setup:actpass, as createOffer() does.",
-            )
+        if media.dtls is None:
+            raise BadSdpError("The offer has no DTLS parameters.", _SEND_A_NEW_OFFER)
         if not common_codecs(media.kind, media.rtp.codecs):
             raise BadSdpError(
                 f"No {media.kind} codec of the offer can be forwarded.",
@@ -192,6 +223,7 @@ def _remote(sections: list[MediaDescription]) -> RemoteDescription:
         mids=tuple(m.rtp.muxId for m in sections),
         ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
         candidates=tuple(candidates.values())[:MAX_CANDIDATES],
+        dtls_server=any(m.dtls is not None and m.dtls.role == "server" for m in sections),
     )
 
 

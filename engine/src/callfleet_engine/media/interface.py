@@ -196,6 +196,13 @@ class MediaSession(Protocol):
         Raises `BadSdpError`, `NotPermittedError`.
         """
 
+    async def play(self, offer_sdp: str) -> str:
+        """Answer the client's offer to receive, its first one or an ICE restart.
+
+        For sessions that were joined with `client_offers`. Each pair of an audio and a video m-line
+        carries one publisher, in the order of joining. Raises `BadSdpError`, `NotPermittedError`.
+        """
+
     async def answer(self, answer_sdp: str) -> None:
         """Take the client's answer to the outstanding subscribe offer. Raises `BadSdpError`."""
 
@@ -225,8 +232,12 @@ class MediaCall(Protocol):
         *,
         can_publish: bool = True,
         can_subscribe: bool = True,
+        client_offers: bool = False,
     ) -> MediaSession:
-        """Add a participant. Raises ValueError if the id is taken in this call."""
+        """Add a participant. Raises ValueError if the id is taken in this call.
+
+        `client_offers`: it receives by `MediaSession.play`, and nothing is offered to it.
+        """
 
     async def close(self) -> None:
         """Close all sessions. May be repeated."""

@@ -65,6 +65,7 @@ class AiortcCall:
         *,
         can_publish: bool = True,
         can_subscribe: bool = True,
+        client_offers: bool = False,
     ) -> AiortcSession:
         """Add a participant. Raises ValueError if the id is taken or cannot stand in SDP."""
         if participant_id in self.sessions:
@@ -74,7 +75,12 @@ class AiortcCall:
                 f"participant id {participant_id!r} must be 1 to 64 letters, digits, '_' or '-'"
             )
         session = AiortcSession(
-            self, participant_id, events, can_publish=can_publish, can_subscribe=can_subscribe
+            self,
+            participant_id,
+            events,
+            can_publish=can_publish,
+            can_subscribe=can_subscribe,
+            client_offers=client_offers,
         )
         self.sessions[participant_id] = session
         session.tracks_changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import Struct
 
 HEADER = Struct("!BBHLL")
@@ -56,6 +57,35 @@ def extension(data: bytes, identifier: int) -> bytes | None:
     if profile & 0xFFF0 == _TWO_BYTE:
         return _find(block, identifier, header=2)
     return None
+
+
+def renumber_extensions(packet: bytes, identifiers: Mapping[int, int]) -> bytes:
+    """A packet with the extensions of `identifiers` under their new number, and no others.
+
+    Of a packet with one-byte element headers (RFC 8285 section 4.2), as subscribers are sent; any
+    other is returned as it is. Raises ValueError if the header is truncated.
+    """
+    if not packet[0] & EXTENSION:
+        return packet
+    begin, end = 12 + 4 * (packet[0] & 0x0F), payload_offset(packet)
+    if _EXTENSION_HEADER.unpack_from(packet, begin)[0] != _ONE_BYTE:
+        return packet
+    renumbered = bytearray(packet)
+    at = begin + 4
+    while at < end and packet[at] >> 4 != 15:
+        if packet[at] == 0:  # padding
+            at += 1
+            continue
+        after = at + 2 + (packet[at] & 0x0F)
+        if after > end:
+            raise ValueError("RTP header extension is truncated")
+        identifier = identifiers.get(packet[at] >> 4)
+        if identifier is None:
+            renumbered[at:after] = bytes(after - at)
+        else:
+            renumbered[at] = identifier << 4 | (packet[at] & 0x0F)
+        at = after
+    return bytes(renumbered)
 
 
 def _find(block: bytes, identifier: int, header: int) -> bytes | None:

@@ -280,9 +280,26 @@ class ForwardingPeerConnection(RTCPeerConnection):
         transceiver = self.addTransceiver(kind, "inactive")
         return MediaLine(transceiver, kind, transceiver.sender._ssrc)  # noqa: SLF001 (a seam)
 
-    async def answer_offer(self, sdp: str) -> str:
+    def lines(self) -> list[MediaLine]:
+        """The m-lines in their order."""
+        return [
+            MediaLine(t, "audio" if t.kind == "audio" else "video", t.sender._ssrc)  # noqa: SLF001 (a seam)
+            for t in self.getTransceivers()
+        ]
+
+    async def answer_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> str:
         """Take the client's offer and return the answer, with all candidates."""
+        await self.take_offer(sdp, client_is_dtls_server=client_is_dtls_server)
+        return await self.make_answer()
+
+    async def take_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> None:
+        """Take the client's offer, to be answered next."""
+        if client_is_dtls_server:
+            self.dtls._set_role("client")  # noqa: SLF001 (a seam)
         await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
+
+    async def make_answer(self) -> str:
+        """The answer to the offer taken, with all candidates."""
         await self.setLocalDescription(await self.createAnswer())
         return str(self.localDescription.sdp)
 

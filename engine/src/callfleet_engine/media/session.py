@@ -15,6 +15,7 @@ from callfleet_engine.media.description import (
     check_answer,
     check_candidate,
     check_offer,
+    check_play_offer,
 )
 from callfleet_engine.media.interface import (
     BadSdpError,
@@ -30,6 +31,7 @@ from callfleet_engine.media.interface import (
     PeerConnection,
 )
 from callfleet_engine.media.link import Link
+from callfleet_engine.media.playing import Playing
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.publishing import Publishing
 from callfleet_engine.media.subscribing import Subscribing
@@ -56,12 +58,14 @@ class AiortcSession:
         *,
         can_publish: bool,
         can_subscribe: bool,
+        client_offers: bool,
     ) -> None:
         self.participant_id = participant_id
         self._call = call
         self._events = events
         self._can_publish = can_publish
         self._can_subscribe = can_subscribe
+        self._client_offers = client_offers
         self._loop = asyncio.get_running_loop()
         self._publishing = Publishing(
             participant_id, call.plane.totals, call.plane.settings.max_video_bitrate
@@ -69,7 +73,9 @@ class AiortcSession:
         self._publish_link: Link | None = None
         self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
-        self._publish_lock = asyncio.Lock()
+        self._playing: Playing | None = None
+        self._play_remote: RemoteDescription | None = None
+        self._client_offer_lock = asyncio.Lock()
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
@@ -91,7 +97,7 @@ class AiortcSession:
                 "This participant may not publish.",
                 "Use a join token whose claim `can` holds `publish`.",
             )
-        async with self._publish_lock:
+        async with self._client_offer_lock:
             remote = check_offer(offer_sdp, previous=self._publish_remote)
             self._check_open()
             link = self._publish_link
@@ -102,10 +108,37 @@ class AiortcSession:
                 link.connection.restart()
             self._publish_remote = remote
             self._note_candidates(link, remote)
-            answer = await _negotiated(link.pc.answer_offer(offer_sdp))
+            answer = await _negotiated(
+                link.pc.answer_offer(offer_sdp, client_is_dtls_server=remote.dtls_server)
+            )
             self._check_open()
             self._publishing.negotiated(link.pc.negotiated(), remote, link)
         self._call.tracks_changed()
+        return answer
+
+    async def play(self, offer_sdp: str) -> str:
+        """Answer the client's offer to receive."""
+        self._check_open()
+        if not (self._can_subscribe and self._client_offers):
+            raise NotPermittedError(
+                "This participant may not subscribe.",
+                "Use a join token whose claim `can` holds `subscribe`.",
+            )
+        async with self._client_offer_lock:
+            remote = check_play_offer(offer_sdp, previous=self._play_remote)
+            self._check_open()
+            playing = self._playing
+            if playing is None:
+                playing = Playing(self._new_link("subscribe"), self._call.plane.totals)
+                self._playing = self._subscribing = playing
+            elif self._play_remote is not None and remote.ufrag != self._play_remote.ufrag:
+                playing.link.connection.restart()
+            self._play_remote = remote
+            self._note_candidates(playing.link, remote)
+            answer = await _negotiated(
+                playing.answer(offer_sdp, remote, self._publishers(), self._loop.time())
+            )
+            self._check_open()
         return answer
 
     async def answer(self, answer_sdp: str) -> None:
@@ -241,7 +274,7 @@ class AiortcSession:
             return
         if self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
-        if self._negotiation != "stable":
+        if self._client_offers or self._negotiation != "stable":
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
         if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:

@@ -34,7 +34,9 @@ Publishers = Mapping[str, Mapping[Kind, PublishedTrack]]
 
 
 @dataclass(slots=True)
-class _Line:
+class Line:
+    """One m-line and what is sent on it."""
+
     media: MediaLine
     downtrack: DownTrack
 
@@ -46,9 +48,9 @@ class Subscribing:
         self.link = link
         self._totals = totals
         self._slots = Slots()
-        self._lines: list[dict[Kind, _Line]] = []
+        self._lines: list[dict[Kind, Line]] = []
         self._by_ssrc: dict[int, DownTrack] = {}
-        self._offered: dict[tuple[str, Kind], _Line] = {}
+        self._offered: dict[tuple[str, Kind], Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
         self.malformed = 0
 
@@ -81,11 +83,11 @@ class Subscribing:
                 line.downtrack.mid = line.media.mid
         return sdp
 
-    def _new_line(self, kind: Kind) -> _Line:
+    def _new_line(self, kind: Kind) -> Line:
         media = self.link.pc.add_line(kind)
         downtrack = DownTrack(media.ssrc, self.link.send_rtp, self.link.send_rtcp, self._totals)
         self._by_ssrc[media.ssrc] = downtrack
-        return _Line(media, downtrack)
+        return Line(media, downtrack)
 
     def tracks(self) -> tuple[SubscribedTrack, ...]:
         """What the last offer holds, in the order of its m-lines."""
