@@ -38,14 +38,14 @@ NEVER_SENT = frozenset({1005, 1006, 1015})
 
 PASSED_BACK = frozenset(
     {
-        "Accept-Patch",
-        "Allow",
-        "Content-Type",
-        "ETag",
-        "Link",
-        "Location",
-        "Retry-After",
-        "WWW-Authenticate",
+        "accept-patch",
+        "allow",
+        "content-type",
+        "etag",
+        "link",
+        "location",
+        "retry-after",
+        "www-authenticate",
     }
 )
 """Headers of another pod's answer that reach the client."""
@@ -180,7 +180,7 @@ class Forwarder:
             ):
                 answer = Answer(
                     response.status,
-                    tuple(item for item in response.headers.items() if item[0] in PASSED_BACK),
+                    tuple(h for h in response.headers.items() if h[0].lower() in PASSED_BACK),
                     await response.content.read(MAX_SERVER_MESSAGE_BYTES),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
