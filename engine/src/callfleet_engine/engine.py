@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from callfleet_engine.background import Background
+from callfleet_engine.calls.rates import RATE_SECONDS
 from callfleet_engine.calls.sampling import SAMPLE_SECONDS
 from callfleet_engine.health import health_app
 from callfleet_engine.parts import Parts
@@ -110,6 +111,7 @@ class Engine:
         background.keep(parts.peers.run, "heartbeats")
         background.keep(self._maintain, "maintenance")
         background.keep(self._sample, "samples")
+        background.keep(self._rates, "rates")
         stack.push_async_callback(self._last_records)
 
         app = web.Application()
@@ -156,6 +158,12 @@ class Engine:
             now = loop.time()
             self.parts.sampler.sample(self.parts.host.calls, datetime.now(UTC), now - before)
             before = now
+
+    async def _rates(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(RATE_SECONDS)
+            self.parts.rates.sample(self.parts.host.calls, loop.time())
 
     def _end_calls(self) -> None:
         self._ready = False

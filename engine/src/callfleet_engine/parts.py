@@ -14,12 +14,14 @@ import aiohttp
 from callfleet_engine import __version__
 from callfleet_engine.admin import Address, Admin, Status
 from callfleet_engine.admin_auth import AdminGuard, read_admin_keys
+from callfleet_engine.admin_calls import AdminCalls
 from callfleet_engine.calls.admission import AdmissionControl
 from callfleet_engine.calls.host import CallHost
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.moving import Mover
 from callfleet_engine.calls.ownership import Ownership
 from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.rates import BitRates
 from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.calls.sampling import Sampler
 from callfleet_engine.calls.surroundings import Services
@@ -76,6 +78,7 @@ class Parts:
         self.store = SqlStore(_store_settings(settings), self.metrics.observe_store)
         self.samples = BufferedSamples(self.store.insert_metrics)
         self.sampler = Sampler(self.samples)
+        self.rates = BitRates()
         self.media_addresses = MediaAddresses(settings)
         self.plane = AiortcPlane(
             MediaSettings(
@@ -134,6 +137,7 @@ class Parts:
             status=self.status,
             relays=self.relays,
             relay_mover=self.relay_mover,
+            calls=AdminCalls(lambda: self.host.calls, self.rates),
             guard=guard,
         )
         self.metrics.watch(self.gauges, self.plane)
