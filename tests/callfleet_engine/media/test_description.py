@@ -199,7 +199,7 @@ def test_damaged_offers_are_read_or_refused(offer: str, data: st.DataObject) -> 
             case "swap":
                 other = data.draw(st.integers(0, len(lines) - 1))
                 lines[at], lines[other] = lines[other], lines[at]
-    for check in (check_offer, check_answer):
+    for check in (check_offer, check_play_offer, check_answer):
         with contextlib.suppress(BadSdpError):
             check("\r\n".join(lines))
 

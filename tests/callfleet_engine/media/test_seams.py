@@ -18,6 +18,7 @@ import pytest
 from aioice.ice import Connection
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from aiortc.rtp import RtcpRrPacket
 
 from callfleet_engine.media import seams
 from callfleet_engine.media.advertised import Advertised
@@ -267,6 +268,26 @@ async def test_forged_and_replayed_packets_are_rejected(
         server.connection.datagram_received(bad, source)
     assert server.port.dropped()["srtp"] == before + 5
     assert server.rtp[-1] == packet
+
+
+async def test_forged_and_replayed_reports_are_rejected(
+    server: Server, client: RTCPeerConnection
+) -> None:
+    await publish(server, client)
+    dtls: Any = client.getTransceivers()[0].receiver.transport
+    source = server.connection.remote_address
+    assert source is not None
+    report = bytes(RtcpRrPacket(ssrc=4711))
+    protected = dtls._tx_srtp.protect_rtcp(report)
+    server.connection.datagram_received(protected, source)
+    assert server.rtcp[-1] == report
+    before = server.port.dropped()["srtp"]
+    taken = len(server.rtcp)
+    forged = protected[:4] + b"forg" + protected[8:]
+    for bad in (protected, protected[:-1] + b"\0", forged, report + bytes(20), protected[:12]):
+        server.connection.datagram_received(bad, source)
+    assert server.port.dropped()["srtp"] == before + 5
+    assert len(server.rtcp) == taken
 
 
 async def test_a_packet_can_be_sent_again(server: Server, client: RTCPeerConnection) -> None:
