@@ -273,6 +273,22 @@ async def test_relays_are_handed_out(tmp_path: Path, connect: Connect) -> None:
         )
 
 
+async def test_a_relay_that_drains_is_kept(tmp_path: Path, connect: Connect) -> None:
+    """Nobody could tell the client to begin anew on another one."""
+    secret = tmp_path / "secret"
+    secret.write_text("a" * 32)
+    urls = tuple(f"turn:192.0.2.{n}:3478?transport=udp" for n in (1, 2))
+    async with running(settings(tmp_path, turn=urls, turn_secret_file=secret)) as [engine]:
+        created = await connect(engine, "whip").publishing().start()
+        [used] = [url for url in urls if url in created.headers["Link"]]
+        engine.parts.relays.replace([r for r in engine.parts.relays if r.pod != used])
+        [[participant]] = engine.parts.host.calls
+        media = participant._media
+        await participant.leave_relay()
+        assert participant._media is media
+        assert participant in engine.parts.host.calls[0]
+
+
 async def test_no_relay_where_one_is_needed(tmp_path: Path, connect: Connect) -> None:
     async with running(settings(tmp_path, require_relay=True)) as [engine]:
         await refused_for_now(connect(engine, "whip").publishing(), "no_relay")

@@ -166,7 +166,7 @@ class Whip:
         if session.outbox.closed:
             raise _unknown_session()
         self._sessions[session.id] = session
-        session.outbox.on_close = partial(self._sessions.pop, session.id)
+        session.outbox.on_close = partial(self._sessions.pop, session.id, None)
 
     async def _patch(self, protocol: Protocol, request: web.Request) -> web.Response:
         body = await _body(request, FRAGMENT)
