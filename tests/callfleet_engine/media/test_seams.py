@@ -5,20 +5,27 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import re
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any, cast
 
 import aioice.ice
+import aiortc.rtcdtlstransport
 import aiortc.rtcicetransport
 import aiortc.rtcpeerconnection
 import pylibsrtp
 import pytest
 from aioice.ice import Connection
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCCertificate, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from aiortc.rtcdtlstransport import RTCDtlsParameters
 from aiortc.rtp import RtcpRrPacket
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import load_der_x509_certificate
 
 from callfleet_engine.media import seams
 from callfleet_engine.media.advertised import Advertised
@@ -244,6 +251,45 @@ async def test_offers_keep_mids_ssrcs_and_payload_types(
     assert [m.mid for m in second.values()] == [*(m.mid for m in first.values()), "2"]
     assert [m.sends for m in second.values()] == [False, True, True]
     assert second[video.mid].codecs == first[video.mid].codecs
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+async def test_a_certificate_with_a_negative_serial_number_is_taken(
+    server: Server, client: RTCPeerConnection
+) -> None:
+    """FFmpeg's; `cryptography`, by which aiortc reads certificates, warns of them."""
+    made: Any = RTCCertificate.generateCertificate()
+    der = bytearray(made._cert.public_bytes(Encoding.DER))
+    serial = der.index(made._cert.serial_number.to_bytes(20, "big").lstrip(b"\0"))
+    der[serial] |= 0x80
+    with pytest.warns(CryptographyDeprecationWarning, match="serial number"):
+        certificate = load_der_x509_certificate(bytes(der))
+    assert certificate.serial_number < 0
+    own: Any = client
+    own._RTCPeerConnection__certificates = [theirs := RTCCertificate(made._key, certificate)]
+    await publish(server, client)
+    told = RTCDtlsParameters(fingerprints=theirs.getFingerprints())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        server.pc.dtls._validate_peer_identity(told)
+    assert server.up
+    with pytest.warns(CryptographyDeprecationWarning, match="serial number"):
+        aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity(server.pc.dtls, told)
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-1"])
+async def test_a_certificate_of_somebody_else_is_refused(
+    server: Server, client: RTCPeerConnection, algorithm: str
+) -> None:
+    client.addTrack(AudioStreamTrack())
+    await client.setLocalDescription(await client.createOffer())
+    wrong = ":".join(["AB"] * 32)
+    offer = re.sub(r"a=fingerprint:.*\r\n", "", client.localDescription.sdp)
+    offer = offer.replace("a=setup", f"a=fingerprint:{algorithm} {wrong}\r\na=setup")
+    answer = await server.pc.answer_offer(offer)
+    await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    await until(lambda: server.pc.dtls.state == "failed", "DTLS has failed")
+    assert not server.rtp
 
 
 async def test_forged_and_replayed_packets_are_rejected(

@@ -10,6 +10,7 @@ import pytest
 
 from callfleet_engine.engine import Engine
 from callfleet_engine.tokens import Permission
+from callfleet_engine.turn.relays import Relay
 from tests.callfleet_engine.engines import Caller, Client, running, settings, until
 from tests.callfleet_engine.keys import join_token
 from tests.callfleet_engine.whip.clients import FRAGMENT, SDP, HttpClient, WhipClient, problem
@@ -281,7 +282,8 @@ async def test_a_relay_that_drains_is_kept(tmp_path: Path, connect: Connect) -> 
     async with running(settings(tmp_path, turn=urls, turn_secret_file=secret)) as [engine]:
         created = await connect(engine, "whip").publishing().start()
         [used] = [url for url in urls if url in created.headers["Link"]]
-        engine.parts.relays.replace([r for r in engine.parts.relays if r.pod != used])
+        others = [Relay(pod=url, urls=(url,)) for url in urls if url != used]
+        engine.parts.relays.replace(others)
         [[participant]] = engine.parts.host.calls
         media = participant._media
         await participant.leave_relay()

@@ -5,7 +5,8 @@ behaviour leaned on, so that a new release of either says what it broke.
 
 - `_IceGatherer`: hands out a connection of our own in place of aioice's (`ice_lite.py`, one shared
   port beneath all of them) and says `a=ice-lite`.
-- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue.
+- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue;
+  certificates that `cryptography` does not like are taken by their fingerprint.
 - `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
 - `ForwardingPeerConnection`: uses these; one transport, no RTX, a certificate shared by all.
 """
@@ -32,7 +33,7 @@ from aiortc import (
     codecs,
 )
 from aiortc.codecs import is_rtx
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
@@ -41,6 +42,9 @@ from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
 
 MAX_DATAGRAM = 1500
+DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+"""OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
+
 _FORWARDED = {"audio": {"audio/opus"}, "video": {"video/vp8", "video/h264"}}
 CODECS = {
     kind: [
@@ -123,6 +127,26 @@ class _DtlsTransport(RTCDtlsTransport):
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
         connection.media_received = self._media_received
+
+    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803 (aiortc's name)
+        """As aiortc's: one supported fingerprint at least, and all of them the certificate's.
+
+        aiortc has `cryptography` read the certificate, which warns of a serial number that is not
+        positive and is to refuse it; FFmpeg 8 makes negative ones.
+        """
+        ssl: Any = self._ssl
+        certificate = ssl.get_peer_certificate()
+        told = {
+            (DIGESTS[name], fingerprint.value.upper())
+            for fingerprint in remoteParameters.fingerprints
+            if (name := fingerprint.algorithm.lower()) in DIGESTS
+        }
+        if (
+            certificate is None
+            or not told
+            or any(certificate.digest(digest).decode() != value for digest, value in told)
+        ):
+            self._set_state(self._state.FAILED)
 
     def _media_received(self, data: bytes) -> bool:
         session: Any = self._rx_srtp
