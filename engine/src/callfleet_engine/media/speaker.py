@@ -15,12 +15,16 @@ _ATTACK, _RELEASE = 0.35, 0.12
 LEAD = 6.0
 """dB by which somebody must be louder than the one who speaks."""
 
+HOLD = 10
+"""Intervals for which a speaker stays one as long as it is audible at all."""
+
 
 class ActiveSpeaker:
     """The one speaker of a call. Levels come in even intervals of a tenth of a second."""
 
     def __init__(self) -> None:
         self.speaker: str | None = None
+        self._since = HOLD
         self._loudness: dict[str, float] = {}
 
     def observe(self, levels: Mapping[str, int]) -> bool:
@@ -32,9 +36,13 @@ class ActiveSpeaker:
             name: self._mean(self._loudness.get(name, 0.0), SILENCE - level)
             for name, level in levels.items()
         }
-        before = self.speaker
-        self.speaker = self._choose()
-        return self.speaker != before
+        chosen = self._choose()
+        if chosen == self.speaker:
+            self._since += 1
+            return False
+        self.speaker = chosen
+        self._since = 0
+        return True
 
     @staticmethod
     def _mean(mean: float, loudness: int) -> float:
@@ -46,6 +54,7 @@ class ActiveSpeaker:
             return None
         loudest = max(audible, key=audible.__getitem__)
         present = self.speaker
-        if present in audible and audible[loudest] - audible[present] < LEAD:
-            return present
+        if present in audible:
+            stays = self._since < HOLD or audible[loudest] - audible[present] < LEAD
+            return present if stays else loudest
         return loudest
