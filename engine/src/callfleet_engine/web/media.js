@@ -4,9 +4,9 @@ const REPORT_DELAY_MS = 300;
 
 // Three layers of the camera; each subscriber gets the one that fits.
 const LAYERS = [
-  { rid: 'q', scaleResolutionDownBy: 4 },
-  { rid: 'h', scaleResolutionDownBy: 2 },
-  { rid: 'f', scaleResolutionDownBy: 1 },
+  { rid: 'q', scaleResolutionDownBy: 4, scalabilityMode: 'L1T1' },
+  { rid: 'h', scaleResolutionDownBy: 2, scalabilityMode: 'L1T1' },
+  { rid: 'f', scaleResolutionDownBy: 1, scalabilityMode: 'L1T1' },
 ];
 
 export class Media extends EventTarget {
