@@ -9,7 +9,10 @@ from callfleet_engine.media.rtp import SILENCE
 SPEECH = 50
 """-dBov: what is quieter than this is a room, not a voice."""
 
-_ATTACK, _RELEASE = 0.35, 0.12
+BREATH = 20
+"""dB by which a speaker's mean may fall below that before it is over."""
+
+_ATTACK, _RELEASE = 0.35, 0.06
 """Shares of the newest level in the mean: a voice is heard soon, a pause for breath is not."""
 
 LEAD = 6.0
@@ -49,11 +52,15 @@ class ActiveSpeaker:
         return mean + (loudness - mean) * (_ATTACK if loudness > mean else _RELEASE)
 
     def _choose(self) -> str | None:
-        audible = {name: it for name, it in self._loudness.items() if it >= SILENCE - SPEECH}
+        present = self.speaker
+        audible = {
+            name: loudness
+            for name, loudness in self._loudness.items()
+            if loudness >= SILENCE - SPEECH - (BREATH if name == present else 0)
+        }
         if not audible:
             return None
         loudest = max(audible, key=audible.__getitem__)
-        present = self.speaker
         if present in audible:
             stays = self._since < HOLD or audible[loudest] - audible[present] < LEAD
             return present if stays else loudest
