@@ -117,7 +117,8 @@ class PublishedLayer:
                         fmt=RTCP_RTPFB_NACK,
                         ssrc=self._reporter_ssrc,
                         media_ssrc=self.ssrc,
-                        lost=lost,
+                        # aiortc cannot write numbers on both sides of the wrap in that order.
+                        lost=sorted(lost),
                     )
                 )
             )
