@@ -8,21 +8,14 @@ from collections.abc import Callable
 from callfleet_engine.media import rtp
 from callfleet_engine.media.description import RemoteDescription
 from callfleet_engine.media.downtrack import DownTrack
-from callfleet_engine.media.interface import Kind
+from callfleet_engine.media.interface import Kind, Source
 from callfleet_engine.media.link import Link
-from callfleet_engine.media.published import (
-    SUBSCRIBER_ABS_SEND_TIME_ID,
-    SUBSCRIBER_AUDIO_LEVEL_ID,
-)
+from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.seams import MediaLine
-from callfleet_engine.media.subscribing import Line, Publishers, Subscribing
+from callfleet_engine.media.subscribing import Line, Publishers, Subscribing, Wishes
 from callfleet_engine.media.totals import Totals
 
-EXTENSIONS = {
-    SUBSCRIBER_AUDIO_LEVEL_ID: rtp.AUDIO_LEVEL_URI,
-    SUBSCRIBER_ABS_SEND_TIME_ID: rtp.ABS_SEND_TIME_URI,
-}
-"""What forwarded packets carry, by the identifiers that the engine's own offers give them."""
+SOURCE_OF: dict[Kind, Source] = {"audio": "microphone", "video": "camera"}
 
 
 class _Sender:
@@ -43,8 +36,9 @@ class Playing(Subscribing):
     order of joining; one that became free goes to the next who has none.
     """
 
-    def __init__(self, link: Link, totals: Totals) -> None:
-        super().__init__(link, totals)
+    def __init__(self, link: Link, totals: Totals, wishes: Wishes) -> None:
+        super().__init__(link, totals, wishes)
+        self._pairs = self._groups[0].lines
         self._places: list[str | None] = []
         self._senders: dict[str, _Sender] = {}
 
@@ -54,7 +48,7 @@ class Playing(Subscribing):
         """Take the client's first offer, or one that restarts ICE, and answer it."""
         await self.link.pc.take_offer(sdp, client_is_dtls_server=remote.dtls_server)
         lines = self.link.pc.lines()
-        known = sum(len(pair) for pair in self._lines)
+        known = sum(len(pair) for pair in self._pairs)
         count: dict[Kind, int] = defaultdict(int)
         for index, media in enumerate(lines):
             place = count[media.kind]
@@ -67,20 +61,20 @@ class Playing(Subscribing):
         for mid, sender in self._senders.items():
             numbers = self._negotiated[mid].extensions
             sender.identifiers = {
-                own: numbers[uri] for own, uri in EXTENSIONS.items() if uri in numbers
+                own: numbers[uri] for uri, own in OFFERED_EXTENSIONS.items() if uri in numbers
             }
         self.connect(publishers, now)
         return answer
 
     def _add(self, media: MediaLine, place: int) -> None:
-        if place == len(self._lines):
-            self._lines.append({})
+        if place == len(self._pairs):
+            self._pairs.append({})
             self._places.append(None)
         sender = self._senders[media.mid] = _Sender(self.link.send_rtp)
         downtrack = DownTrack(media.ssrc, sender, self.link.send_rtcp, self._totals)
         downtrack.mid = media.mid
         self._by_ssrc[media.ssrc] = downtrack
-        self._lines[place][media.kind] = Line(media, downtrack)
+        self._pairs[place][SOURCE_OF[media.kind]] = Line(media, downtrack)
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Give each place its publisher, and send what is published."""
@@ -88,9 +82,9 @@ class Playing(Subscribing):
         waiting = (p for p in publishers if p not in kept)
         self._places = [next(waiting, None) if p is None else p for p in kept]
         self._offered = {
-            (publisher, kind): line
-            for publisher, pair in zip(self._places, self._lines, strict=True)
+            (publisher, source): line
+            for publisher, pair in zip(self._places, self._pairs, strict=True)
             if publisher is not None
-            for kind, line in pair.items()
+            for source, line in pair.items()
         }
         super().connect(publishers, now)
