@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 
 from callfleet_engine.engine import Engine
+from callfleet_engine.media.description import MAX_SDP_BYTES
+from callfleet_engine.signalling.messages import MAX_MESSAGE_BYTES
 from callfleet_engine.tokens import Permission
 from callfleet_engine.turn.relays import Relay
 from tests.callfleet_engine.engines import Caller, Client, running, settings, until
@@ -211,8 +213,8 @@ async def test_what_is_no_request_is_refused(
     cases = [
         ("POST", "/whip/room", offer, {}, 415, "unsupported_media_type"),
         ("POST", "/whip/room", offer, FRAGMENT, 415, "unsupported_media_type"),
-        ("POST", "/whip/room", "x" * 70_000, SDP, 413, "bad_message"),
-        ("POST", "/whip/room", "x" * 61_000, SDP, 400, "bad_sdp"),
+        ("POST", "/whip/room", "x" * (MAX_MESSAGE_BYTES + 1), SDP, 413, "bad_message"),
+        ("POST", "/whip/room", "x" * (MAX_SDP_BYTES + 1), SDP, 400, "bad_sdp"),
         ("POST", "/whip/room", "", SDP, 400, "bad_sdp"),
         ("POST", "/whip/room", "v=0\r\nnonsense", SDP, 400, "bad_sdp"),
         ("POST", "/whep/room", offer.replace("sendrecv", "sendonly"), SDP, 400, "bad_sdp"),
