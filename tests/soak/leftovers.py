@@ -19,6 +19,9 @@ PASSING = (
 """Records on their way to the database, and what a client decodes with: a log record of a frame
 that could not be decoded holds its decoder."""
 
+DATABASE = ("aiosqlite", "_connection_worker_thread")
+"""In names of tasks and threads: a busy machine makes the pool change connections."""
+
 PAGE_BYTES = 4096
 POOL = "asyncio_"
 """Threads of the event loop's own pool, which it keeps for reuse."""
@@ -52,15 +55,21 @@ def held() -> Held:
         module = str(type(one).__module__)
         if module.partition(".")[0] in PACKAGES and not module.startswith(PASSING):
             objects[f"{module}.{type(one).__qualname__}"] += 1
+    tasks = [str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks()]
+    threads = [thread.name for thread in threading.enumerate()]
     return Held(
-        tasks=Counter(str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks()),
+        tasks=Counter(name for name in tasks if not _of_database(name)),
         threads=Counter(
-            thread.name for thread in threading.enumerate() if not thread.name.startswith(POOL)
+            name for name in threads if not name.startswith(POOL) and not _of_database(name)
         ),
         sockets=sum(_is_socket(entry) for entry in Path("/proc/self/fd").iterdir()),
         objects=objects,
         resident_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES,
     )
+
+
+def _of_database(name: str) -> bool:
+    return any(part in name for part in DATABASE)
 
 
 def _is_socket(entry: Path) -> bool:
