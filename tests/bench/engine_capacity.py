@@ -28,6 +28,7 @@ from callfleet_engine.media.interface import (
     Path,
     PeerConnection,
     SubscribedTrack,
+    TrackLayers,
 )
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
 from callfleet_engine.media.seams import Certificate
@@ -62,6 +63,16 @@ class Remote:
         say(event="failed", name=self.name, pc=pc, cause=cause)
 
     def lost(self, cause: LossCause) -> None:
+        say(event="lost", name=self.name, cause=cause)
+
+    def speaker(self, participant: str | None) -> None:
+        """Nobody listens in a bench."""
+
+    def layers(self, tracks: Sequence[TrackLayers]) -> None:
+        """The bench's publishers send one layer."""
+
+    def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
+        cause = f"cannot take {codec} of {track.participant}, but {takes}"
         say(event="lost", name=self.name, cause=cause)
 
 

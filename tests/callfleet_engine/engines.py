@@ -196,9 +196,9 @@ class Caller:
                 frame = await track.recv()
             except MediaStreamError:
                 return
-            assert isinstance(frame, av.AudioFrame)
-            samples = memoryview(bytes(frame.planes[0])).cast("h")
-            self.loudness[track.id] = max(abs(sample) for sample in samples)
+            if isinstance(frame, av.AudioFrame):
+                samples = memoryview(bytes(frame.planes[0])).cast("h")
+                self.loudness[track.id] = max(abs(sample) for sample in samples)
 
 
 @asynccontextmanager

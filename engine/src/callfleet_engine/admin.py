@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 
 from callfleet_engine.admin_auth import AdminGuard, AdminTokenRefused
+from callfleet_engine.admin_calls import AdminCalls
 from callfleet_engine.calls.moving import Batches, Mover
 from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.drain import Drain, DrainConflict, Occupancy
@@ -101,6 +102,7 @@ class Admin:
         status: Callable[[], Status],
         relays: RelayDirectory,
         relay_mover: RelayMover,
+        calls: AdminCalls,
         guard: AdminGuard | None,
     ) -> None:
         """`guard` None: no key is configured, and whoever reaches the port may call."""
@@ -111,6 +113,7 @@ class Admin:
         self._status = status
         self._relays = relays
         self._relay_mover = relay_mover
+        self._calls = calls
         self._guard = guard
 
     def app(self) -> web.Application:
@@ -123,6 +126,7 @@ class Admin:
         app.router.add_post("/admin/v1/seal", self.seal)
         app.router.add_put("/admin/v1/relays", self.put_relays)
         app.router.add_post("/admin/v1/leave-relays", self.leave_relays)
+        self._calls.add_routes(app)
         return app
 
     async def status(self, _: web.Request) -> web.Response:

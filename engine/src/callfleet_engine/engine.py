@@ -18,6 +18,7 @@ from aiohttp import web
 
 from callfleet_engine.background import Background
 from callfleet_engine.calls.moving import Batches
+from callfleet_engine.calls.rates import RATE_SECONDS
 from callfleet_engine.calls.sampling import SAMPLE_SECONDS
 from callfleet_engine.drain import DrainConflict
 from callfleet_engine.health import health_app
@@ -132,10 +133,12 @@ class Engine:
         background.keep(parts.peers.run, "heartbeats")
         background.keep(self._maintain, "maintenance")
         background.keep(self._sample, "samples")
+        background.keep(self._rates, "rates")
         stack.push_async_callback(self._last_records)
 
         app = web.Application()
         parts.signalling.add_routes(app)
+        parts.whip.add_routes(app)
         pages.add_routes(app)
         await stack.enter_async_context(serving(app, signalling))
         stack.callback(self._end_calls)
@@ -177,6 +180,12 @@ class Engine:
             now = loop.time()
             self.parts.sampler.sample(self.parts.host.calls, datetime.now(UTC), now - before)
             before = now
+
+    async def _rates(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(RATE_SECONDS)
+            self.parts.rates.sample(self.parts.host.calls, loop.time())
 
     def _end_calls(self) -> None:
         self._ready = False

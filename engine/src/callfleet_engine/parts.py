@@ -14,12 +14,14 @@ import aiohttp
 from callfleet_engine import __version__
 from callfleet_engine.admin import Address, Admin, Status
 from callfleet_engine.admin_auth import AdminGuard, read_admin_keys
+from callfleet_engine.admin_calls import AdminCalls
 from callfleet_engine.calls.admission import AdmissionControl
 from callfleet_engine.calls.host import CallHost
 from callfleet_engine.calls.journal import Journal
 from callfleet_engine.calls.moving import Mover
 from callfleet_engine.calls.ownership import Ownership
 from callfleet_engine.calls.peers import Peers
+from callfleet_engine.calls.rates import BitRates
 from callfleet_engine.calls.relay_moving import RelayMover
 from callfleet_engine.calls.sampling import Sampler
 from callfleet_engine.calls.surroundings import Services
@@ -31,10 +33,11 @@ from callfleet_engine.metrics import Gauges, Metrics
 from callfleet_engine.reloading import Reloading
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
 from callfleet_engine.signalling.access import Access
-from callfleet_engine.signalling.connection import Reception
 from callfleet_engine.signalling.entry import Entry
 from callfleet_engine.signalling.forwarding import Forwarder
+from callfleet_engine.signalling.reception import Reception
 from callfleet_engine.signalling.websocket import Signalling
+from callfleet_engine.signalling.whip import Whip
 from callfleet_engine.store import BufferedSamples, SqlStore, StoreSettings, parse_database_url
 from callfleet_engine.store.interface import Admission, CallRoute, Owner, PodBeat
 from callfleet_engine.token_keys import KeysFileInvalid
@@ -75,6 +78,7 @@ class Parts:
         self.store = SqlStore(_store_settings(settings), self.metrics.observe_store)
         self.samples = BufferedSamples(self.store.insert_metrics)
         self.sampler = Sampler(self.samples)
+        self.rates = BitRates()
         self.media_addresses = MediaAddresses(settings)
         self.plane = AiortcPlane(
             MediaSettings(
@@ -122,6 +126,9 @@ class Parts:
             allowed_origins=settings.allowed_origins,
             is_sealed=lambda: self.sealed,
         )
+        self.whip = Whip(
+            reception=reception, ownership=ownership, allowed_origins=settings.allowed_origins
+        )
         self.admin = Admin(
             pod_uid=self.me.uid,
             drain=self.drain,
@@ -130,6 +137,7 @@ class Parts:
             status=self.status,
             relays=self.relays,
             relay_mover=self.relay_mover,
+            calls=AdminCalls(lambda: self.host.calls, self.rates),
             guard=guard,
         )
         self.metrics.watch(self.gauges, self.plane)

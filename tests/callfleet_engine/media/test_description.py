@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,7 @@ from callfleet_engine.media.description import (
     check_answer,
     check_candidate,
     check_offer,
+    check_play_offer,
 )
 from callfleet_engine.media.interface import BadSdpError
 from tests.callfleet_engine.media.peers import new_pc
@@ -71,12 +73,54 @@ def test_a_browsers_offer_is_read(offer: str) -> None:
 Change = Callable[[str], str]
 
 
+def another_video(sdp: str, mid: str) -> str:
+    return "m=video" + sdp.split("m=video")[1].replace("a=mid:1", f"a=mid:{mid}")
+
+
+def test_a_second_video_is_the_screen(offer: str) -> None:
+    whole = offer.replace("BUNDLE 0 1", "BUNDLE 0 1 2") + another_video(offer, "2")
+    remote = check_offer(whole + "a=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n")
+    assert remote.sources == {"0": "microphone", "1": "camera", "2": "screen"}
+    assert remote.sending == {"microphone", "camera", "screen"}
+    assert remote.rids == {"2": ("q", "f")}
+    unused = "a=inactive".join(whole.rsplit("a=sendonly", 1))
+    assert check_offer(unused).sending == {"microphone", "camera"}
+
+
 def drop(line: str) -> Change:
     return lambda sdp: sdp.replace(line + "\r\n", "")
 
 
 def swap(old: str, new: str) -> Change:
     return lambda sdp: sdp.replace(old, new)
+
+
+def test_who_is_to_be_dtls_server_is_read(offer: str) -> None:
+    assert not check_offer(offer).dtls_server
+    assert not check_offer(swap("actpass", "active")(offer)).dtls_server
+    assert check_offer(swap("actpass", "passive")(offer)).dtls_server
+
+
+def test_an_offer_to_receive_may_have_many_m_lines(offer: str) -> None:
+    for direction in ("recvonly", "sendrecv"):
+        assert check_play_offer(swap("sendonly", direction)(offer)).mids == ("0", "1")
+    for direction in ("sendonly", "inactive"):
+        with pytest.raises(BadSdpError, match="does not receive"):
+            check_play_offer(swap("sendonly", direction)(offer))
+    session, *sections = swap("sendonly", "recvonly")(offer).split("m=")
+    for pairs, accepted in ((24, True), (25, False)):
+        lines = [
+            re.sub(r"a=mid:\d", f"a=mid:{2 * pair + place}", section)
+            for pair in range(pairs)
+            for place, section in enumerate(sections)
+        ]
+        bundle = " ".join(str(mid) for mid in range(2 * pairs))
+        many = session.replace("BUNDLE 0 1", f"BUNDLE {bundle}") + "".join(f"m={s}" for s in lines)
+        if accepted:
+            assert len(check_play_offer(many).mids) == 2 * pairs
+        else:
+            with pytest.raises(BadSdpError, match="48 m-lines"):
+                check_play_offer(many)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +138,8 @@ def swap(old: str, new: str) -> Change:
         ),
         (swap("m=video", "m=audio"), "more than one audio"),
         (
-            lambda sdp: sdp + "m=video" + sdp.split("m=video")[1].replace("mid:1", "mid:2"),
-            "more than one video",
+            lambda sdp: sdp + "".join(another_video(sdp, mid) for mid in "23"),
+            "more than two video",
         ),
         (swap("a=mid:1", "a=mid:0"), "same a=mid"),
         (drop("a=mid:1"), "no a=mid"),
@@ -104,12 +148,16 @@ def swap(old: str, new: str) -> Change:
         (drop("a=group:BUNDLE 0 1"), "does not bundle"),
         (drop("a=ice-ufrag:abcd"), "no ICE credentials"),
         (drop("a=rtcp-mux"), "no a=rtcp-mux"),
-        (drop("a=setup:actpass"), "DTLS client"),
-        (swap("actpass", "passive"), "DTLS client"),
+        (drop("a=setup:actpass"), "no DTLS parameters"),
         (drop(f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"), "no DTLS fingerprint"),
         (swap("a=ssrc:111111", "a=ssrc:4294967296"), "32 bits"),
         (swap("opus/48000/2", "G722/8000"), "No audio codec"),
-        (swap("VP8/90000", "VP9/90000"), "No video codec"),
+        (
+            lambda sdp: sdp.replace("VP8/90000", "H263/90000").replace("AV1", "MPV"),
+            "No video codec",
+        ),
+        (swap("opus/48000/2", "L16/48000/2"), "No audio codec"),
+        (lambda sdp: sdp + "a=simulcast:send q;h\r\na=rid:q send\r\n", "undeclared"),
         (
             swap("a=setup:actpass", f"a=setup:actpass{f'{chr(13)}{chr(10)}a={CANDIDATE}' * 40}"),
             f"more than {MAX_CANDIDATES} candidates",
@@ -170,7 +218,7 @@ def test_damaged_offers_are_read_or_refused(offer: str, data: st.DataObject) -> 
             case "swap":
                 other = data.draw(st.integers(0, len(lines) - 1))
                 lines[at], lines[other] = lines[other], lines[at]
-    for check in (check_offer, check_answer):
+    for check in (check_offer, check_play_offer, check_answer):
         with contextlib.suppress(BadSdpError):
             check("\r\n".join(lines))
 

@@ -13,9 +13,10 @@ from aiortc import RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket
 
+from callfleet_engine.media.description import MAX_SDP_BYTES
 from callfleet_engine.media.interface import BadSdpError, MediaError, NotPermittedError
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
-from callfleet_engine.media.session import MAX_PUBLISHERS
+from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS
 from tests.callfleet_engine.media.peers import Peer, Picture, continuous, ufrag_of, until
 from tests.callfleet_engine.media.translator import Translator
 
@@ -133,20 +134,20 @@ async def test_what_is_lost_downstream_is_sent_again(peers: Make) -> None:
 
 async def test_a_muted_participant_is_not_forwarded(peers: Make) -> None:
     alice, bob = await two(peers)
-    alice.session.set_sending(audio=False)
+    alice.session.set_sending({"microphone": False})
     video = len(bob.received("alice", "video"))
     await until(lambda: len(bob.received("alice", "video")) > video + 2, "video goes on")
     before = len(bob.received("alice", "audio"))
     await until(lambda: len(bob.received("alice", "video")) > video + 8, "video goes on")
     assert len(bob.received("alice", "audio")) == before
-    alice.session.set_sending(audio=True)
+    alice.session.set_sending({"microphone": True})
     await until(lambda: len(bob.received("alice", "audio")) > before + 5, "audio comes back")
     assert continuous(bob.received("alice", "audio"))
 
 
 async def test_muting_before_publishing_holds(peers: Make) -> None:
     alice, bob = peers("alice"), peers("bob")
-    alice.session.set_sending(audio=False)
+    alice.session.set_sending({"microphone": False})
     await alice.publish_both()
     await until(lambda: bob.offers and bob.received("alice", "video"), "video flows")
     assert not bob.received("alice", "audio")
@@ -427,4 +428,5 @@ async def test_offers_for_the_most_publishers_fit_a_message(peers: Make) -> None
     assert len(tracks) == 2
     sections = offer.split("m=")
     pair = sum(map(len, sections[1:])) + sum(s.count("\r\n") for s in sections[1:])  # as JSON
-    assert len(sections[0]) + MAX_PUBLISHERS * (pair + 300) < 60_000
+    longest = len(sections[0]) + (MAX_PUBLISHERS + MAX_SCREENS) * (pair + 300)
+    assert longest < MAX_SDP_BYTES

@@ -5,19 +5,27 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import re
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any, cast
 
 import aioice.ice
+import aiortc.rtcdtlstransport
 import aiortc.rtcicetransport
 import aiortc.rtcpeerconnection
 import pylibsrtp
 import pytest
 from aioice.ice import Connection
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCCertificate, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from aiortc.rtcdtlstransport import RTCDtlsParameters
+from aiortc.rtp import RtcpRrPacket
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import load_der_x509_certificate
 
 from callfleet_engine.media import seams
 from callfleet_engine.media.advertised import Advertised
@@ -188,7 +196,9 @@ async def test_descriptions_have_one_fingerprint_and_no_rtx(server: Server) -> N
     assert "rtx" not in sdp
     assert {line.split(" ")[1].split("/")[0] for line in sdp.splitlines() if "rtpmap" in line} == {
         "VP8",
+        "VP9",
         "H264",
+        "AV1",
     }
 
 
@@ -245,6 +255,45 @@ async def test_offers_keep_mids_ssrcs_and_payload_types(
     assert second[video.mid].codecs == first[video.mid].codecs
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+async def test_a_certificate_with_a_negative_serial_number_is_taken(
+    server: Server, client: RTCPeerConnection
+) -> None:
+    """FFmpeg's; `cryptography`, by which aiortc reads certificates, warns of them."""
+    made: Any = RTCCertificate.generateCertificate()
+    der = bytearray(made._cert.public_bytes(Encoding.DER))
+    serial = der.index(made._cert.serial_number.to_bytes(20, "big").lstrip(b"\0"))
+    der[serial] |= 0x80
+    with pytest.warns(CryptographyDeprecationWarning, match="serial number"):
+        certificate = load_der_x509_certificate(bytes(der))
+    assert certificate.serial_number < 0
+    own: Any = client
+    own._RTCPeerConnection__certificates = [theirs := RTCCertificate(made._key, certificate)]
+    await publish(server, client)
+    told = RTCDtlsParameters(fingerprints=theirs.getFingerprints())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        server.pc.dtls._validate_peer_identity(told)
+    assert server.up
+    with pytest.warns(CryptographyDeprecationWarning, match="serial number"):
+        aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity(server.pc.dtls, told)
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-1"])
+async def test_a_certificate_of_somebody_else_is_refused(
+    server: Server, client: RTCPeerConnection, algorithm: str
+) -> None:
+    client.addTrack(AudioStreamTrack())
+    await client.setLocalDescription(await client.createOffer())
+    wrong = ":".join(["AB"] * 32)
+    offer = re.sub(r"a=fingerprint:.*\r\n", "", client.localDescription.sdp)
+    offer = offer.replace("a=setup", f"a=fingerprint:{algorithm} {wrong}\r\na=setup")
+    answer = await server.pc.answer_offer(offer)
+    await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    await until(lambda: server.pc.dtls.state == "failed", "DTLS has failed")
+    assert not server.rtp
+
+
 async def test_forged_and_replayed_packets_are_rejected(
     server: Server, client: RTCPeerConnection
 ) -> None:
@@ -267,6 +316,26 @@ async def test_forged_and_replayed_packets_are_rejected(
         server.connection.datagram_received(bad, source)
     assert server.port.dropped()["srtp"] == before + 5
     assert server.rtp[-1] == packet
+
+
+async def test_forged_and_replayed_reports_are_rejected(
+    server: Server, client: RTCPeerConnection
+) -> None:
+    await publish(server, client)
+    dtls: Any = client.getTransceivers()[0].receiver.transport
+    source = server.connection.remote_address
+    assert source is not None
+    report = bytes(RtcpRrPacket(ssrc=4711))
+    protected = dtls._tx_srtp.protect_rtcp(report)
+    server.connection.datagram_received(protected, source)
+    assert server.rtcp[-1] == report
+    before = server.port.dropped()["srtp"]
+    taken = len(server.rtcp)
+    forged = protected[:4] + b"forg" + protected[8:]
+    for bad in (protected, protected[:-1] + b"\0", forged, report + bytes(20), protected[:12]):
+        server.connection.datagram_received(bad, source)
+    assert server.port.dropped()["srtp"] == before + 5
+    assert len(server.rtcp) == taken
 
 
 async def test_a_packet_can_be_sent_again(server: Server, client: RTCPeerConnection) -> None:

@@ -76,13 +76,22 @@ class Call:
     def __contains__(self, participant: Participant) -> bool:
         return self._participants.get(participant.id) is participant
 
-    def add(self, participant_id: str, grant: Grant, *, name: str, resume: str) -> Participant:
+    def add(
+        self,
+        participant_id: str,
+        grant: Grant,
+        *,
+        name: str,
+        resume: str,
+        client_offers: bool = False,
+    ) -> Participant:
         """Take somebody in and tell the others. Raises CallError `no_relay`."""
         participant = Participant(
             participant_id,
             grant,
             name=name,
             resume=resume,
+            client_offers=client_offers,
             surroundings=self,
             services=self._services,
         )
@@ -144,11 +153,19 @@ class Call:
             events,
             can_publish=Permission.PUBLISH in participant.grant.can,
             can_subscribe=Permission.SUBSCRIBE in participant.grant.can,
+            client_offers=participant.client_offers,
         )
 
     def toggled(self, participant: Participant) -> None:
         """Tell the others what the participant sends now."""
         self._announce("toggled", participant)
+
+    def name_of(self, participant_id: str) -> str:
+        """A participant's name or identity; the id for somebody without, or who has left."""
+        participant = self._participants.get(participant_id)
+        if participant is None:
+            return participant_id
+        return participant.name or participant.grant.identity or participant_id
 
     def fallen(self, participant: Participant, drop: DropCause | None) -> None:
         """Media never came about, or ended."""

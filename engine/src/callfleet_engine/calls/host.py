@@ -60,6 +60,8 @@ class Entrance:
     """The call that is meant; None: whichever the room has, or a new one."""
     name: str
     resume: str | None
+    client_offers: bool = False
+    """It comes by WHIP or WHEP: nothing can be offered to it, or told."""
 
 
 class CallHost:
@@ -321,6 +323,7 @@ class CallHost:
             grant,
             name=name,
             resume=(returning and entrance.resume) or fresh,
+            client_offers=entrance.client_offers,
         )
         self._by_resume[participant.resume] = (call, participant)
         if returning:

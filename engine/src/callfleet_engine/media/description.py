@@ -9,12 +9,18 @@ from itertools import pairwise
 
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
-from callfleet_engine.media.interface import BadSdpError, IceCandidateInit
-from callfleet_engine.media.seams import CODECS, common_codecs
+from callfleet_engine.media.interface import (
+    SOURCES_OF,
+    BadSdpError,
+    IceCandidateInit,
+    Source,
+)
+from callfleet_engine.media.negotiation import codec_names, common_codecs
+from callfleet_engine.media.simulcast import mid_of, offered_rids, sections
 
-MAX_SDP_BYTES = 60_000
+MAX_SDP_BYTES = 120_000
 MAX_LINES = 4_000
-MAX_PUBLISH_SECTIONS = 2
+MAX_PLAY_SECTIONS = 48
 MAX_CANDIDATES = 32
 
 _MID = re.compile(r"[!-~]{1,32}", re.ASCII)
@@ -29,9 +35,12 @@ _SEND_THE_ANSWER = "Send the SDP of RTCPeerConnection.createAnswer() to the last
 class RemoteDescription:
     """What a client's description says beyond what the peer connection reads itself.
 
-    `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid;
+    `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid, `sources` what an
+    offer's m-lines carry, `sending` those that do now, `rids` the layers of a simulcast as
+    declared;
     `candidates` are (address, port) with their type. Another `ufrag` than before with the same
-    `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1).
+    `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1). `dtls_server`: the client leaves the
+    role of DTLS client to the engine (`a=setup:passive`, RFC 8842 section 5.3).
     """
 
     ufrag: str
@@ -39,6 +48,10 @@ class RemoteDescription:
     mids: tuple[str, ...]
     ssrcs: dict[str, tuple[int, ...]]
     candidates: tuple[tuple[Address, str], ...]
+    sources: dict[str, Source]
+    sending: frozenset[Source]
+    rids: dict[str, tuple[str, ...]]
+    dtls_server: bool = False
 
 
 def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
@@ -46,38 +59,68 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
 
     Raises BadSdpError with what is wrong and what to do.
     """
+    description = _parse_offer(sdp)
+    kinds = [m.kind for m in description.media]
+    if any(kinds.count(kind) > len(sources) for kind, sources in SOURCES_OF.items()):
+        raise BadSdpError(
+            "The offer has more than one audio or more than two video m-lines.",
+            "Publish one audio track, a camera and a screen; use replaceTrack() to change what"
+            " they carry.",
+        )
+    return _check_offered(description, previous, sdp)
+
+
+def check_play_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
+    """Check an offer to receive; `previous` is the one before it on this peer connection.
+
+    Raises BadSdpError with what is wrong and what to do.
+    """
+    description = _parse_offer(sdp)
+    if any(m.direction not in {"recvonly", "sendrecv"} for m in description.media):
+        raise BadSdpError(
+            "An m-line of the offer does not receive.",
+            "Offer a=recvonly: addTransceiver(kind, {direction: 'recvonly'}).",
+        )
+    if len(description.media) > MAX_PLAY_SECTIONS:
+        raise BadSdpError(
+            f"The offer has more than {MAX_PLAY_SECTIONS} m-lines.",
+            "Offer one audio and one video m-line for each publisher to receive.",
+        )
+    return _check_offered(description, previous)
+
+
+def _parse_offer(sdp: str) -> SessionDescription:
     description = _parse(sdp, _SEND_A_NEW_OFFER)
-    sections = description.media
-    kinds = [m.kind for m in sections]
-    if other := next((k for k in kinds if k not in {"audio", "video"}), None):
+    kinds = (m.kind for m in description.media)
+    if other := next((k for k in kinds if k not in SOURCES_OF), None):
         raise BadSdpError(
-            f"The offer has an m-line of kind {other!r}; only audio and video can be published.",
-            "Remove data channels from the publish connection.",
+            f"The offer has an m-line of kind {other!r}; it may have audio and video only.",
+            "Remove data channels from the offer.",
         )
-    if len(sections) > MAX_PUBLISH_SECTIONS or len(set(kinds)) < len(kinds):
-        raise BadSdpError(
-            "The offer has more than one audio or more than one video m-line.",
-            "Publish one audio and one video track; use replaceTrack() to change what they carry.",
-        )
+    return description
+
+
+def _check_offered(
+    description: SessionDescription, previous: RemoteDescription | None, published: str = ""
+) -> RemoteDescription:
+    """`published`: the offer, of one that publishes."""
+    media_sections = description.media
     bundled = {mid for g in description.group if g.semantic == "BUNDLE" for mid in g.items}
-    for media in sections:
+    for media in media_sections:
         _check_section(media)
-        if len(sections) > 1 and media.rtp.muxId not in bundled:
+        if len(media_sections) > 1 and media.rtp.muxId not in bundled:
             raise BadSdpError(
                 "The offer does not bundle its m-lines.",
                 "Set bundlePolicy to max-bundle or leave it at its default.",
             )
-        if media.dtls is None or media.dtls.role == "server":
-            raise BadSdpError(
-                "The offer wants the engine as DTLS client.",
-                "Offer a=setup:actpass, as createOffer() does.",
-            )
+        if media.dtls is None:
+            raise BadSdpError("The offer has no DTLS parameters.", _SEND_A_NEW_OFFER)
         if not common_codecs(media.kind, media.rtp.codecs):
             raise BadSdpError(
                 f"No {media.kind} codec of the offer can be forwarded.",
-                "Offer " + " or ".join(_codec_names(media.kind)) + ".",
+                "Offer " + " or ".join(codec_names(media.kind)) + ".",
             )
-    remote = _remote(sections)
+    remote = _remote(media_sections, published)
     if previous is not None and remote.fingerprints != previous.fingerprints:
         raise BadSdpError(
             "The offer belongs to another peer connection than the one before it.",
@@ -98,7 +141,7 @@ def check_answer(sdp: str) -> RemoteDescription:
         _check_section(media)
         if media.dtls is None or media.dtls.role not in {"client", "server"}:
             raise BadSdpError("The answer leaves the DTLS role open.", "Answer a=setup:active.")
-    return _remote(description.media)
+    return _remote(description.media, "")
 
 
 def check_candidate(candidate: IceCandidateInit) -> tuple[Address, str] | None:
@@ -174,10 +217,11 @@ def _check_section(media: MediaDescription) -> None:
         )
 
 
-def _remote(sections: list[MediaDescription]) -> RemoteDescription:
-    ice = sections[0].ice
+def _remote(media_sections: list[MediaDescription], offer: str) -> RemoteDescription:
+    ice = media_sections[0].ice
+    sources = _sources(media_sections) if offer else {}
     candidates = {}
-    for media in sections:
+    for media in media_sections:
         for c in media.ice_candidates:
             if found := _address(c.ip, c.port, c.type):
                 candidates[found[0]] = found
@@ -185,14 +229,31 @@ def _remote(sections: list[MediaDescription]) -> RemoteDescription:
         ufrag=(ice.usernameFragment or "") if ice is not None else "",
         fingerprints=frozenset(
             f"{f.algorithm} {f.value}".lower()
-            for m in sections
+            for m in media_sections
             if m.dtls is not None
             for f in m.dtls.fingerprints
         ),
-        mids=tuple(m.rtp.muxId for m in sections),
-        ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
+        mids=tuple(m.rtp.muxId for m in media_sections),
+        ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in media_sections},
         candidates=tuple(candidates.values())[:MAX_CANDIDATES],
+        sources=sources,
+        sending=frozenset(
+            sources[m.rtp.muxId]
+            for m in media_sections
+            if m.rtp.muxId in sources and m.direction in {None, "sendonly", "sendrecv"}
+        ),
+        rids={
+            mid_of(section): rids
+            for section in sections(offer)
+            if section[0].startswith("m=video ") and (rids := offered_rids(section))
+        },
+        dtls_server=any(m.dtls is not None and m.dtls.role == "server" for m in media_sections),
     )
+
+
+def _sources(media_sections: list[MediaDescription]) -> dict[str, Source]:
+    left = {kind: iter(sources) for kind, sources in SOURCES_OF.items()}
+    return {media.rtp.muxId: next(left[media.kind]) for media in media_sections}
 
 
 def _address(host: str, port: int, candidate_type: str) -> tuple[Address, str] | None:
@@ -200,7 +261,3 @@ def _address(host: str, port: int, candidate_type: str) -> tuple[Address, str] |
         return (str(ipaddress.ip_address(host)), port), candidate_type
     except ValueError:  # an mDNS name, which hides the address by intent
         return None
-
-
-def _codec_names(kind: str) -> list[str]:
-    return sorted({codec.name for codec in CODECS[kind]})

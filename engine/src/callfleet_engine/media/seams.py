@@ -5,9 +5,11 @@ behaviour leaned on, so that a new release of either says what it broke.
 
 - `_IceGatherer`: hands out a connection of our own in place of aioice's (`ice_lite.py`, one shared
   port beneath all of them) and says `a=ice-lite`.
-- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue.
+- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue;
+  certificates that `cryptography` does not like are taken by their fingerprint.
 - `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
-- `ForwardingPeerConnection`: uses these; one transport, no RTX, a certificate shared by all.
+- `ForwardingPeerConnection`: uses these; one transport, a certificate shared by all, and codecs
+  and header extensions of our own (`negotiation.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import pylibsrtp
 from aiortc import (
@@ -26,37 +29,27 @@ from aiortc import (
     RTCIceGatherer,
     RTCIceTransport,
     RTCPeerConnection,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
-    codecs,
 )
-from aiortc.codecs import is_rtx
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
-from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
+from callfleet_engine.media.negotiation import (
+    OFFERED_CODECS,
+    OFFERED_HEADER_EXTENSIONS,
+    TAKEN_HEADER_EXTENSIONS,
+    common_codecs,
+)
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MAX_DATAGRAM = 1500
-_FORWARDED = {"audio": {"audio/opus"}, "video": {"video/vp8", "video/h264"}}
-CODECS = {
-    kind: [
-        codec
-        for codec in RTCRtpSender.getCapabilities(kind).codecs
-        if codec.mimeType.lower() in names and not is_rtx(codec)
-    ]
-    for kind, names in _FORWARDED.items()
-}
-"""What is negotiated: no RTX, so that a retransmission keeps its SSRC and sequence number."""
-
-
-def common_codecs(kind: str, remote: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:
-    """Which codecs a description with these would be answered with."""
-    return filter_preferred_codecs(find_common_codecs(codecs.CODECS[kind], remote), CODECS[kind])
-
+DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+"""OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
 
 Datagram = Callable[[bytes], None]
 
@@ -123,6 +116,26 @@ class _DtlsTransport(RTCDtlsTransport):
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
         connection.media_received = self._media_received
+
+    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803 (aiortc's name)
+        """As aiortc's: one supported fingerprint at least, and all of them the certificate's.
+
+        aiortc has `cryptography` read the certificate, which warns of a serial number that is not
+        positive and is to refuse it; FFmpeg 8 makes negative ones.
+        """
+        ssl: Any = self._ssl
+        certificate = ssl.get_peer_certificate()
+        told = {
+            (DIGESTS[name], fingerprint.value.upper())
+            for fingerprint in remoteParameters.fingerprints
+            if (name := fingerprint.algorithm.lower()) in DIGESTS
+        }
+        if (
+            certificate is None
+            or not told
+            or any(certificate.digest(digest).decode() != value for digest, value in told)
+        ):
+            self._set_state(self._state.FAILED)
 
     def _media_received(self, data: bytes) -> bool:
         session: Any = self._rx_srtp
@@ -224,12 +237,49 @@ class MediaLine:
             sender._track_id = f"{stream}-{self.kind}"  # noqa: SLF001 (a seam)
 
 
+def _with_tables(method: Callable[P, T], **tables: object) -> Callable[P, T]:
+    """A method of aiortc's that sees other tables than those of its module.
+
+    aiortc's own stay as they are: what it encodes and decodes is its clients' affair.
+    """
+    function = cast("FunctionType", method)
+    namespace = {**function.__globals__, **tables}
+    changed = FunctionType(
+        function.__code__,
+        namespace,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return cast("Callable[P, T]", changed)
+
+
+def _common_codecs(
+    local: list[RTCRtpCodecParameters],  # noqa: ARG001 (aiortc's)
+    remote: list[RTCRtpCodecParameters],
+) -> list[RTCRtpCodecParameters]:
+    kind = remote[0].mimeType.partition("/")[0] if remote else "video"
+    return common_codecs(kind, remote)
+
+
 class ForwardingPeerConnection(RTCPeerConnection):
     """A peer connection that hands on unprotected packets and sends what it is given.
 
     `on_rtp` and `on_rtcp` get each packet synchronously, plain. `on_state` is called at each
     change of the ICE or DTLS state.
     """
+
+    createOffer = _with_tables(  # noqa: N815 (aiortc's name)
+        RTCPeerConnection.createOffer,
+        CODECS=OFFERED_CODECS,
+        HEADER_EXTENSIONS=OFFERED_HEADER_EXTENSIONS,
+    )
+    setRemoteDescription = _with_tables(  # noqa: N815 (aiortc's name)
+        RTCPeerConnection.setRemoteDescription,
+        CODECS=OFFERED_CODECS,
+        HEADER_EXTENSIONS=TAKEN_HEADER_EXTENSIONS,
+        find_common_codecs=_common_codecs,
+    )
 
     def __init__(
         self,
@@ -270,7 +320,6 @@ class ForwardingPeerConnection(RTCPeerConnection):
         transceiver = RTCRtpTransceiver(
             direction=direction, kind=kind, sender=sender, receiver=receiver
         )
-        transceiver.setCodecPreferences(CODECS[kind])
         transceiver._bundled = bool(transceivers)  # noqa: SLF001 (a seam)
         transceivers.append(transceiver)
         return transceiver
@@ -280,9 +329,26 @@ class ForwardingPeerConnection(RTCPeerConnection):
         transceiver = self.addTransceiver(kind, "inactive")
         return MediaLine(transceiver, kind, transceiver.sender._ssrc)  # noqa: SLF001 (a seam)
 
-    async def answer_offer(self, sdp: str) -> str:
+    def lines(self) -> list[MediaLine]:
+        """The m-lines in their order."""
+        return [
+            MediaLine(t, "audio" if t.kind == "audio" else "video", t.sender._ssrc)  # noqa: SLF001 (a seam)
+            for t in self.getTransceivers()
+        ]
+
+    async def answer_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> str:
         """Take the client's offer and return the answer, with all candidates."""
+        await self.take_offer(sdp, client_is_dtls_server=client_is_dtls_server)
+        return await self.make_answer()
+
+    async def take_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> None:
+        """Take the client's offer, to be answered next."""
+        if client_is_dtls_server:
+            self.dtls._set_role("client")  # noqa: SLF001 (a seam)
         await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
+
+    async def make_answer(self) -> str:
+        """The answer to the offer taken, with all candidates."""
         await self.setLocalDescription(await self.createAnswer())
         return str(self.localDescription.sdp)
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
-from callfleet_engine.calls.host import CallHost
-from callfleet_engine.calls.ownership import OwnedElsewhere
-from callfleet_engine.errors import CallError, ErrorCode
-from callfleet_engine.metrics import Metrics
-from callfleet_engine.signalling.entry import Entry, Here, There
-from callfleet_engine.signalling.forwarding import Forwarder, NotServed, Passage, Refused
+from callfleet_engine.errors import CallError
+from callfleet_engine.signalling.forwarding import Passage, Refused
 from callfleet_engine.signalling.messages import (
     BadMessage,
     ClientMessage,
@@ -24,40 +19,18 @@ from callfleet_engine.signalling.messages import (
 )
 from callfleet_engine.signalling.outbox import SocketOutbox
 from callfleet_engine.signalling.rate import TokenBucket
+from callfleet_engine.signalling.reception import Placing, Reception
 from callfleet_engine.signalling.session import Session
+from callfleet_engine.store.interface import Owner
 
 logger = logging.getLogger(__name__)
 
 JOIN_SECONDS = 10.0
 """From the socket's opening to its `join`."""
 
-PLACE_SECONDS = 30.0
-"""From `join` to its answer, all tries included."""
-
 CLOSE_SECONDS = 5.0
 MESSAGES_PER_SECOND = 50
 MESSAGES_AT_ONCE = 200
-PLACE_ROUNDS = 4
-RETRY_AFTER_MS = 3_000
-
-ELSEWHERE: frozenset[ErrorCode] = frozenset({"full", "draining", "sealed", "wrong_pod"})
-"""Refusals of a new call that another pod may take."""
-
-GONE: frozenset[ErrorCode] = frozenset({"draining", "sealed", "wrong_pod"})
-"""Refusals by an owner that has the call no more."""
-
-
-@dataclass(slots=True)
-class Reception:
-    """What all sockets of a pod share."""
-
-    uid: str
-    entry: Entry
-    host: CallHost
-    forwarder: Forwarder
-    metrics: Metrics
-    waiting: int = 0
-    """Sockets without a join."""
 
 
 class Connection:
@@ -71,7 +44,6 @@ class Connection:
         self._socket = socket
         self._forwarded = forwarded
         self._outbox = SocketOutbox(socket)
-        self._excluded: set[str] = set()
 
     async def run(self, transport: asyncio.Transport | None) -> None:
         """Serve until either side closes. What the client is owed is sent before."""
@@ -110,12 +82,15 @@ class Connection:
             self._refuse(error, error.id)
         except CallError as error:
             self._refuse(error, message_id)
+        except Refused as error:
+            self._outbox.send_text(error.answer)
+            self._outbox.close(error.code or "internal")
         except _Gone:
             return
         else:
             await self._go_on(served)
 
-    async def _go_on(self, served: Passage | Session | None) -> None:
+    async def _go_on(self, served: Passage | Session) -> None:
         match served:
             case Passage():
                 self._outbox.close_with(await self._reception.forwarder.run(served, self._socket))
@@ -140,66 +115,16 @@ class Connection:
         finally:
             self._reception.waiting -= 1
 
-    async def _place(self, text: str, join: Join) -> Passage | Session | None:
-        """Who serves the join; None when the owner's refusal was passed on. Raises CallError."""
-        last = _unreachable("No pod took the call in time.")
-        try:
-            async with asyncio.timeout(PLACE_SECONDS):
-                for _ in range(PLACE_ROUNDS):
-                    try:
-                        return await self._try(text, join)
-                    except _TryElsewhere as error:
-                        last = error.refusal
-        except TimeoutError as error:
-            raise last from error
-        raise last
+    async def _place(self, text: str, join: Join) -> Passage | Session:
+        """Who serves the join. Raises CallError, Refused."""
+        reception = self._reception
 
-    async def _try(self, text: str, join: Join) -> Passage | Session | None:
-        """Raises CallError, _TryElsewhere."""
-        entry = self._reception.entry
-        if self._forwarded:
-            return await self._enter(await entry.local(join), join)
-        match await entry.route(join, self._excluded):
-            case Here() as here:
-                return await self._enter(here, join)
-            case There() as there:
-                return await self._pass_on(there, text)
+        async def pass_on(owner: Owner) -> Passage:
+            return await reception.forwarder.open(owner, text)
 
-    async def _enter(self, here: Here, join: Join) -> Session:
-        host = self._reception.host
-        try:
-            call, participant = await host.enter(here.entrance, self._outbox, join.id)
-        except CallError as error:
-            hosted = host.has(room=here.entrance.room, call=None) is not None
-            if hosted or self._forwarded or error.code not in ELSEWHERE:
-                raise
-            self._excluded.add(self._reception.uid)
-            raise _TryElsewhere(error) from error
-        except OwnedElsewhere as error:
-            if self._forwarded:
-                raise _wrong_pod() from error
-            raise _TryElsewhere(_wrong_pod()) from error
-        return Session(host, call, participant)
-
-    async def _pass_on(self, there: There, text: str) -> Passage | None:
-        owner = there.owner
-        try:
-            return await self._reception.forwarder.open(owner, text)
-        except NotServed as error:
-            logger.info(
-                "a pod did not take a join",
-                extra={"owner": owner.uid, "code": error.code, "detail": str(error)},
-            )
-            if there.placed and (error.code is None or error.code in ELSEWHERE):
-                self._excluded.add(owner.uid)
-                raise _TryElsewhere(_unreachable("No pod took the call.")) from error
-            if error.code in GONE:
-                raise _TryElsewhere(_unreachable("The call's pod has changed.")) from error
-            if not isinstance(error, Refused):
-                raise _unreachable("The call's pod cannot be reached.") from error
-            self._outbox.send_text(error.answer)
-            self._outbox.close(error.code or "internal")
-            return None
+        placing = Placing(reception, join, self._outbox, forwarded=self._forwarded)
+        placed = await placing.place(pass_on)
+        return placed if isinstance(placed, Passage) else Session(reception.host, *placed)
 
     async def _converse(self, session: Session) -> None:
         loop = asyncio.get_running_loop()
@@ -239,31 +164,10 @@ class _Gone(Exception):  # noqa: N818 - no error: the client has closed
     """The socket is closed."""
 
 
-class _TryElsewhere(Exception):  # noqa: N818 - no error: another round
-    """This pod does not take the join; `refusal` is the answer if no other does."""
-
-    def __init__(self, refusal: CallError) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-
-
 def _required_join(message: ClientMessage) -> Join:
     if not isinstance(message, Join):
         raise CallError("not_joined", "Nobody has joined here yet.", "Send join first.")
     return message
-
-
-def _unreachable(message: str) -> CallError:
-    return CallError(
-        "wrong_pod",
-        message,
-        "Try again in a few seconds: the call of a pod that is gone moves to another one.",
-        retry_after_ms=RETRY_AFTER_MS,
-    )
-
-
-def _wrong_pod() -> CallError:
-    return CallError("wrong_pod", "Another pod owns this call.", "Look the call's owner up again.")
 
 
 def _too_fast() -> CallError:

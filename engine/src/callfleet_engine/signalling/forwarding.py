@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -35,6 +36,20 @@ _HANDSHAKE_CODES: dict[int, ErrorCode] = {421: "wrong_pod", 503: "sealed"}
 NEVER_SENT = frozenset({1005, 1006, 1015})
 """Close codes that stand for what no peer has said (RFC 6455, section 7.4.1)."""
 
+PASSED_BACK = frozenset(
+    {
+        "accept-patch",
+        "allow",
+        "content-type",
+        "etag",
+        "link",
+        "location",
+        "retry-after",
+        "www-authenticate",
+    }
+)
+"""Headers of another pod's answer that reach the client."""
+
 MAX_SERVER_MESSAGE_BYTES = 4 * 1024 * 1024
 """A server's offers and lists grow with the call; clients' messages stay far below."""
 
@@ -53,6 +68,33 @@ class Refused(NotServed):
     def __init__(self, code: ErrorCode, answer: str) -> None:
         super().__init__(code, answer)
         self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of HTTP as another pod is to get it."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other pod answered."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class RefusedRequest(Refused):
+    """The owner answered a request with an error that another pod might not have."""
+
+    def __init__(self, code: ErrorCode, answer: Answer) -> None:
+        super().__init__(code, answer.body.decode(errors="replace"))
+        self.response = answer
 
 
 class Passage:
@@ -123,6 +165,30 @@ class Forwarder:
             raise NotServed(None, f"{owner.address}: {error!r}") from error
         return await self._hand_over(upstream, owner, join)
 
+    async def ask(self, owner: Owner, request: Request) -> Answer:
+        """Have the owner answer a request. Raises NotServed; RefusedRequest for 421 and 503."""
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._client.request(
+                    request.method,
+                    f"http://{with_port(owner.address)}{request.path}",
+                    headers=[*request.headers, (OWNER_HEADER, owner.uid)],
+                    data=request.body,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                answer = Answer(
+                    response.status,
+                    tuple(h for h in response.headers.items() if h[0].lower() in PASSED_BACK),
+                    await response.content.read(MAX_SERVER_MESSAGE_BYTES),
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NotServed(None, f"{owner.address}: {error!r}") from error
+        if answer.status in _HANDSHAKE_CODES:
+            raise RefusedRequest(_problem_code(answer.body), answer)
+        return answer
+
     async def run(self, passage: Passage, client: web.WebSocketResponse) -> int:
         """Let messages pass; the close code for the client."""
         self._passages.add(passage)
@@ -166,6 +232,14 @@ def refusal_code(answer: str) -> ErrorCode | None:
     if content.get("type") != "error":
         return None
     return error_code(str(content.get("code")))
+
+
+def _problem_code(body: bytes) -> ErrorCode:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return "internal"
+    return error_code(str(content.get("code"))) if isinstance(content, dict) else "internal"
 
 
 def with_port(address: str) -> str:

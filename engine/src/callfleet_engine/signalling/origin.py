@@ -11,4 +11,7 @@ def allowed(origin: str | None, host: str, others: Collection[str]) -> bool:
     """The engine's own pages, those of `others` (`*`: all), and programs that are no browser."""
     if origin is None or "*" in others or origin in others:
         return True
-    return urlsplit(origin).netloc == host
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # no origin that a browser would name
+        return False

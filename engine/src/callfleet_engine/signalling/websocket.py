@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from callfleet_engine.errors import HTTP_STATUS, CallError
-from callfleet_engine.signalling.connection import Connection, Reception
+from callfleet_engine.signalling.connection import Connection
 from callfleet_engine.signalling.forwarding import OWNER_HEADER, SIGNAL_PATH
 from callfleet_engine.signalling.messages import MAX_MESSAGE_BYTES, SUBPROTOCOL, Error
 from callfleet_engine.signalling.origin import allowed
+from callfleet_engine.signalling.reception import Reception
 
 HEARTBEAT_SECONDS = 15.0
 CLOSE_SECONDS = 5.0

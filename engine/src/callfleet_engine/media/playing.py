@@ -1,0 +1,90 @@
+"""The subscribing half of a participant whose client offers (WHEP): one answer, and no offers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from callfleet_engine.media import rtp
+from callfleet_engine.media.description import RemoteDescription
+from callfleet_engine.media.downtrack import DownTrack
+from callfleet_engine.media.interface import Kind, Source
+from callfleet_engine.media.link import Link
+from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
+from callfleet_engine.media.seams import MediaLine
+from callfleet_engine.media.subscribing import Line, Publishers, Subscribing, Wishes
+from callfleet_engine.media.totals import Totals
+
+SOURCE_OF: dict[Kind, Source] = {"audio": "microphone", "video": "camera"}
+
+
+class _Sender:
+    """Sends packets with the header extensions that the client's offer has, under its numbers."""
+
+    def __init__(self, send: Callable[[bytes], bool]) -> None:
+        self._send = send
+        self.identifiers: dict[int, int] = {}
+
+    def __call__(self, packet: bytes) -> bool:
+        return self._send(rtp.renumber_extensions(packet, self.identifiers))
+
+
+class Playing(Subscribing):
+    """The m-lines of a client's offer to receive.
+
+    The n-th audio and the n-th video m-line are one place. A place carries one publisher, in the
+    order of joining; one that became free goes to the next who has none.
+    """
+
+    def __init__(self, link: Link, totals: Totals, wishes: Wishes) -> None:
+        super().__init__(link, totals, wishes)
+        self._pairs = self._groups[0].lines
+        self._places: list[str | None] = []
+        self._senders: dict[str, _Sender] = {}
+
+    async def answer(
+        self, sdp: str, remote: RemoteDescription, publishers: Publishers, now: float
+    ) -> str:
+        """Take the client's first offer, or one that restarts ICE, and answer it."""
+        await self.link.pc.take_offer(sdp, client_is_dtls_server=remote.dtls_server)
+        lines = self.link.pc.lines()
+        known = sum(len(pair) for pair in self._pairs)
+        count: dict[Kind, int] = defaultdict(int)
+        for index, media in enumerate(lines):
+            place = count[media.kind]
+            count[media.kind] += 1
+            media.offer_stream(f"place-{place}")
+            if index >= known:
+                self._add(media, place)
+        answer = await self.link.pc.make_answer()
+        self._negotiated = self.link.pc.negotiated()
+        for mid, sender in self._senders.items():
+            numbers = self._negotiated[mid].extensions
+            sender.identifiers = {
+                own: numbers[uri] for uri, own in OFFERED_EXTENSIONS.items() if uri in numbers
+            }
+        self.connect(publishers, now)
+        return answer
+
+    def _add(self, media: MediaLine, place: int) -> None:
+        if place == len(self._pairs):
+            self._pairs.append({})
+            self._places.append(None)
+        sender = self._senders[media.mid] = _Sender(self.link.send_rtp)
+        downtrack = DownTrack(media.ssrc, sender, self.link.send_rtcp, self._totals)
+        downtrack.mid = media.mid
+        self._by_ssrc[media.ssrc] = downtrack
+        self._pairs[place][SOURCE_OF[media.kind]] = Line(media, downtrack)
+
+    def connect(self, publishers: Publishers, now: float) -> None:
+        """Give each place its publisher, and send what is published."""
+        kept = [p if p in publishers else None for p in self._places]
+        waiting = (p for p in publishers if p not in kept)
+        self._places = [next(waiting, None) if p is None else p for p in kept]
+        self._offered = {
+            (publisher, source): line
+            for publisher, pair in zip(self._places, self._pairs, strict=True)
+            if publisher is not None
+            for source, line in pair.items()
+        }
+        super().connect(publishers, now)

@@ -1,0 +1,24 @@
+"""The soak's first rounds; `python -m tests.soak` goes on for half an hour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.callfleet_engine.media.conftest import loopback_clients  # noqa: F401 - a fixture
+from tests.soak.rounds import soak, soaked
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loopback_clients")]
+
+ROUNDS = 3
+
+
+async def test_nothing_stays_of_those_who_came_and_went(tmp_path: Path) -> None:
+    looked = []
+    async with soaked(tmp_path) as engine:
+        left = await soak(
+            engine, lambda number: number <= ROUNDS, lambda number, _: looked.append(number)
+        )
+    assert left == {}
+    assert looked == [1, 2, 3]
