@@ -115,6 +115,8 @@ def _ranks(demand: Demand) -> int:
 
 
 def _share(demand: Demand, layer: Layer, *, lowest: bool) -> float:
-    if demand.current is None or layer.number > demand.current:
-        return PAUSE_SHARE if lowest and demand.current is not None else RAISE_SHARE
-    return PAUSE_SHARE if lowest else 1.0
+    if demand.current is None:
+        return RAISE_SHARE
+    if lowest:
+        return PAUSE_SHARE
+    return RAISE_SHARE if layer.number > demand.current else 1.0

@@ -157,9 +157,7 @@ def _write_symbols(symbols: Sequence[int]) -> bytes:
 def pack(feedback: TransportFeedback, *, sender_ssrc: int, media_ssrc: int) -> bytes:
     """The whole RTCP packet."""
     return bytes(
-        pack_rtcp_packet(
-            RTCP_RTPFB, FORMAT, _SSRCS.pack(sender_ssrc, media_ssrc) + write(feedback)
-        )
+        pack_rtcp_packet(RTCP_RTPFB, FORMAT, _SSRCS.pack(sender_ssrc, media_ssrc) + write(feedback))
     )
 
 
@@ -200,17 +198,21 @@ class ArrivalRecorder:
         for number in [n for n in self._arrivals if n <= oldest]:
             del self._arrivals[number]
         numbers = sorted(n for n in self._arrivals if n >= self._next)
+        base = self._next
         self._next = self._highest + 1
         messages = []
         while numbers and len(messages) < MAX_MESSAGES:
-            message, taken = self._message(numbers)
+            if numbers[0] - base > MAX_GAP:
+                base = numbers[0]
+            message, taken = self._message(base, numbers)
             messages.append(message)
+            base = numbers[taken - 1] + 1
             numbers = numbers[taken:]
         return messages
 
-    def _message(self, numbers: Sequence[int]) -> tuple[TransportFeedback, int]:
-        base = numbers[0]
-        reference = self._arrivals[base] // TICKS_PER_REFERENCE
+    def _message(self, base: int, numbers: Sequence[int]) -> tuple[TransportFeedback, int]:
+        """From `base` on as far as one message goes, and how many of `numbers` it holds."""
+        reference = self._arrivals[numbers[0]] // TICKS_PER_REFERENCE
         last = reference * TICKS_PER_REFERENCE
         arrivals: list[int | None] = []
         taken = 0

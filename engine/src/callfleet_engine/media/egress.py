@@ -1,0 +1,149 @@
+"""All that is sent to one subscriber: numbered, counted, sent again, and probed with padding.
+
+Stands between the down tracks and the transport. No I/O: packets go out through `send_rtp`, the
+time comes from `clock`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callfleet_engine.media import rtp
+from callfleet_engine.media.bandwidth import BandwidthEstimator, Outcome
+from callfleet_engine.media.probing import Prober
+from callfleet_engine.media.retransmission import RetransmissionBudget, RtxStream
+from callfleet_engine.media.transport_feedback import (
+    TICKS_PER_REFERENCE,
+    TICKS_PER_SECOND,
+    TransportFeedback,
+    unwrapped,
+)
+
+HISTORY = 8192
+"""Packets whose feedback may still come: about a second of a gigabit."""
+PADDING_PER_PACKET = 3
+TICK_SECONDS = 0.1
+_REFERENCES = 1 << 24
+
+
+@dataclass(slots=True)
+class _Sent:
+    number: int
+    sent: float
+    size: int
+    reported_lost: bool = False
+
+
+class Egress:
+    """The sending side of one subscriber's transport.
+
+    `transport_id` is the identifier of the transport-wide number among the header extensions,
+    None where it was not negotiated; `rtx` holds the RTX stream of each SSRC that has one.
+    """
+
+    def __init__(self, send_rtp: Callable[[bytes], bool], clock: Callable[[], float]) -> None:
+        self.transport_id: int | None = None
+        self.rtx: dict[int, RtxStream] = {}
+        self.estimator = BandwidthEstimator()
+        self.round_trip = 0.0
+        self.padding_sent = 0
+        self._send_rtp = send_rtp
+        self._clock = clock
+        self._budget = RetransmissionBudget()
+        self._prober = Prober()
+        self._number = 0x10000
+        self._history: list[_Sent | None] = [None] * HISTORY
+        self._reference: int | None = None
+        self._padding_left = 0.0
+        self._tick_bytes = 0
+        self._padded: tuple[RtxStream, int] | None = None
+
+    def send(self, data: bytes) -> bool:
+        """Send a packet for the first time; False while the transport is not up."""
+        if not self._transmit(data):
+            return False
+        self._budget.earn(len(data))
+        self._tick_bytes += len(data)
+        if self._padding_left > 0:
+            self._pad(data)
+        return True
+
+    def send_again(self, data: bytes) -> bool:
+        """Send a packet again, by RTX where negotiated; False if that is not to be done now."""
+        _, _, sequence, _, ssrc = rtp.HEADER.unpack_from(data)
+        if not self._budget.take(
+            ssrc, sequence, len(data), round_trip=self.round_trip, now=self._clock()
+        ):
+            return False
+        stream = self.rtx.get(ssrc)
+        return self._transmit((stream.wrap(data) if stream is not None else None) or data)
+
+    def _transmit(self, data: bytes) -> bool:
+        if self.transport_id is None:
+            return self._send_rtp(data)
+        number = self._number
+        if not self._send_rtp(rtp.with_short_element(data, self.transport_id, number & 0xFFFF)):
+            return False
+        self._history[number % HISTORY] = _Sent(number, self._clock(), len(data))
+        self._number = number + 1
+        return True
+
+    def _pad(self, data: bytes) -> None:
+        _, _, _, timestamp, ssrc = rtp.HEADER.unpack_from(data)
+        if stream := self.rtx.get(ssrc):
+            self._padded = (stream, timestamp)
+        if self._padded is None:
+            return
+        for _ in range(PADDING_PER_PACKET):
+            packet = self._padded[0].padding(self._padded[1])
+            if self._padding_left <= 0 or not self._transmit(packet):
+                return
+            self._padding_left -= len(packet)
+            self.padding_sent += 1
+
+    def feedback(self, feedback: TransportFeedback, now: float) -> None:
+        """Take transport-wide feedback; what it says of packets nobody sent is left out."""
+        if self._reference is None:
+            self._reference = feedback.reference_time
+        else:
+            step = (feedback.reference_time - self._reference) % _REFERENCES
+            self._reference += step - (_REFERENCES if step >= _REFERENCES // 2 else 0)
+        base = unwrapped(feedback.base_sequence, self._number)
+        outcomes = []
+        for index, arrival in enumerate(feedback.arrivals):
+            packet = self._history[(base + index) % HISTORY]
+            if packet is None or packet.number != base + index:
+                continue
+            if arrival is None:
+                if not packet.reported_lost:
+                    packet.reported_lost = True
+                    outcomes.append(Outcome(packet.sent, None, packet.size))
+                continue
+            self._history[packet.number % HISTORY] = None
+            arrived = (self._reference * TICKS_PER_REFERENCE + arrival) / TICKS_PER_SECOND
+            outcomes.append(Outcome(packet.sent, arrived, packet.size))
+        if outcomes:
+            self.estimator.outcomes(outcomes, now)
+
+    def fraction_lost(self, fraction: float, now: float) -> None:
+        """Take a receiver report; it counts only where packets are not reported one by one."""
+        if self.transport_id is None:
+            self.estimator.fraction_lost(fraction, now)
+
+    def measured_round_trip(self, seconds: float) -> None:
+        """A receiver report told a round trip."""
+        self.round_trip = seconds
+        self.estimator.round_trip(seconds)
+
+    def tick(self, *, spent: float, next_step: float | None, now: float) -> None:
+        """Ten times a second: `spent` bit/s are given out, more would need `next_step`."""
+        self._budget.tick()
+        self.estimator.tick(now)
+        rate = 0.0
+        if self.transport_id is not None and self.rtx:
+            rate = self._prober.rate(
+                estimate=self.estimator.estimate, spent=spent, next_step=next_step, now=now
+            )
+        self._padding_left = max(rate * TICK_SECONDS / 8 - self._tick_bytes, 0.0) if rate else 0.0
+        self._tick_bytes = 0
