@@ -71,7 +71,7 @@ class RetransmissionBudget:
         self._left = min(self._left + BUDGET_FLOOR_BYTES, BUDGET_BYTES)
 
     def take(self, ssrc: int, sequence: int, size: int, *, round_trip: float, now: float) -> bool:
-        """Whether a packet may go again: within the budget, and not again before an answer can come.
+        """Whether a packet may go again: within the budget, once in half a round trip.
 
         `round_trip` and `now` are in seconds.
         """
