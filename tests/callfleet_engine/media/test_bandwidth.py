@@ -37,9 +37,7 @@ def test_too_much_is_seen_within_three_seconds(capacity: float, times: float) ->
 def test_who_keeps_to_it_uses_the_path_and_loses_little(capacity: float, jitter: float) -> None:
     estimator = BandwidthEstimator()
     path = Path(capacity=capacity, jitter=jitter)
-    result = run(
-        path, estimator, lambda _, e: 3 * capacity if e is None else e, seconds=30
-    )
+    result = run(path, estimator, lambda _, e: 3 * capacity if e is None else e, seconds=30)
     later = [e for e in result.after(10) if e is not None]
     assert min(later) > 0.4 * capacity
     assert max(later) < 1.3 * capacity
