@@ -90,9 +90,7 @@ VIDEO = st.builds(
     wanted=st.one_of(st.none(), st.integers(0, 2)),
     current=st.one_of(st.none(), st.integers(0, 2)),
 )
-AUDIOS = st.builds(
-    Demand, kind=st.just("audio"), layers=st.floats(1e3, 1e5).map(lambda rate: layers(rate))
-)
+AUDIOS = st.builds(Demand, kind=st.just("audio"), layers=st.floats(1e3, 1e5).map(layers))
 DEMANDS = st.lists(st.one_of(VIDEO, AUDIOS), max_size=10)
 BUDGET = st.floats(0, 1e7)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfleet_engine.media.bandwidth import (
@@ -14,6 +14,7 @@ from callfleet_engine.media.bandwidth import (
     Outcome,
 )
 from tests.callfleet_engine.media.paths import Path, run
+from tests.hypothesis_profiles import examples
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.005])
@@ -25,6 +26,7 @@ def test_a_path_that_shows_no_limit_has_none(offered: float, jitter: float) -> N
     assert estimator.delivered == pytest.approx(offered, rel=0.2)
 
 
+@settings(max_examples=examples(20))
 @given(st.floats(150e3, 4e6), st.floats(1.5, 6))
 def test_too_much_is_seen_within_three_seconds(capacity: float, times: float) -> None:
     estimator = BandwidthEstimator()
@@ -33,6 +35,7 @@ def test_too_much_is_seen_within_three_seconds(capacity: float, times: float) ->
     assert 0.5 * capacity < estimator.estimate < 1.1 * capacity, result.estimates
 
 
+@settings(max_examples=examples(20))
 @given(st.floats(150e3, 4e6), st.sampled_from([0.0, 0.01]))
 def test_who_keeps_to_it_uses_the_path_and_loses_little(capacity: float, jitter: float) -> None:
     estimator = BandwidthEstimator()
