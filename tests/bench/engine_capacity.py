@@ -28,6 +28,7 @@ from callfleet_engine.media.interface import (
     Path,
     PeerConnection,
     SubscribedTrack,
+    TrackLayers,
 )
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
 from callfleet_engine.media.seams import Certificate
@@ -63,6 +64,15 @@ class Remote:
 
     def lost(self, cause: LossCause) -> None:
         say(event="lost", name=self.name, cause=cause)
+
+    def speaker(self, participant: str | None) -> None:
+        """Nobody listens in a bench."""
+
+    def layers(self, tracks: Sequence[TrackLayers]) -> None:
+        """The bench's publishers send one layer."""
+
+    def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
+        say(event="lost", name=self.name, cause=f"cannot take {codec} of {track.participant}")
 
 
 def resident_bytes() -> int:

@@ -14,7 +14,9 @@ from callfleet_engine.store.interface import Direction, QualitySample
 
 INBOUND = InboundStats(
     kind="audio",
+    source="microphone",
     mid="0",
+    rid="",
     ssrc=1,
     mime_type="audio/opus",
     packets_received=100,
@@ -26,7 +28,9 @@ INBOUND = InboundStats(
 )
 OUTBOUND = OutboundStats(
     kind="audio",
+    source="microphone",
     mid="0",
+    rid="",
     participant="b",
     ssrc=1,
     mime_type="audio/opus",

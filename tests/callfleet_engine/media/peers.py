@@ -28,6 +28,7 @@ from callfleet_engine.media.interface import (
     Path,
     PeerConnection,
     SubscribedTrack,
+    TrackLayers,
 )
 
 LIMIT_SECONDS = 20.0
@@ -77,6 +78,9 @@ class Peer:
         self.connected_events: list[tuple[PeerConnection, Path, float]] = []
         self.failures: list[tuple[PeerConnection, FailureCause]] = []
         self.losses: list[LossCause] = []
+        self.speakers: list[str | None] = []
+        self.layer_events: list[TrackLayers] = []
+        self.untaken_events: list[tuple[SubscribedTrack, str, tuple[str, ...]]] = []
         self.packets: dict[int, list[RtpPacket]] = defaultdict(list)
         self.reports: list[Any] = []
         self.feedback: list[Any] = []
@@ -109,6 +113,15 @@ class Peer:
 
     def lost(self, cause: LossCause) -> None:
         self.losses.append(cause)
+
+    def speaker(self, participant: str | None) -> None:
+        self.speakers.append(participant)
+
+    def layers(self, tracks: Sequence[TrackLayers]) -> None:
+        self.layer_events.extend(tracks)
+
+    def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
+        self.untaken_events.append((track, codec, tuple(takes)))
 
     # the client's side
 

@@ -133,20 +133,20 @@ async def test_what_is_lost_downstream_is_sent_again(peers: Make) -> None:
 
 async def test_a_muted_participant_is_not_forwarded(peers: Make) -> None:
     alice, bob = await two(peers)
-    alice.session.set_sending(audio=False)
+    alice.session.set_sending({"microphone": False})
     video = len(bob.received("alice", "video"))
     await until(lambda: len(bob.received("alice", "video")) > video + 2, "video goes on")
     before = len(bob.received("alice", "audio"))
     await until(lambda: len(bob.received("alice", "video")) > video + 8, "video goes on")
     assert len(bob.received("alice", "audio")) == before
-    alice.session.set_sending(audio=True)
+    alice.session.set_sending({"microphone": True})
     await until(lambda: len(bob.received("alice", "audio")) > before + 5, "audio comes back")
     assert continuous(bob.received("alice", "audio"))
 
 
 async def test_muting_before_publishing_holds(peers: Make) -> None:
     alice, bob = peers("alice"), peers("bob")
-    alice.session.set_sending(audio=False)
+    alice.session.set_sending({"microphone": False})
     await alice.publish_both()
     await until(lambda: bob.offers and bob.received("alice", "video"), "video flows")
     assert not bob.received("alice", "audio")

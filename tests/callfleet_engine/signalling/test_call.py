@@ -60,6 +60,7 @@ async def test_others_are_told_who_comes_toggles_and_leaves(
         "identity": "guest",
         "audio": False,
         "video": False,
+        "screen": False,
     }
     await bob.ask("leave")
     left = await ada.expect_type("participant")

@@ -150,6 +150,13 @@ class Call:
         """Tell the others what the participant sends now."""
         self._announce("toggled", participant)
 
+    def name_of(self, participant_id: str) -> str:
+        """A participant's name or identity; the id for somebody without, or who has left."""
+        participant = self._participants.get(participant_id)
+        if participant is None:
+            return participant_id
+        return participant.name or participant.grant.identity or participant_id
+
     def fallen(self, participant: Participant, drop: DropCause | None) -> None:
         """Media never came about, or ended."""
         self._on_fallen(self, participant, drop)

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from callfleet_engine.calls.ice import Reports, failure
-from callfleet_engine.calls.sdp import kinds_sent
+from callfleet_engine.calls.media_events import SessionEvents
+from callfleet_engine.calls.sdp import sources_sent
 from callfleet_engine.calls.surroundings import Outbox, Services, Surroundings
 from callfleet_engine.errors import CallError, error_code
 from callfleet_engine.media.interface import (
+    SOURCES,
     FailureCause,
     IceCandidateInit,
-    Kind,
     LossCause,
     MediaError,
     MediaSession,
     ParticipantStats,
     Path,
     PeerConnection,
-    SubscribedTrack,
+    Source,
 )
 from callfleet_engine.metrics import DropCause
+from callfleet_engine.signalling.layer_messages import Speaker
 from callfleet_engine.signalling.messages import (
     Ended,
     IceServersUpdate,
     Joined,
     MessageId,
     Offer,
-    OfferedTrack,
     Presence,
     Reconnect,
     Report,
     ServerMessage,
+    Toggle,
 )
 from callfleet_engine.tokens import Grant
 from callfleet_engine.turn.ice_servers import IceServers
@@ -75,9 +77,10 @@ class Participant:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._outbox: Outbox | None = None
-        self._held_back: set[Kind] = set()
-        self._published: frozenset[Kind] = frozenset()
+        self._held_back: set[Source] = set()
+        self._published: frozenset[Source] = frozenset()
         self._offer: Offer | None = None
+        self._speaker: Speaker | None = None
         self._reports = Reports()
         self._attempted: set[PeerConnection] = set()
         self._connected: set[PeerConnection] = set()
@@ -87,7 +90,7 @@ class Participant:
         self._ice: IceServers
         self._take(services.ice.issue(participant_id))
         self._media_lock = asyncio.Lock()
-        self._events = _Events(self)
+        self._events = SessionEvents(self)
         self._media = surroundings.open_media(self, self._events)
 
     @property
@@ -97,8 +100,9 @@ class Participant:
             participant=self.id,
             name=self.name,
             identity=self.grant.identity,
-            audio=self._sends("audio"),
-            video=self._sends("video"),
+            audio=self._sends("microphone"),
+            video=self._sends("camera"),
+            screen=self._sends("screen"),
         )
 
     @property
@@ -122,6 +126,8 @@ class Participant:
         self.send(describe(self._ice).model_copy(update={"id": message_id}))
         if self._offer:
             self.send(self._offer)
+        if self._speaker:
+            self.send(self._speaker)
 
     def detach(self, outbox: Outbox) -> bool:
         """The socket has gone; whether it was the present one."""
@@ -151,7 +157,7 @@ class Participant:
         async with self._media_operation() as media:
             answer = await media.publish(offer)
         self._attempted.add("publish")
-        published = kinds_sent(offer)
+        published = sources_sent(offer)
         if published != self._published:
             self._published = published
             self._surroundings.toggled(self)
@@ -176,16 +182,22 @@ class Participant:
         async with self._media_operation() as media:
             media.restart_ice()
 
-    def toggle(self, *, audio: bool | None, video: bool | None) -> None:
-        """Send, or hold back; None: as it was."""
+    def toggle(self, toggle: Toggle) -> None:
+        """Send, or hold back what the message names."""
         before = self.presence
-        wanted: tuple[tuple[Kind, bool | None], ...] = (("audio", audio), ("video", video))
-        for kind, sending in wanted:
-            if sending is not None:
-                (self._held_back.discard if sending else self._held_back.add)(kind)
-        self._media.set_sending(audio=audio, video=video)
+        named = {"microphone": toggle.audio, "camera": toggle.video, "screen": toggle.screen}
+        wanted = {source: named[source] for source in SOURCES}
+        sending = {source: on for source, on in wanted.items() if on is not None}
+        for source, on in sending.items():
+            (self._held_back.discard if on else self._held_back.add)(source)
+        self._media.set_sending(sending)
         if self.presence != before:
             self._surroundings.toggled(self)
+
+    async def prefer_layer(self, participant: str, source: Source, most: int | None) -> None:
+        """Get at most this layer of somebody's track. Raises CallError `bad_message`."""
+        async with self._media_operation() as media:
+            media.prefer_layer(participant, source, most)
 
     async def report(self, report: Report) -> None:
         """Take what the client met; a relay that did not serve is replaced by another."""
@@ -238,6 +250,15 @@ class Participant:
         self._attempted.add("subscribe")
         self.send(offer)
 
+    def media_speaker(self, speaker: Speaker) -> None:
+        """Somebody else speaks."""
+        self._speaker = speaker
+        self.send(speaker)
+
+    def name_of(self, participant_id: str) -> str:
+        """What people call a participant of the call."""
+        return self._surroundings.name_of(participant_id)
+
     def media_connected(self, pc: PeerConnection, path: Path) -> None:
         """Media flows on `pc`."""
         # A pair may connect before the client has named the relay's candidate; where clients come
@@ -267,8 +288,8 @@ class Participant:
             extra={"participant": self.id, "pc": pc, "path": path, "cause": told},
         )
 
-    def _sends(self, kind: Kind) -> bool:
-        return kind in self._published and kind not in self._held_back
+    def _sends(self, source: Source) -> bool:
+        return source in self._published and source not in self._held_back
 
     @asynccontextmanager
     async def _media_operation(self) -> AsyncIterator[MediaSession]:
@@ -290,11 +311,9 @@ class Participant:
         self._events.active = False
         async with self._media_operation() as media:
             await media.close()
-            self._events = _Events(self)
+            self._events = SessionEvents(self)
             self._media = self._surroundings.open_media(self, self._events)
-            self._media.set_sending(
-                audio="audio" not in self._held_back, video="video" not in self._held_back
-            )
+            self._media.set_sending({s: s not in self._held_back for s in SOURCES})
 
     def _take(self, ice: IceServers) -> None:
         self._ice = ice
@@ -316,33 +335,3 @@ class Participant:
             self._renew_after(RENEW_AGAIN_SECONDS)
         else:
             self.send(IceServersUpdate(ice_servers=self._ice.servers))
-
-
-class _Events:
-    """Events of one media session; once it has been replaced or closed they go nowhere."""
-
-    def __init__(self, participant: Participant) -> None:
-        self.active = True
-        self._participant = participant
-
-    def offer(self, sdp: str, tracks: Sequence[SubscribedTrack]) -> None:
-        if self.active:
-            offered = tuple(
-                OfferedTrack(mid=track.mid, participant=track.participant, kind=track.kind)
-                for track in tracks
-            )
-            self._participant.media_offer(Offer(offer=sdp, tracks=offered))
-
-    def connected(self, pc: PeerConnection, path: Path, seconds: float) -> None:  # noqa: ARG002
-        if self.active:
-            self._participant.media_connected(pc, path)
-
-    def failed(self, pc: PeerConnection, cause: FailureCause) -> None:
-        if self.active:
-            self.active = False
-            self._participant.media_failed(pc, cause)
-
-    def lost(self, cause: LossCause) -> None:
-        if self.active:
-            self.active = False
-            self._participant.media_lost(cause)

@@ -10,7 +10,9 @@ def inbound(stats: InboundStats) -> dict[str, object]:
     return {
         "type": "inbound-rtp",
         "kind": stats.kind,
+        "source": stats.source,
         "mid": stats.mid,
+        **({"rid": stats.rid} if stats.rid else {}),
         "ssrc": stats.ssrc,
         "mimeType": stats.mime_type,
         "packetsReceived": stats.packets_received,
@@ -27,8 +29,10 @@ def outbound(stats: OutboundStats) -> dict[str, object]:
     return {
         "type": "outbound-rtp",
         "kind": stats.kind,
+        "source": stats.source,
         "mid": stats.mid,
         "participant": stats.participant,
+        **({"rid": stats.rid} if stats.rid else {}),
         "ssrc": stats.ssrc,
         "mimeType": stats.mime_type,
         "packetsSent": stats.packets_sent,

@@ -37,6 +37,10 @@ class Surroundings(Protocol):
         """Tell the others what the participant sends now."""
         ...
 
+    def name_of(self, participant_id: str) -> str:
+        """What people call a participant; the id if they have no name for it."""
+        ...
+
     def fallen(self, participant: Participant, drop: DropCause | None) -> None:
         """Media never came about, or ended; the participant must leave.
 

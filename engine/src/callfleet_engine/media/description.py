@@ -9,12 +9,17 @@ from itertools import pairwise
 
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
-from callfleet_engine.media.interface import BadSdpError, IceCandidateInit
-from callfleet_engine.media.seams import CODECS, common_codecs
+from callfleet_engine.media.interface import (
+    SOURCES_OF,
+    BadSdpError,
+    IceCandidateInit,
+    Source,
+)
+from callfleet_engine.media.negotiation import codec_names, common_codecs
+from callfleet_engine.media.simulcast import mid_of, offered_rids, sections
 
 MAX_SDP_BYTES = 60_000
 MAX_LINES = 4_000
-MAX_PUBLISH_SECTIONS = 2
 MAX_CANDIDATES = 32
 
 _MID = re.compile(r"[!-~]{1,32}", re.ASCII)
@@ -29,7 +34,9 @@ _SEND_THE_ANSWER = "Send the SDP of RTCPeerConnection.createAnswer() to the last
 class RemoteDescription:
     """What a client's description says beyond what the peer connection reads itself.
 
-    `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid;
+    `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid, `sources` what an
+    offer's m-lines carry, `sending` those that do now, `rids` the layers of a simulcast as
+    declared;
     `candidates` are (address, port) with their type. Another `ufrag` than before with the same
     `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1).
     """
@@ -39,6 +46,9 @@ class RemoteDescription:
     mids: tuple[str, ...]
     ssrcs: dict[str, tuple[int, ...]]
     candidates: tuple[tuple[Address, str], ...]
+    sources: dict[str, Source]
+    sending: frozenset[Source]
+    rids: dict[str, tuple[str, ...]]
 
 
 def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> RemoteDescription:
@@ -47,22 +57,23 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
     Raises BadSdpError with what is wrong and what to do.
     """
     description = _parse(sdp, _SEND_A_NEW_OFFER)
-    sections = description.media
-    kinds = [m.kind for m in sections]
-    if other := next((k for k in kinds if k not in {"audio", "video"}), None):
+    media_sections = description.media
+    kinds = [m.kind for m in media_sections]
+    if other := next((k for k in kinds if k not in SOURCES_OF), None):
         raise BadSdpError(
             f"The offer has an m-line of kind {other!r}; only audio and video can be published.",
             "Remove data channels from the publish connection.",
         )
-    if len(sections) > MAX_PUBLISH_SECTIONS or len(set(kinds)) < len(kinds):
+    if any(kinds.count(kind) > len(sources) for kind, sources in SOURCES_OF.items()):
         raise BadSdpError(
-            "The offer has more than one audio or more than one video m-line.",
-            "Publish one audio and one video track; use replaceTrack() to change what they carry.",
+            "The offer has more than one audio or more than two video m-lines.",
+            "Publish one audio track, a camera and a screen; use replaceTrack() to change what"
+            " they carry.",
         )
     bundled = {mid for g in description.group if g.semantic == "BUNDLE" for mid in g.items}
-    for media in sections:
+    for media in media_sections:
         _check_section(media)
-        if len(sections) > 1 and media.rtp.muxId not in bundled:
+        if len(media_sections) > 1 and media.rtp.muxId not in bundled:
             raise BadSdpError(
                 "The offer does not bundle its m-lines.",
                 "Set bundlePolicy to max-bundle or leave it at its default.",
@@ -75,9 +86,9 @@ def check_offer(sdp: str, *, previous: RemoteDescription | None = None) -> Remot
         if not common_codecs(media.kind, media.rtp.codecs):
             raise BadSdpError(
                 f"No {media.kind} codec of the offer can be forwarded.",
-                "Offer " + " or ".join(_codec_names(media.kind)) + ".",
+                "Offer " + " or ".join(codec_names(media.kind)) + ".",
             )
-    remote = _remote(sections)
+    remote = _remote(media_sections, sdp)
     if previous is not None and remote.fingerprints != previous.fingerprints:
         raise BadSdpError(
             "The offer belongs to another peer connection than the one before it.",
@@ -98,7 +109,7 @@ def check_answer(sdp: str) -> RemoteDescription:
         _check_section(media)
         if media.dtls is None or media.dtls.role not in {"client", "server"}:
             raise BadSdpError("The answer leaves the DTLS role open.", "Answer a=setup:active.")
-    return _remote(description.media)
+    return _remote(description.media, "")
 
 
 def check_candidate(candidate: IceCandidateInit) -> tuple[Address, str] | None:
@@ -174,10 +185,11 @@ def _check_section(media: MediaDescription) -> None:
         )
 
 
-def _remote(sections: list[MediaDescription]) -> RemoteDescription:
-    ice = sections[0].ice
+def _remote(media_sections: list[MediaDescription], offer: str) -> RemoteDescription:
+    ice = media_sections[0].ice
+    sources = _sources(media_sections) if offer else {}
     candidates = {}
-    for media in sections:
+    for media in media_sections:
         for c in media.ice_candidates:
             if found := _address(c.ip, c.port, c.type):
                 candidates[found[0]] = found
@@ -185,14 +197,30 @@ def _remote(sections: list[MediaDescription]) -> RemoteDescription:
         ufrag=(ice.usernameFragment or "") if ice is not None else "",
         fingerprints=frozenset(
             f"{f.algorithm} {f.value}".lower()
-            for m in sections
+            for m in media_sections
             if m.dtls is not None
             for f in m.dtls.fingerprints
         ),
-        mids=tuple(m.rtp.muxId for m in sections),
-        ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in sections},
+        mids=tuple(m.rtp.muxId for m in media_sections),
+        ssrcs={m.rtp.muxId: tuple(s.ssrc for s in m.ssrc) for m in media_sections},
         candidates=tuple(candidates.values())[:MAX_CANDIDATES],
+        sources=sources,
+        sending=frozenset(
+            sources[m.rtp.muxId]
+            for m in media_sections
+            if m.rtp.muxId in sources and m.direction in {None, "sendonly", "sendrecv"}
+        ),
+        rids={
+            mid_of(section): rids
+            for section in sections(offer)
+            if section[0].startswith("m=video ") and (rids := offered_rids(section))
+        },
     )
+
+
+def _sources(media_sections: list[MediaDescription]) -> dict[str, Source]:
+    left = {kind: iter(sources) for kind, sources in SOURCES_OF.items()}
+    return {media.rtp.muxId: next(left[media.kind]) for media in media_sections}
 
 
 def _address(host: str, port: int, candidate_type: str) -> tuple[Address, str] | None:
@@ -200,7 +228,3 @@ def _address(host: str, port: int, candidate_type: str) -> tuple[Address, str] |
         return (str(ipaddress.ip_address(host)), port), candidate_type
     except ValueError:  # an mDNS name, which hides the address by intent
         return None
-
-
-def _codec_names(kind: str) -> list[str]:
-    return sorted({codec.name for codec in CODECS[kind]})

@@ -14,6 +14,18 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypedDict, get_args
 
 Kind = Literal["audio", "video"]
+Source = Literal["microphone", "camera", "screen"]
+"""What a track shows or lets hear. The second video m-line of a publisher is its screen."""
+
+SOURCES: tuple[Source, ...] = get_args(Source)
+SOURCES_OF: Mapping[str, tuple[Source, ...]] = {
+    "audio": ("microphone",),
+    "video": ("camera", "screen"),
+}
+"""What the m-lines of a publisher carry, by kind and in their order."""
+
+KIND_OF: Mapping[Source, Kind] = {"microphone": "audio", "camera": "video", "screen": "video"}
+
 PeerConnection = Literal["publish", "subscribe"]
 Path = Literal["direct", "relayed"]
 
@@ -85,7 +97,28 @@ class SubscribedTrack:
 
     mid: str
     participant: str
-    kind: Kind
+    source: Source
+
+    @property
+    def kind(self) -> Kind:
+        """Audio or video."""
+        return KIND_OF[self.source]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackLayers:
+    """Which layer of a simulcast a participant is sent of one track.
+
+    Layers are numbered from the lowest quality, 0; `layer` is None while nothing is sent,
+    `target` is the one that is sent from its next keyframe on. `live` are those that come in.
+    """
+
+    mid: str
+    participant: str
+    source: Source
+    layer: int | None
+    target: int | None
+    live: tuple[int, ...]
 
 
 class MediaEvents(Protocol):
@@ -107,13 +140,28 @@ class MediaEvents(Protocol):
     def lost(self, cause: LossCause) -> None:
         """A connected peer connection ended without `MediaSession.close`."""
 
+    def speaker(self, participant: str | None) -> None:
+        """Who speaks most clearly in the call now, oneself included; None: nobody."""
+
+    def layers(self, tracks: Sequence[TrackLayers]) -> None:
+        """What is sent of tracks with several layers has changed; these are those that differ."""
+
+    def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
+        """`track` comes in a codec (mime type) that this participant cannot take; what it takes.
+        Nothing of the track is sent as long as its publisher keeps to that."""
+
 
 @dataclass(frozen=True, slots=True)
 class InboundStats:
-    """What a participant publishes (RTCInboundRtpStreamStats; seconds, bytes, packets)."""
+    """One encoding that a participant publishes (RTCInboundRtpStreamStats).
+
+    Units are seconds, bytes and packets. `rid` is empty without simulcast.
+    """
 
     kind: Kind
+    source: Source
     mid: str
+    rid: str
     ssrc: int
     mime_type: str
     packets_received: int
@@ -128,13 +176,16 @@ class InboundStats:
 class OutboundStats:
     """What a participant is sent (RTCOutboundRtpStreamStats) of what `participant` publishes.
 
+    `rid` is that of the layer that is sent, empty without simulcast or while nothing is.
     `packets_lost`, `jitter` and `round_trip_time` are the client's own report
     (RTCRemoteInboundRtpStreamStats), None before the first.
     """
 
     kind: Kind
+    source: Source
     mid: str
     participant: str
+    rid: str
     ssrc: int
     mime_type: str
     packets_sent: int
@@ -205,8 +256,14 @@ class MediaSession(Protocol):
     def restart_ice(self) -> None:
         """Offer again with new ICE credentials: the client has lost its way to receive."""
 
-    def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
-        """Forward what the participant publishes, or hold it back (muted). None: as it was."""
+    def set_sending(self, sending: Mapping[Source, bool]) -> None:
+        """Forward what the participant publishes, or hold it back (muted)."""
+
+    def prefer_layer(self, participant: str, source: Source, most: int | None) -> None:
+        """Send this participant at most this layer of somebody's track; None: nothing of it.
+
+        It holds for as long as this session, also for a track that comes later.
+        """
 
     def stats(self) -> ParticipantStats:
         """A snapshot; costs nothing on the path of packets."""

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 
 from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.interface import (
-    Kind,
     MediaCounters,
     MediaError,
     MediaEvents,
+    Source,
     Stress,
 )
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.seams import Certificate
-from callfleet_engine.media.session import MAX_PUBLISHERS, AiortcSession
+from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS, AiortcSession
+from callfleet_engine.media.speaker import ActiveSpeaker
 from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
 from callfleet_engine.media.totals import Totals
 
@@ -57,6 +58,7 @@ class AiortcCall:
         self.plane = plane
         self.call_id = call_id
         self.sessions: dict[str, AiortcSession] = {}
+        self._speakers = ActiveSpeaker()
 
     def join(
         self,
@@ -80,7 +82,7 @@ class AiortcCall:
         session.tracks_changed()
         return session
 
-    def published_to(self, subscriber: AiortcSession) -> dict[str, dict[Kind, PublishedTrack]]:
+    def published_to(self, subscriber: AiortcSession) -> dict[str, dict[Source, PublishedTrack]]:
         """Everybody's tracks but one's own, in the order of joining."""
         return {
             name: tracks
@@ -96,6 +98,31 @@ class AiortcCall:
                 f"{MAX_PUBLISHERS} participants of this call publish already.",
                 "Join to listen, or publish after somebody has stopped.",
             )
+
+    def check_room_for_screen(self) -> None:
+        """Raises MediaError when as many screens are shown as a subscribe offer carries."""
+        if sum(1 for s in self.sessions.values() if "screen" in s.tracks) >= MAX_SCREENS:
+            raise MediaError(
+                "full",
+                f"{MAX_SCREENS} screens are shown in this call already.",
+                "Share your screen after somebody has stopped.",
+            )
+
+    def check_present(self, participant_id: str) -> None:
+        """Raises MediaError unless somebody of this id is in the call."""
+        if participant_id not in self.sessions:
+            raise MediaError(
+                "bad_message",
+                f"Nobody in this call has the id {participant_id!r}.",
+                "Name a participant of the message `offer` or `participant`.",
+            )
+
+    def tick(self) -> None:
+        """Ten times a second: who speaks."""
+        levels = {name: session.take_loudest() for name, session in self.sessions.items()}
+        if self._speakers.observe(levels):
+            for session in list(self.sessions.values()):
+                session.speaker_changed(self._speakers.speaker)
 
     def tracks_changed(self) -> None:
         """Tell every session."""
@@ -188,6 +215,8 @@ class AiortcPlane:
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
         self._measure(now)
         self._ticks += 1
+        for call in self._calls.values():
+            call.tick()
         sessions = (s for call in self._calls.values() for s in call.sessions.values())
         for index, session in enumerate(sessions):
             session.tick(now)

@@ -8,55 +8,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    RTCP_PSFB_PLI,
-    RTCP_RTPFB_NACK,
-    RtcpPsfbPacket,
-    RtcpReceiverInfo,
-    RtcpRrPacket,
-    RtcpRtpfbPacket,
-    RtcpSenderInfo,
-    clamp_packets_lost,
-    pack_remb_fci,
-)
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, pack_remb_fci
 
 from callfleet_engine.media import rtp
-from callfleet_engine.media.downtrack import DownTrack, Packet
-from callfleet_engine.media.inbound import InboundStream
+from callfleet_engine.media.codecs import READERS, red
+from callfleet_engine.media.codecs.payload import ANYWHERE, Reader
+from callfleet_engine.media.interface import KIND_OF
+from callfleet_engine.media.layers import LayerState, lively, ordered
+from callfleet_engine.media.negotiation import FORWARDED_EXTENSIONS, OFFERED_EXTENSIONS, OPUS
+from callfleet_engine.media.packet import Packet
+from callfleet_engine.media.published_layer import PublishedLayer
 
 if TYPE_CHECKING:
-    from callfleet_engine.media.interface import Kind
+    from callfleet_engine.media.downtrack import DownTrack
+    from callfleet_engine.media.interface import Source
     from callfleet_engine.media.seams import NegotiatedMedia
     from callfleet_engine.media.totals import Totals
 
-KEYFRAME_INTERVAL_SECONDS = 0.5
-RING_PACKETS = 256
-SUBSCRIBER_AUDIO_LEVEL_ID = 2
-SUBSCRIBER_ABS_SEND_TIME_ID = 3
-"""The identifiers that aiortc offers to every subscriber."""
-
-
-class PacketRing:
-    """The last packets of a stream by extended sequence number."""
-
-    __slots__ = ("_slots",)
-
-    def __init__(self, size: int = RING_PACKETS) -> None:
-        self._slots: list[Packet | None] = [None] * size
-
-    def store(self, packet: Packet) -> None:
-        """Keep it until as many others came."""
-        self._slots[packet.extended % len(self._slots)] = packet
-
-    def find(self, extended: int) -> Packet | None:
-        """The packet of that number, None if it is gone or never came."""
-        packet = self._slots[extended % len(self._slots)]
-        return packet if packet is not None and packet.extended == extended else None
+_AUDIO_LEVEL_ID = OFFERED_EXTENSIONS[rtp.AUDIO_LEVEL_URI]
+_ABS_SEND_TIME_ID = OFFERED_EXTENSIONS[rtp.ABS_SEND_TIME_URI]
+_EMPTY = b"\x01"
+"""Padding of one byte, which counts itself (RFC 3550 section 5.1)."""
 
 
 class PublishedTrack:
-    """The receiving side of one m-line of a publisher.
+    """The receiving side of one m-line of a publisher, with a layer for each encoding.
 
     `reporter_ssrc` is the server's own SSRC in feedback to this publisher.
     """
@@ -65,40 +41,59 @@ class PublishedTrack:
         self,
         *,
         participant: str,
-        kind: Kind,
+        source: Source,
         reporter_ssrc: int,
         send_rtcp: Callable[[bytes], bool],
         totals: Totals,
         max_bitrate: int,
     ) -> None:
         self.participant = participant
-        self.kind = kind
+        self.source = source
+        self.kind = KIND_OF[source]
         self.mid = ""
-        self.clock_rate = 48000 if kind == "audio" else 90000
+        self.clock_rate = 48000 if self.kind == "audio" else 90000
         self.media: NegotiatedMedia | None = None
+        self.rids: tuple[str, ...] = ()
+        """Of a simulcast, from the lowest quality to the highest."""
+        self.layers: list[PublishedLayer] = []
+        """Those that have come so far, from the lowest."""
+        self.states: tuple[LayerState, ...] = ()
+        """What came in at the last tick, from the lowest layer."""
         self.downtracks: list[DownTrack] = []
-        self.ring = PacketRing()
-        self.ssrc: int | None = None
         self.sending = True
-        self.nack_count = 0
-        self.pli_count = 0
-        self.last_packet = 0.0
-        self.stream = InboundStream(self.clock_rate)
         self.payload_type = -1
+        self._loudest = rtp.SILENCE
         self._reporter_ssrc = reporter_ssrc
         self._send_rtcp = send_rtcp
         self._totals = totals
         self._max_bitrate = max_bitrate
         self._audio_level_id: int | None = None
-        self._last_keyframe_request = float("-inf")
-        self._keyframe_wanted = False
-        self._last_report: tuple[int, float] | None = None
+        self._forwarded: dict[int, int] = {}
+        self._readers: dict[int, Reader] = {}
+        self._redundant: int | None = None
 
-    def negotiated(self, media: NegotiatedMedia) -> None:
-        """Take the result of an offer and answer."""
+    def negotiated(self, media: NegotiatedMedia, rids: tuple[str, ...] = ()) -> None:
+        """Take the result of an offer and answer; `rids` as the offer declared them."""
         self.mid = media.mid
         self.media = media
-        self._audio_level_id = media.extensions.get(rtp.AUDIO_LEVEL_URI)
+        found = ordered(rids)
+        if found != self.rids:
+            for layer in list(self.layers):
+                self.drop(layer)
+            self.rids = found
+        ids = media.extensions
+        self._audio_level_id = ids.get(rtp.AUDIO_LEVEL_URI)
+        self._forwarded = {
+            ids[uri]: OFFERED_EXTENSIONS[uri] for uri in FORWARDED_EXTENSIONS if uri in ids
+        }
+        self._readers = {
+            codec.payloadType: READERS[codec.mimeType.lower()]
+            for codec in media.codecs
+            if codec.payloadType is not None and codec.mimeType.lower() in READERS
+        }
+        self._redundant = next(
+            (c.payloadType for c in media.codecs if c.mimeType.lower() == "audio/red"), None
+        )
 
     def takes(self, payload_type: int) -> bool:
         """Whether the publisher may send this payload type on this m-line."""
@@ -109,143 +104,190 @@ class PublishedTrack:
     @property
     def mime_type(self) -> str:
         """The codec of the last packet, empty before the first."""
-        codecs = self.media.codecs if self.media is not None else ()
-        return next((c.mimeType for c in codecs if c.payloadType == self.payload_type), "")
+        return self.mime_type_of(self.payload_type)
 
-    def use_ssrc(self, ssrc: int) -> None:
-        """Receive this SSRC from now on; another one before it is over."""
-        if ssrc == self.ssrc:
-            return
-        self._count_lost()
-        self.ssrc = ssrc
-        self.stream = InboundStream(self.clock_rate)
-        self.ring = PacketRing()
-        self._last_report = None
+    def mime_type_of(self, payload_type: int) -> str:
+        """The codec of a payload type of this publisher, empty if it has none."""
+        codecs = self.media.codecs if self.media is not None else ()
+        return next((c.mimeType for c in codecs if c.payloadType == payload_type), "")
+
+    # layers
+
+    def use_ssrc(self, ssrc: int, rid: str = "") -> PublishedLayer:
+        """Receive this SSRC as the layer of that RID; another one before it is over."""
+        index = self.rids.index(rid) if rid in self.rids else 0
+        before = next((layer for layer in self.layers if layer.index == index), None)
+        if before is not None:
+            if before.ssrc == ssrc:
+                return before
+            self.drop(before)
+        layer = PublishedLayer(
+            self,
+            index=index,
+            rid=rid,
+            ssrc=ssrc,
+            reporter_ssrc=self._reporter_ssrc,
+            send_rtcp=self._send_rtcp,
+        )
+        self.layers.append(layer)
+        self.layers.sort(key=lambda each: each.index)
+        self._layers_changed()
+        return layer
+
+    def drop(self, layer: PublishedLayer) -> None:
+        """That SSRC is over."""
+        self._totals.lost_packets_in += layer.stream.newly_lost()
+        self.layers.remove(layer)
+        for downtrack in [*layer.takers, *layer.waiting]:
+            downtrack.resume()
+
+    def _layers_changed(self) -> None:
+        for downtrack in self.downtracks:
+            downtrack.aim()
+
+    def layer_for(self, most: int) -> PublishedLayer | None:
+        """The best layer of at most `most`, else the lowest; None before the first has come."""
+        under = [layer for layer in self.layers if layer.index <= most]
+        return under[-1] if under else next(iter(self.layers), None)
 
     def set_sending(self, sending: bool) -> None:
         """Forward, or hold back what comes (muted)."""
         if sending == self.sending:
             return
         self.sending = sending
+        self._loudest = rtp.SILENCE
         if sending:
             for downtrack in self.downtracks:
                 downtrack.resume()
 
-    def receive(self, data: bytes, now: float) -> None:
+    # packets
+
+    def receive(self, layer: PublishedLayer, data: bytes, now: float) -> None:
         """Take one unprotected RTP packet. Raises ValueError if its header is truncated."""
         first, marker_and_type, sequence, timestamp, _ = rtp.HEADER.unpack_from(data)
-        payload = rtp.payload_offset(data)
-        self.last_packet = now
+        payload_at = rtp.payload_offset(data)
+        layer.last_packet = now
         self._totals.received_packets += 1
-        self.payload_type = marker_and_type & 0x7F
-        extended = self.stream.add(sequence, timestamp, now, len(data) - payload)
+        extended = layer.stream.add(sequence, timestamp, now, len(data) - payload_at)
         video = self.kind == "video"
-        if video and self.stream.has_missing:
-            self._send_nack(now)
+        if video and layer.stream.has_missing:
+            layer.ask_again(now)
         if not self.sending:
             return
+        if len(data) - payload_at <= (data[-1] if first & rtp.PADDING else 0):
+            self._padding(layer, extended, marker_and_type, timestamp, now)
+            return
+        payload_type = self.payload_type = marker_and_type & 0x7F
+        payload = data[payload_at:]
         if video:
             # Each publisher has a clock of its own: what a subscriber estimates from must be ours.
-            block = rtp.abs_send_time_block(SUBSCRIBER_ABS_SEND_TIME_ID, now)
+            mapped = rtp.mapped(data, self._forwarded) if self._forwarded else b""
+            block = rtp.abs_send_time_block(_ABS_SEND_TIME_ID, now, mapped)
         else:
             block = self._audio_level(data)
+            if payload_type == self._redundant:
+                payload = red.with_payload_type(payload, OPUS)
+        reader = self._readers.get(payload_type)
+        starts, marks = ANYWHERE if reader is None else reader(payload)
         packet = Packet(
             extended,
             (first & rtp.VERSION_AND_PADDING) | (rtp.EXTENSION if block else 0),
             marker_and_type,
             timestamp,
-            block + data[payload:],
+            block + payload,
+            len(block),
+            marks,
         )
         if video:
-            self.ring.store(packet)
-        source = self.stream
-        for downtrack in self.downtracks:
-            downtrack.forward(packet, source, now)
+            layer.ring.store(packet)
+        for downtrack in layer.takers:
+            downtrack.forward(packet, now)
+        if starts and layer.waiting:
+            self._begin(layer, packet, now)
+
+    def _begin(self, layer: PublishedLayer, packet: Packet, now: float) -> None:
+        """Those who wait get this packet, and what came before it in spite of a higher number."""
+        begun, layer.waiting = layer.waiting, []
+        later = (layer.ring.find(n) for n in range(packet.extended + 1, layer.stream.highest + 1))
+        packets = [packet, *(each for each in later if each is not None)]
+        for downtrack in begun:
+            downtrack.begin(layer, packet, now)
+            for each in packets:
+                downtrack.forward(each, now)
+        layer.takers.extend(begun)
+
+    def _padding(
+        self,
+        layer: PublishedLayer,
+        extended: int,
+        marker_and_type: int,
+        timestamp: int,
+        now: float,
+    ) -> None:
+        first = rtp.VERSION_AND_PADDING & 0xA0
+        packet = Packet(extended, first, marker_and_type, timestamp, _EMPTY, 0, None)
+        for downtrack in layer.takers:
+            downtrack.skip(packet, now)
 
     def _audio_level(self, data: bytes) -> bytes:
         if self._audio_level_id is None:
             return b""
         value = rtp.extension(data, self._audio_level_id)
-        return rtp.audio_level_block(SUBSCRIBER_AUDIO_LEVEL_ID, value[0]) if value else b""
+        if not value:
+            return b""
+        self._loudest = min(self._loudest, value[0] & 0x7F)
+        return rtp.audio_level_block(_AUDIO_LEVEL_ID, value[0])
 
-    def _send_nack(self, now: float) -> None:
-        lost = self.stream.nack(now)
-        if lost and self.ssrc is not None:
-            self.nack_count += 1
-            self._send_rtcp(
-                bytes(
-                    RtcpRtpfbPacket(
-                        fmt=RTCP_RTPFB_NACK,
-                        ssrc=self._reporter_ssrc,
-                        media_ssrc=self.ssrc,
-                        lost=lost,
-                    )
-                )
-            )
+    def take_loudest(self) -> int:
+        """The highest audio level since the last call, in -dBov (0 the loudest, 127 silence)."""
+        loudest, self._loudest = self._loudest, rtp.SILENCE
+        return loudest
+
+    # feedback
 
     def request_keyframe(self, now: float) -> None:
-        """Ask the publisher for a keyframe, at most once in half a second."""
-        if self.kind != "video":
-            return
-        self._keyframe_wanted = True
-        if self.ssrc is None or now - self._last_keyframe_request < KEYFRAME_INTERVAL_SECONDS:
-            return
-        request = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._reporter_ssrc, media_ssrc=self.ssrc)
-        if self._send_rtcp(bytes(request)):
-            self._keyframe_wanted = False
-            self._last_keyframe_request = now
-            self.pli_count += 1
-
-    def sender_report(self, info: RtcpSenderInfo, now: float) -> None:
-        """Take the publisher's sender report and pass it on."""
-        self._last_report = ((info.ntp_timestamp >> 16) & 0xFFFFFFFF, now)
-        for downtrack in self.downtracks:
-            downtrack.report_sent(info, self.stream, now)
+        """Ask the publisher for a keyframe of each layer that somebody gets."""
+        for layer in self.layers:
+            if layer.takers or layer.waiting:
+                layer.request_keyframe(now)
 
     def tick(self, now: float) -> None:
         """Ten times a second: repeat what is still wanted."""
-        if self._keyframe_wanted:
-            self.request_keyframe(now)
-        if self.stream.has_missing:
-            self._send_nack(now)
+        for layer in self.layers:
+            layer.tick(now)
+        live = lively([layer.last_packet for layer in self.layers])
+        self.states = tuple(
+            LayerState(layer.index, layer.rid, sent, layer.rate.bitrate)
+            for layer, sent in zip(self.layers, live, strict=True)
+        )
 
     def report(self, now: float) -> None:
         """Once a second: tell the publisher how it is received, and how much it may send."""
-        if self.ssrc is None or self.stream.packets_received == 0:
+        reports = []
+        for layer in self.layers:
+            if (info := layer.report(now)) is not None:
+                self._totals.lost_packets_in += layer.stream.newly_lost()
+                self._totals.observe_jitter(layer.stream.jitter_seconds)
+                reports.append(info)
+        if not reports:
             return
-        self._count_lost()
-        self._totals.observe_jitter(self.stream.jitter_seconds)
-        lsr, dlsr = 0, 0
-        if self._last_report is not None:
-            lsr = self._last_report[0]
-            dlsr = int((now - self._last_report[1]) * 65536) & 0xFFFFFFFF
-        info = RtcpReceiverInfo(
-            ssrc=self.ssrc,
-            fraction_lost=self.stream.fraction_lost(),
-            packets_lost=clamp_packets_lost(self.stream.packets_lost),
-            highest_sequence=self.stream.highest & 0xFFFFFFFF,
-            jitter=self.stream.jitter_units,
-            lsr=lsr,
-            dlsr=dlsr,
-        )
-        data = bytes(RtcpRrPacket(ssrc=self._reporter_ssrc, reports=[info]))
+        data = bytes(RtcpRrPacket(ssrc=self._reporter_ssrc, reports=reports))
         if self.kind == "video":
             # Without transport-wide feedback Chromium stays near 300 kbit/s unless told more.
+            ssrcs = [info.ssrc for info in reports]
             data += bytes(
                 RtcpPsfbPacket(
                     fmt=RTCP_PSFB_APP,
                     ssrc=self._reporter_ssrc,
                     media_ssrc=0,
-                    fci=pack_remb_fci(self._max_bitrate, [self.ssrc]),
+                    fci=pack_remb_fci(self._max_bitrate, ssrcs),
                 )
             )
         self._send_rtcp(data)
 
-    def _count_lost(self) -> None:
-        self._totals.lost_packets_in += self.stream.newly_lost()
-
     def close(self) -> None:
         """Leave every subscriber."""
-        self._count_lost()
+        for layer in self.layers:
+            self._totals.lost_packets_in += layer.stream.newly_lost()
         for downtrack in list(self.downtracks):
             downtrack.detach()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 import struct
+from collections.abc import Iterable
 
 from aiortc.rtp import RtcpPacket, RtcpSrPacket
 
 from callfleet_engine.media import rtp
 from callfleet_engine.media.description import RemoteDescription
-from callfleet_engine.media.interface import InboundStats, Kind
+from callfleet_engine.media.interface import KIND_OF, InboundStats, Source
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.published import PublishedTrack
+from callfleet_engine.media.published_layer import PublishedLayer
 from callfleet_engine.media.seams import NegotiatedMedia
 from callfleet_engine.media.totals import Totals
 
@@ -30,17 +32,17 @@ class Publishing:
         self._totals = totals
         self._max_bitrate = max_bitrate
         self._reporter_ssrc = secrets.randbits(32)
-        self._by_ssrc: dict[int, PublishedTrack] = {}
+        self._by_ssrc: dict[int, PublishedLayer] = {}
         self._by_mid: dict[str, PublishedTrack] = {}
         self._mid_extensions: set[int] = set()
-        self._sending: dict[Kind, bool] = {"audio": True, "video": True}
-        self._now = 0.0
+        self._rid_extensions: set[int] = set()
+        self._sending: dict[Source, bool] = dict.fromkeys(KIND_OF, True)
         self.malformed = 0
 
     @property
-    def tracks(self) -> dict[Kind, PublishedTrack]:
-        """What is published, by kind."""
-        return {track.kind: track for track in self._by_mid.values()}
+    def tracks(self) -> dict[Source, PublishedTrack]:
+        """What is published."""
+        return {track.source: track for track in self._by_mid.values()}
 
     def negotiated(
         self, lines: dict[str, NegotiatedMedia], remote: RemoteDescription, link: Link
@@ -52,74 +54,82 @@ class Publishing:
         for mid, media in received.items():
             track = self._by_mid.get(mid)
             if track is None:
+                source = remote.sources[mid]
                 track = PublishedTrack(
                     participant=self._participant,
-                    kind=media.kind,
+                    source=source,
                     reporter_ssrc=self._reporter_ssrc,
                     send_rtcp=link.send_rtcp,
                     totals=self._totals,
                     max_bitrate=self._max_bitrate,
                 )
-                track.set_sending(self._sending[media.kind])
+                track.set_sending(self._sending[source])
                 self._by_mid[mid] = track
-            track.negotiated(media)
-            if declared := remote.ssrcs.get(mid):
+            track.negotiated(media, remote.rids.get(mid, ()))
+            if (declared := remote.ssrcs.get(mid)) and not track.rids:
                 self._use(declared[0], track)
-        self._mid_extensions = {
-            media.extensions[rtp.MID_URI]
-            for media in received.values()
-            if rtp.MID_URI in media.extensions
-        }
+        self._index()
+        self._mid_extensions = _identifiers(received.values(), rtp.MID_URI)
+        self._rid_extensions = _identifiers(received.values(), rtp.RID_URI)
 
     def _remove(self, mid: str) -> None:
         track = self._by_mid.pop(mid)
         track.close()
-        if track.ssrc is not None:
-            self._by_ssrc.pop(track.ssrc, None)
+        self._index()
 
-    def _use(self, ssrc: int, track: PublishedTrack) -> None:
-        if track.ssrc is not None:
-            self._by_ssrc.pop(track.ssrc, None)
-        track.use_ssrc(ssrc)
-        self._by_ssrc[ssrc] = track
+    def _use(self, ssrc: int, track: PublishedTrack, rid: str = "") -> PublishedLayer:
+        if (before := self._by_ssrc.get(ssrc)) is not None and before.track is not track:
+            before.track.drop(before)
+        layer = track.use_ssrc(ssrc, rid)
+        self._index()
+        return layer
 
-    def set_sending(self, kind: Kind, sending: bool, now: float) -> None:
-        """Forward a kind, or hold it back; also one that is published later."""
-        self._sending[kind] = sending
-        if track := self.tracks.get(kind):
+    def _index(self) -> None:
+        self._by_ssrc = {
+            layer.ssrc: layer for track in self._by_mid.values() for layer in track.layers
+        }
+
+    def set_sending(self, source: Source, sending: bool, now: float) -> None:
+        """Forward a track, or hold it back; also one that is published later."""
+        self._sending[source] = sending
+        if track := self.tracks.get(source):
             track.set_sending(sending)
             if sending:
                 track.request_keyframe(now)
 
     def rtp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected RTP packet of at least 12 bytes."""
-        track = self._by_ssrc.get(rtp.SSRC.unpack_from(data, 8)[0])
+        layer = self._by_ssrc.get(rtp.SSRC.unpack_from(data, 8)[0])
         try:
-            if track is None:
-                track = self._learn(data, now)
-                if track is None:
+            if layer is None:
+                layer = self._learn(data, now)
+                if layer is None:
                     return
-            track.receive(data, now)
+            layer.track.receive(layer, data, now)
         except ValueError:
             self.malformed += 1
 
-    def _learn(self, data: bytes, now: float) -> PublishedTrack | None:
-        """Find the track of an unknown SSRC by MID, else by payload type (RFC 9143 section 9.2).
+    def _learn(self, data: bytes, now: float) -> PublishedLayer | None:
+        """Find the layer of an unknown SSRC by MID and RID (RFC 9143 section 9.2, RFC 8852).
 
-        A track with a live SSRC keeps it: another layer of it is not wanted.
+        Without them the payload type must tell the track. A layer that is alive keeps its SSRC.
         """
-        track = None
-        for identifier in self._mid_extensions:
-            if mid := rtp.extension(data, identifier):
-                track = self._by_mid.get(mid.decode("ascii", "replace"))
+        track, rid = None, ""
+        for identifier, value in rtp.elements(data):
+            if identifier in self._mid_extensions:
+                track = self._by_mid.get(value.decode("ascii", "replace"))
+            elif identifier in self._rid_extensions:
+                rid = value.decode("ascii", "replace")
         if track is None:
             payload_type = data[1] & 0x7F
             matching = [t for t in self._by_mid.values() if t.takes(payload_type)]
             track = matching[0] if len(matching) == 1 else None
-        if track is None or now - track.last_packet < SILENT_SECONDS:
+        if track is None or (track.rids and rid not in track.rids):
             return None
-        self._use(rtp.SSRC.unpack_from(data, 8)[0], track)
-        return track
+        known = next((layer for layer in track.layers if layer.rid == rid or not track.rids), None)
+        if known is not None and now - known.last_packet < SILENT_SECONDS:
+            return None
+        return self._use(rtp.SSRC.unpack_from(data, 8)[0], track, rid)
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet."""
@@ -129,8 +139,8 @@ class Publishing:
             self.malformed += 1
             return
         for packet in packets[:MAX_RTCP_PACKETS]:
-            if isinstance(packet, RtcpSrPacket) and (track := self._by_ssrc.get(packet.ssrc)):
-                track.sender_report(packet.sender_info, now)
+            if isinstance(packet, RtcpSrPacket) and (layer := self._by_ssrc.get(packet.ssrc)):
+                layer.sender_report(packet.sender_info, now)
 
     def request_keyframes(self, now: float) -> None:
         """Ask for a fresh start of every video."""
@@ -148,25 +158,32 @@ class Publishing:
             track.report(now)
 
     def stats(self) -> tuple[InboundStats, ...]:
-        """One for each track that an SSRC is known of."""
+        """One for each layer that has come."""
         return tuple(
             InboundStats(
                 kind=track.kind,
+                source=track.source,
                 mid=track.mid,
-                ssrc=track.ssrc,
+                rid=layer.rid,
+                ssrc=layer.ssrc,
                 mime_type=track.mime_type,
-                packets_received=track.stream.packets_received,
-                bytes_received=track.stream.bytes_received,
-                packets_lost=track.stream.packets_lost,
-                jitter=track.stream.jitter_seconds,
-                nack_count=track.nack_count,
-                pli_count=track.pli_count,
+                packets_received=layer.stream.packets_received,
+                bytes_received=layer.stream.bytes_received,
+                packets_lost=layer.stream.packets_lost,
+                jitter=layer.stream.jitter_seconds,
+                nack_count=layer.nack_count,
+                pli_count=layer.pli_count,
             )
             for track in self._by_mid.values()
-            if track.ssrc is not None
+            for layer in track.layers
         )
 
     def close(self) -> None:
         """Leave every subscriber."""
         for mid in list(self._by_mid):
             self._remove(mid)
+
+
+def _identifiers(lines: Iterable[NegotiatedMedia], uri: str) -> set[int]:
+    """The numbers that a header extension has on some m-lines."""
+    return {media.extensions[uri] for media in lines if uri in media.extensions}

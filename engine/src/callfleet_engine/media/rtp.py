@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from struct import Struct
 
 HEADER = Struct("!BBHLL")
@@ -12,14 +13,19 @@ SSRC = Struct("!L")
 """At offset 8."""
 
 VERSION_AND_PADDING = 0xE0
+PADDING = 0x20
 EXTENSION = 0x10
 MARKER = 0x80
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 TRANSPORT_NUMBER_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+
+SILENCE = 127
+"""The lowest audio level, in -dBov (RFC 6464 section 3)."""
 
 _ONE_BYTE = 0xBEDE
 _TWO_BYTE = 0x1000
@@ -46,43 +52,58 @@ def payload_offset(data: bytes) -> int:
     return offset
 
 
+def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The identifiers and values of a packet's header extensions (RFC 8285 sections 4.2, 4.3).
+
+    Raises ValueError if one is truncated.
+    """
+    first = data[0]
+    if not first & EXTENSION:
+        return
+    at, end = 12 + 4 * (first & 0x0F), payload_offset(data)
+    profile = (data[at] << 8) | data[at + 1]
+    if profile != _ONE_BYTE and profile & 0xFFF0 != _TWO_BYTE:
+        return
+    at += 4
+    while at < end:
+        if data[at] == 0:  # padding
+            at += 1
+            continue
+        if profile == _ONE_BYTE:
+            found, length = data[at] >> 4, (data[at] & 0x0F) + 1
+            if found == 15:  # reserved: the rest is ignored
+                return
+            at += 1
+        else:
+            found, length = data[at], data[at + 1] if at + 1 < end else end
+            at += 2
+        if at + length > end:
+            raise ValueError("RTP header extension is truncated")
+        yield found, data[at : at + length]
+        at += length
+
+
 def extension(data: bytes, identifier: int) -> bytes | None:
     """The value of one header extension, None if absent.
 
     `identifier` is the one negotiated by `a=extmap`. Raises ValueError if truncated.
     """
-    first = data[0]
-    if not first & EXTENSION:
-        return None
-    block = data[12 + 4 * (first & 0x0F) : payload_offset(data)]
-    profile, _ = _EXTENSION_HEADER.unpack_from(block)
-    if profile == _ONE_BYTE:
-        return _find(block, identifier, header=1)
-    if profile & 0xFFF0 == _TWO_BYTE:
-        return _find(block, identifier, header=2)
-    return None
-
-
-def _find(block: bytes, identifier: int, header: int) -> bytes | None:
-    """Walk elements with headers of one byte (RFC 8285 section 4.2) or two (4.3)."""
-    at = 4
-    while at < len(block):
-        if block[at] == 0:  # padding
-            at += 1
-            continue
-        if header == 1:
-            found, length = block[at] >> 4, (block[at] & 0x0F) + 1
-            if found == 15:  # reserved: the rest is ignored
-                return None
-        else:
-            found, length = block[at], block[at + 1] if at + 1 < len(block) else len(block)
-        at += header
-        if at + length > len(block):
-            raise ValueError("RTP header extension is truncated")
+    for found, value in elements(data):
         if found == identifier:
-            return block[at : at + length]
-        at += length
+            return value
     return None
+
+
+def mapped(data: bytes, identifiers: Mapping[int, int]) -> bytes:
+    """Those extensions of a packet that are passed on, as elements with the other numbers.
+
+    Raises ValueError if truncated.
+    """
+    kept = b""
+    for found, value in elements(data):
+        if found in identifiers and 1 <= len(value) <= 16:
+            kept += bytes([identifiers[found] << 4 | len(value) - 1]) + value
+    return kept
 
 
 def audio_level_block(identifier: int, level: int) -> bytes:
@@ -90,13 +111,19 @@ def audio_level_block(identifier: int, level: int) -> bytes:
     return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, 1, (identifier << 28) | (level << 16))
 
 
-def abs_send_time_block(identifier: int, seconds: float) -> bytes:
-    """A header extension block with the time of sending alone: 6.18 bits of seconds.
+def abs_send_time_block(identifier: int, seconds: float, more: bytes = b"") -> bytes:
+    """A header extension block with the time of sending: 6.18 bits of seconds.
 
+    `more` are other elements of it.
     http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
     """
-    stamp = int(seconds * 262144) & 0xFFFFFF
-    return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, 1, (identifier << 28) | (2 << 24) | stamp)
+    stamp = (identifier << 28) | (2 << 24) | int(seconds * 262144) & 0xFFFFFF
+    if not more:
+        return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, 1, stamp)
+    words = 1 + (len(more) + 3) // 4
+    return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, words, stamp) + more.ljust(
+        4 * (words - 1), b"\0"
+    )
 
 
 def with_short_element(data: bytes, identifier: int, value: int) -> bytes:

@@ -7,7 +7,8 @@ behaviour leaned on, so that a new release of either says what it broke.
   port beneath all of them) and says `a=ice-lite`.
 - `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue.
 - `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
-- `ForwardingPeerConnection`: uses these; one transport, no RTX, a certificate shared by all.
+- `ForwardingPeerConnection`: uses these; one transport, a certificate shared by all, and codecs
+  and header extensions of our own (`negotiation.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import pylibsrtp
 from aiortc import (
@@ -26,38 +28,25 @@ from aiortc import (
     RTCIceGatherer,
     RTCIceTransport,
     RTCPeerConnection,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
-    codecs,
 )
-from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint
 from aiortc.rtcicetransport import RTCIceParameters
-from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
+from callfleet_engine.media.negotiation import (
+    OFFERED_CODECS,
+    OFFERED_HEADER_EXTENSIONS,
+    TAKEN_HEADER_EXTENSIONS,
+    common_codecs,
+)
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MAX_DATAGRAM = 1500
-_FORWARDED = {"audio": {"audio/opus"}, "video": {"video/vp8", "video/h264"}}
-CODECS = {
-    kind: [
-        codec
-        for codec in RTCRtpSender.getCapabilities(kind).codecs
-        if codec.mimeType.lower() in names and not is_rtx(codec)
-    ]
-    for kind, names in _FORWARDED.items()
-}
-"""What is negotiated: no RTX, so that a retransmission keeps its SSRC and sequence number."""
-
-
-def common_codecs(kind: str, remote: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:
-    """Which codecs a description with these would be answered with."""
-    return filter_preferred_codecs(find_common_codecs(codecs.CODECS[kind], remote), CODECS[kind])
-
-
 Datagram = Callable[[bytes], None]
 
 
@@ -224,12 +213,49 @@ class MediaLine:
             sender._track_id = f"{stream}-{self.kind}"  # noqa: SLF001 (a seam)
 
 
+def _with_tables(method: Callable[P, T], **tables: object) -> Callable[P, T]:
+    """A method of aiortc's that sees other tables than those of its module.
+
+    aiortc's own stay as they are: what it encodes and decodes is its clients' affair.
+    """
+    function = cast("FunctionType", method)
+    namespace = {**function.__globals__, **tables}
+    changed = FunctionType(
+        function.__code__,
+        namespace,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return cast("Callable[P, T]", changed)
+
+
+def _common_codecs(
+    local: list[RTCRtpCodecParameters],  # noqa: ARG001 (aiortc's)
+    remote: list[RTCRtpCodecParameters],
+) -> list[RTCRtpCodecParameters]:
+    kind = remote[0].mimeType.partition("/")[0] if remote else "video"
+    return common_codecs(kind, remote)
+
+
 class ForwardingPeerConnection(RTCPeerConnection):
     """A peer connection that hands on unprotected packets and sends what it is given.
 
     `on_rtp` and `on_rtcp` get each packet synchronously, plain. `on_state` is called at each
     change of the ICE or DTLS state.
     """
+
+    createOffer = _with_tables(  # noqa: N815 (aiortc's name)
+        RTCPeerConnection.createOffer,
+        CODECS=OFFERED_CODECS,
+        HEADER_EXTENSIONS=OFFERED_HEADER_EXTENSIONS,
+    )
+    setRemoteDescription = _with_tables(  # noqa: N815 (aiortc's name)
+        RTCPeerConnection.setRemoteDescription,
+        CODECS=OFFERED_CODECS,
+        HEADER_EXTENSIONS=TAKEN_HEADER_EXTENSIONS,
+        find_common_codecs=_common_codecs,
+    )
 
     def __init__(
         self,
@@ -270,7 +296,6 @@ class ForwardingPeerConnection(RTCPeerConnection):
         transceiver = RTCRtpTransceiver(
             direction=direction, kind=kind, sender=sender, receiver=receiver
         )
-        transceiver.setCodecPreferences(CODECS[kind])
         transceiver._bundled = bool(transceivers)  # noqa: SLF001 (a seam)
         transceivers.append(transceiver)
         return transceiver

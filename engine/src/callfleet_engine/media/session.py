@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aiortc import InvalidStateError
@@ -20,7 +20,6 @@ from callfleet_engine.media.interface import (
     BadSdpError,
     FailureCause,
     IceCandidateInit,
-    Kind,
     LossCause,
     MediaError,
     MediaEvents,
@@ -28,10 +27,13 @@ from callfleet_engine.media.interface import (
     ParticipantStats,
     Path,
     PeerConnection,
+    Source,
 )
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.publishing import Publishing
+from callfleet_engine.media.rtp import SILENCE
+from callfleet_engine.media.simulcast import with_simulcast
 from callfleet_engine.media.subscribing import Subscribing
 
 if TYPE_CHECKING:
@@ -42,7 +44,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 NEGOTIATION_SECONDS = 5.0
 MAX_PUBLISHERS = 24
-"""A subscribe offer with this many pairs of m-lines still fits a signalling message."""
+MAX_SCREENS = 4
+"""A subscribe offer with pairs of m-lines for so many publishers, and so many screens, still fits a
+signalling message."""
 
 
 class AiortcSession:
@@ -69,6 +73,7 @@ class AiortcSession:
         self._publish_link: Link | None = None
         self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
+        self._wishes: dict[tuple[str, Source], int | None] = {}
         self._publish_lock = asyncio.Lock()
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
@@ -77,7 +82,7 @@ class AiortcSession:
         self._closed = False
 
     @property
-    def tracks(self) -> dict[Kind, PublishedTrack]:
+    def tracks(self) -> dict[Source, PublishedTrack]:
         """What this participant publishes now."""
         return {} if self._ended else self._publishing.tracks
 
@@ -94,6 +99,8 @@ class AiortcSession:
         async with self._publish_lock:
             remote = check_offer(offer_sdp, previous=self._publish_remote)
             self._check_open()
+            if "screen" in remote.sending and "screen" not in self.tracks:
+                self._call.check_room_for_screen()
             link = self._publish_link
             if link is None:
                 self._call.check_room_for_publisher()
@@ -106,7 +113,7 @@ class AiortcSession:
             self._check_open()
             self._publishing.negotiated(link.pc.negotiated(), remote, link)
         self._call.tracks_changed()
-        return answer
+        return with_simulcast(answer, remote.rids)
 
     async def answer(self, answer_sdp: str) -> None:
         """Take the client's answer to the outstanding subscribe offer."""
@@ -147,13 +154,17 @@ class AiortcSession:
             self._restart_wanted = True
             self.tracks_changed()
 
-    def set_sending(self, *, audio: bool | None = None, video: bool | None = None) -> None:
+    def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back."""
         now = self._loop.time()
-        if audio is not None:
-            self._publishing.set_sending("audio", audio, now)
-        if video is not None:
-            self._publishing.set_sending("video", video, now)
+        for source, forwarded in sending.items():
+            self._publishing.set_sending(source, forwarded, now)
+
+    def prefer_layer(self, participant: str, source: Source, most: int | None) -> None:
+        """Send at most this layer of somebody's track from now on."""
+        self._check_open()
+        self._call.check_present(participant)
+        self._wishes[participant, source] = most
 
     def stats(self) -> ParticipantStats:
         """Both directions."""
@@ -223,8 +234,23 @@ class AiortcSession:
     def tick(self, now: float) -> None:
         """Ten times a second."""
         self._publishing.tick(now)
-        if self._subscribing is not None:
-            self._subscribing.tick()
+        if self._subscribing is None or self._ended:
+            return
+        self._subscribing.tick()
+        if changed := self._subscribing.changed_layers():
+            self._events.layers(changed)
+        for track, codec, takes in self._subscribing.newly_untaken():
+            self._events.untaken(track, codec, takes)
+
+    def take_loudest(self) -> int:
+        """The highest audio level since the last call, in -dBov; 127 is silence."""
+        track = self.tracks.get("microphone")
+        return SILENCE if track is None else track.take_loudest()
+
+    def speaker_changed(self, participant: str | None) -> None:
+        """Somebody else speaks in the call."""
+        if not self._ended:
+            self._events.speaker(participant)
 
     def report(self, now: float) -> None:
         """Once a second."""
@@ -232,13 +258,15 @@ class AiortcSession:
 
     # the server's offers
 
-    def _publishers(self) -> dict[str, dict[Kind, PublishedTrack]]:
+    def _publishers(self) -> dict[str, dict[Source, PublishedTrack]]:
         return self._call.published_to(self)
 
     def tracks_changed(self) -> None:
         """Someone's tracks came, went or changed: offer what differs, one offer at a time."""
         if self._ended or not self._can_subscribe:
             return
+        for wish in [wish for wish in self._wishes if wish[0] not in self._call.sessions]:
+            del self._wishes[wish]
         if self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         if self._negotiation != "stable":
@@ -251,7 +279,9 @@ class AiortcSession:
 
     async def _offer(self) -> None:
         if self._subscribing is None:
-            self._subscribing = Subscribing(self._new_link("subscribe"), self._call.plane.totals)
+            self._subscribing = Subscribing(
+                self._new_link("subscribe"), self._call.plane.totals, self._wishes
+            )
         if self._restart_wanted:
             self._restart_wanted = False
             self._subscribing.link.connection.restart()

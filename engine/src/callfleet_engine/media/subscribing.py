@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiortc.rtp import (
@@ -19,9 +19,16 @@ from aiortc.rtp import (
 )
 
 from callfleet_engine.media import rtp
-from callfleet_engine.media.codec import payload_types
+from callfleet_engine.media.codec import names, payload_types, unwrapped_types
 from callfleet_engine.media.downtrack import DownTrack
-from callfleet_engine.media.interface import Kind, OutboundStats, SubscribedTrack
+from callfleet_engine.media.interface import (
+    KIND_OF,
+    OutboundStats,
+    Source,
+    SubscribedTrack,
+    TrackLayers,
+)
+from callfleet_engine.media.layers import HIGHEST, highest_live
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.publishing import MAX_RTCP_PACKETS
@@ -29,8 +36,11 @@ from callfleet_engine.media.seams import MediaLine, NegotiatedMedia
 from callfleet_engine.media.slots import Slots
 from callfleet_engine.media.totals import Totals
 
-KINDS: tuple[Kind, Kind] = ("audio", "video")
-Publishers = Mapping[str, Mapping[Kind, PublishedTrack]]
+GROUPS: tuple[tuple[Source, ...], ...] = (("microphone", "camera"), ("screen",))
+"""m-lines that belong to one publisher together, and are made together."""
+
+Publishers = Mapping[str, Mapping[Source, PublishedTrack]]
+Wishes = Mapping[tuple[str, Source], int | None]
 
 
 @dataclass(slots=True)
@@ -39,50 +49,69 @@ class _Line:
     downtrack: DownTrack
 
 
-class Subscribing:
-    """The m-line pairs of one subscriber: what was offered, what was answered, what is sent."""
+@dataclass(slots=True)
+class _Group:
+    sources: tuple[Source, ...]
+    slots: Slots
+    lines: list[dict[Source, _Line]]
 
-    def __init__(self, link: Link, totals: Totals) -> None:
+
+class Subscribing:
+    """The m-lines of one subscriber: what was offered, what was answered, what is sent.
+
+    `wishes` are the layers that the client wants at most, by publisher and source.
+    """
+
+    def __init__(self, link: Link, totals: Totals, wishes: Wishes) -> None:
         self.link = link
         self._totals = totals
-        self._slots = Slots()
-        self._lines: list[dict[Kind, _Line]] = []
+        self._wishes = wishes
+        self._groups = [_Group(sources, Slots(), []) for sources in GROUPS]
         self._by_ssrc: dict[int, DownTrack] = {}
-        self._offered: dict[tuple[str, Kind], _Line] = {}
+        self._offered: dict[tuple[str, Source], _Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
+        self._told_layers: dict[str, TrackLayers] = {}
+        self._told_untaken: set[tuple[str, str, str]] = set()
         self.malformed = 0
 
     @staticmethod
-    def wanted(publishers: Publishers) -> frozenset[tuple[str, Kind]]:
+    def wanted(publishers: Publishers) -> frozenset[tuple[str, Source]]:
         """What an offer must hold to be right for these publishers."""
-        return frozenset((name, kind) for name, tracks in publishers.items() for kind in tracks)
+        return frozenset((name, source) for name, tracks in publishers.items() for source in tracks)
 
     @property
-    def offered(self) -> frozenset[tuple[str, Kind]]:
+    def offered(self) -> frozenset[tuple[str, Source]]:
         """What the last offer held."""
         return frozenset(self._offered)
 
     async def offer(self, publishers: Publishers) -> str:
-        """Make the next offer: one pair of m-lines for each publisher."""
-        self._slots.assign(list(publishers))
-        while len(self._lines) < len(self._slots.publishers):
-            self._lines.append({kind: self._new_line(kind) for kind in KINDS})
+        """Make the next offer: a pair of m-lines for each publisher, one more for each screen."""
         offered = {}
-        for publisher, pair in zip(self._slots.publishers, self._lines, strict=True):
-            for kind, line in pair.items():
-                sends = publisher is not None and kind in publishers[publisher]
-                line.media.offer_stream(publisher if sends else None)
-                if publisher is not None and sends:
-                    offered[publisher, kind] = line
+        for group in self._groups:
+            wanted = [name for name, tracks in publishers.items() if tracks.keys() & group.sources]
+            group.slots.assign(wanted)
+            while len(group.lines) < len(group.slots.publishers):
+                group.lines.append({source: self._new_line(source) for source in group.sources})
+            for publisher, lines in zip(group.slots.publishers, group.lines, strict=True):
+                for source, line in lines.items():
+                    if publisher is not None and source in publishers[publisher]:
+                        line.media.offer_stream(_stream(publisher, source))
+                        offered[publisher, source] = line
+                    else:
+                        line.media.offer_stream(None)
         self._offered = offered
         sdp = await self.link.pc.make_offer()
-        for pair in self._lines:
-            for line in pair.values():
-                line.downtrack.mid = line.media.mid
+        for line in self._lines():
+            line.downtrack.mid = line.media.mid
         return sdp
 
-    def _new_line(self, kind: Kind) -> _Line:
-        media = self.link.pc.add_line(kind)
+    def _lines(self) -> Iterator[_Line]:
+        for group in self._groups:
+            for lines in group.lines:
+                yield from lines.values()
+
+    def _new_line(self, source: Source) -> _Line:
+        media = self.link.pc.add_line(KIND_OF[source])
         downtrack = DownTrack(media.ssrc, self.link.send_rtp, self.link.send_rtcp, self._totals)
         self._by_ssrc[media.ssrc] = downtrack
         return _Line(media, downtrack)
@@ -90,8 +119,8 @@ class Subscribing:
     def tracks(self) -> tuple[SubscribedTrack, ...]:
         """What the last offer holds, in the order of its m-lines."""
         return tuple(
-            SubscribedTrack(mid=line.downtrack.mid, participant=publisher, kind=kind)
-            for (publisher, kind), line in self._offered.items()
+            SubscribedTrack(mid=line.downtrack.mid, participant=publisher, source=source)
+            for (publisher, source), line in self._offered.items()
         )
 
     async def answered(self, sdp: str, publishers: Publishers, now: float) -> None:
@@ -107,29 +136,40 @@ class Subscribing:
         """
         if not self.link.connected:
             return
+        self._told_untaken = {told for told in self._told_untaken if told[0] in publishers}
         attached = {}
-        for (publisher, kind), line in self._offered.items():
-            track = publishers.get(publisher, {}).get(kind)
+        for (publisher, source), line in self._offered.items():
+            track = publishers.get(publisher, {}).get(source)
             media = self._negotiated.get(line.downtrack.mid)
             if track is not None and track.media is not None and media is not None and media.sends:
-                attached[id(line)] = (track, payload_types(track.media.codecs, media.codecs))
-        for pair in self._lines:
-            for line in pair.values():
-                self._attach(line.downtrack, attached.get(id(line)), now)
+                attached[id(line)] = (track, media)
+        for line in self._lines():
+            found = attached.get(id(line))
+            if found is None:
+                line.downtrack.detach()
+            else:
+                self._attach(line.downtrack, *found, now)
 
-    @staticmethod
     def _attach(
-        downtrack: DownTrack, target: tuple[PublishedTrack, dict[int, int]] | None, now: float
+        self, downtrack: DownTrack, track: PublishedTrack, media: NegotiatedMedia, now: float
     ) -> None:
-        if target is None:
-            downtrack.detach()
-            return
-        track, mapping = target
+        published = track.media.codecs if track.media is not None else ()
+        taken = payload_types(published, media.codecs)
+        unwrapped = unwrapped_types(published, media.codecs)
         if downtrack.track is track:
-            downtrack.payload_types = mapping
+            downtrack.accept(taken, unwrapped)
             return
-        downtrack.attach(track, mapping)
+        downtrack.attach(track, taken, unwrapped)
+        self._choose(downtrack)
         track.request_keyframe(now)
+
+    def _choose(self, downtrack: DownTrack) -> None:
+        """The best layer within the client's wish."""
+        track = downtrack.track
+        if track is None:
+            return
+        downtrack.most = most = self._wishes.get((track.participant, track.source), HIGHEST)
+        downtrack.choose(None if most is None else _best(track, most))
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet: reports, NACK, PLI and FIR."""
@@ -157,21 +197,63 @@ class Subscribing:
     def request_keyframes(self, now: float) -> None:
         """Ask the publishers for a fresh start of every video that is sent."""
         for downtrack in self._by_ssrc.values():
-            if downtrack.track is not None:
-                downtrack.track.request_keyframe(now)
+            downtrack.want_keyframe(now)
 
     def tick(self) -> None:
         """Ten times a second."""
         for downtrack in self._by_ssrc.values():
             downtrack.refill()
+            self._choose(downtrack)
+
+    def changed_layers(self) -> tuple[TrackLayers, ...]:
+        """Tracks with several layers of which something else is sent than at the last call."""
+        changed = []
+        for downtrack in self._by_ssrc.values():
+            track = downtrack.track
+            if track is None or len(track.rids) < 2:
+                continue
+            state = TrackLayers(
+                mid=downtrack.mid,
+                participant=track.participant,
+                source=track.source,
+                layer=downtrack.layer,
+                target=downtrack.target,
+                live=tuple(layer.index for layer in track.states if layer.live),
+            )
+            if self._told_layers.get(downtrack.mid) != state:
+                self._told_layers[downtrack.mid] = state
+                changed.append(state)
+        return tuple(changed)
+
+    def newly_untaken(self) -> tuple[tuple[SubscribedTrack, str, tuple[str, ...]], ...]:
+        """Tracks that come in a codec this subscriber lacks, with it and what it takes instead.
+
+        Each codec of a publisher is told of once.
+        """
+        found = []
+        for downtrack in self._by_ssrc.values():
+            track, payload_type = downtrack.track, downtrack.untaken
+            if track is None or payload_type is None:
+                continue
+            downtrack.untaken = None
+            codec = track.mime_type_of(payload_type)
+            key = (track.participant, track.source, codec)
+            media = self._negotiated.get(downtrack.mid)
+            if codec and media is not None and key not in self._told_untaken:
+                self._told_untaken.add(key)
+                what = SubscribedTrack(downtrack.mid, track.participant, track.source)
+                found.append((what, codec, names(media.codecs)))
+        return tuple(found)
 
     def stats(self) -> tuple[OutboundStats, ...]:
         """One for each m-line that sends."""
         return tuple(
             OutboundStats(
                 kind=d.track.kind,
+                source=d.track.source,
                 mid=d.mid,
                 participant=d.track.participant,
+                rid=d.rid,
                 ssrc=d.ssrc,
                 mime_type=d.track.mime_type,
                 packets_sent=d.packets_sent,
@@ -191,6 +273,17 @@ class Subscribing:
         """Take nothing any more."""
         for downtrack in self._by_ssrc.values():
             downtrack.detach()
+
+
+def _best(track: PublishedTrack, most: int) -> int:
+    """Which layer of at most `most` to send; before any has come, whichever comes."""
+    best = highest_live(track.states, most) if track.rids else None
+    return most if best is None else best
+
+
+def _stream(publisher: str, source: Source) -> str:
+    """The MediaStream's id; a screen has one of its own: no lips need be kept in step with it."""
+    return f"{publisher}-screen" if source == "screen" else publisher
 
 
 def _keyframe_ssrcs(packet: RtcpPsfbPacket) -> Sequence[int]:

@@ -22,7 +22,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from callfleet_engine.errors import CallError, ErrorCode
-from callfleet_engine.media.interface import Kind, PeerConnection
+from callfleet_engine.media.interface import Kind, PeerConnection, Source
+from callfleet_engine.media.layers import HIGHEST
 from callfleet_engine.store.interface import IDENTIFIER_LENGTH, NAME_LENGTH, ROOM_LENGTH
 
 SUBPROTOCOL = "callfleet.v1"
@@ -38,11 +39,13 @@ Sdp = Annotated[str, StringConstraints(min_length=1, max_length=60_000)]
 CandidateType = Literal["host", "srflx", "prflx", "relay"]
 
 
-class _Message(BaseModel):
+class Content(BaseModel):
+    """A message or a part of one."""
+
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class _Client(_Message):
+class _Client(Content):
     id: StrictInt | Annotated[str, StringConstraints(max_length=64, strict=True)] | None = None
 
 
@@ -77,7 +80,7 @@ class Subscribe(_Client):
     answer: Sdp
 
 
-class IceCandidate(_Message):
+class IceCandidate(Content):
     """RTCIceCandidateInit (W3C WebRTC, section 4.8.1.1)."""
 
     candidate: Annotated[str, StringConstraints(max_length=1024)] = ""
@@ -97,11 +100,21 @@ class Candidate(_Client):
 
 
 class Toggle(_Client):
-    """Send or hold back one's audio or video."""
+    """Send or hold back one's audio, video or screen."""
 
     type: Literal["toggle"]
     audio: StrictBool | None = None
     video: StrictBool | None = None
+    screen: StrictBool | None = None
+
+
+class Layer(_Client):
+    """Get at most this layer of somebody's simulcast, 0 the lowest; null: nothing of it."""
+
+    type: Literal["layer"]
+    participant: Identifier
+    source: Literal["camera", "screen"] = "camera"
+    most: Annotated[int, Field(ge=0, le=HIGHEST, strict=True)] | None
 
 
 class Restart(_Client):
@@ -110,7 +123,7 @@ class Restart(_Client):
     type: Literal["restart"]
 
 
-class IceError(_Message):
+class IceError(Content):
     """RTCPeerConnectionIceErrorEvent (W3C WebRTC, section 4.8.2)."""
 
     url: Annotated[str, StringConstraints(max_length=300)] = ""
@@ -118,7 +131,7 @@ class IceError(_Message):
     error_text: Annotated[str, StringConstraints(max_length=256)] = ""
 
 
-class CandidatePair(_Message):
+class CandidatePair(Content):
     """A pair as RTCIceCandidatePairStats shows it, with its candidates' types."""
 
     pc: PeerConnection
@@ -154,7 +167,17 @@ class End(_Client):
 
 
 ClientMessage = Annotated[
-    Join | Publish | Subscribe | Candidate | Toggle | Restart | Report | StatsRequest | Leave | End,
+    Join
+    | Publish
+    | Subscribe
+    | Candidate
+    | Toggle
+    | Layer
+    | Restart
+    | Report
+    | StatsRequest
+    | Leave
+    | End,
     Field(discriminator="type"),
 ]
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
@@ -203,7 +226,7 @@ def _readable_id(content: dict[str, Any]) -> MessageId:
     return None
 
 
-class ServerMessage(_Message):
+class ServerMessage(Content):
     """What the server sends. `id` is that of the message it answers."""
 
     id: int | str | None = None
@@ -216,7 +239,7 @@ class ServerMessage(_Message):
         return {"id"} if self.id is None else set()
 
 
-class Presence(_Message):
+class Presence(Content):
     """What others know of a participant."""
 
     participant: str
@@ -224,6 +247,7 @@ class Presence(_Message):
     identity: str
     audio: bool
     video: bool
+    screen: bool
 
 
 class Joined(ServerMessage):
@@ -251,12 +275,13 @@ class Published(ServerMessage):
     answer: str
 
 
-class OfferedTrack(_Message):
+class OfferedTrack(Content):
     """One m-line of an offer and whose media it carries."""
 
     mid: str
     participant: str
     kind: Kind
+    source: Source
 
 
 class Offer(ServerMessage):
@@ -282,7 +307,7 @@ class ParticipantEvent(Presence, ServerMessage):
     event: Literal["joined", "left", "toggled"]
 
 
-class ParticipantStatistics(_Message):
+class ParticipantStatistics(Content):
     """One participant's streams, in W3C names."""
 
     participant: str

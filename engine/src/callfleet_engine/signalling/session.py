@@ -17,6 +17,7 @@ from callfleet_engine.signalling.messages import (
     End,
     Error,
     Join,
+    Layer,
     Leave,
     Publish,
     Published,
@@ -72,7 +73,7 @@ class Session:
                 await self._act_on_media(message)
 
     async def _act_on_media(
-        self, message: Publish | Subscribe | Candidate | Toggle | Restart | Report
+        self, message: Publish | Subscribe | Candidate | Toggle | Layer | Restart | Report
     ) -> None:
         participant = self._participant
         match message:
@@ -84,7 +85,9 @@ class Session:
             case Candidate():
                 await participant.add_candidate(message.pc, _candidate(message))
             case Toggle():
-                participant.toggle(audio=message.audio, video=message.video)
+                participant.toggle(message)
+            case Layer():
+                await participant.prefer_layer(message.participant, message.source, message.most)
             case Restart():
                 await participant.restart_ice()
             case Report():

@@ -1,0 +1,131 @@
+"""What the engine negotiates: codecs, their payload types and header extensions. No I/O."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+from aiortc.rtcrtpparameters import (
+    ParametersDict,
+    RTCRtcpFeedback,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+)
+
+from callfleet_engine.media import rtp
+
+OPUS = 96
+_RED = 111
+_FEEDBACK = (
+    RTCRtcpFeedback(type="nack"),
+    RTCRtcpFeedback(type="nack", parameter="pli"),
+    RTCRtcpFeedback(type="goog-remb"),
+)
+
+
+def _video(payload_type: int, name: str, parameters: ParametersDict) -> RTCRtpCodecParameters:
+    return RTCRtpCodecParameters(
+        mimeType=f"video/{name}",
+        clockRate=90000,
+        payloadType=payload_type,
+        rtcpFeedback=list(_FEEDBACK),
+        parameters=parameters,
+    )
+
+
+def _h264(payload_type: int, profile: str) -> RTCRtpCodecParameters:
+    return _video(
+        payload_type,
+        "H264",
+        {
+            "level-asymmetry-allowed": "1",
+            "packetization-mode": "1",
+            "profile-level-id": profile,
+        },
+    )
+
+
+OFFERED_CODECS: dict[str, list[RTCRtpCodecParameters]] = {
+    "audio": [
+        RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=OPUS),
+        RTCRtpCodecParameters(
+            mimeType="audio/red",
+            clockRate=48000,
+            channels=2,
+            payloadType=_RED,
+            parameters={f"{OPUS}/{OPUS}": None},
+        ),
+    ],
+    # The number after each is free for its retransmissions.
+    "video": [
+        _video(97, "VP8", {}),
+        _h264(99, "42001f"),
+        _h264(101, "42e01f"),
+        _video(103, "VP9", {"profile-id": "0"}),
+        _video(105, "AV1", {"level-idx": "5", "profile": "0", "tier": "0"}),
+        _h264(107, "4d001f"),
+        _h264(109, "64001f"),
+    ],
+}
+"""What subscribers are offered, the same in each offer. Without RTX a retransmission keeps its
+SSRC and sequence number."""
+
+FORWARDED_EXTENSIONS = (
+    "urn:3gpp:video-orientation",
+    "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+)
+"""Passed on as they are; subscribers know them by other numbers."""
+
+OFFERED_EXTENSIONS: dict[str, int] = {
+    rtp.MID_URI: 1,
+    rtp.AUDIO_LEVEL_URI: 2,
+    rtp.ABS_SEND_TIME_URI: 3,
+    FORWARDED_EXTENSIONS[0]: 5,
+    FORWARDED_EXTENSIONS[1]: 6,
+}
+"""By which numbers subscribers are told extensions."""
+
+_AUDIO_EXTENSIONS = (rtp.MID_URI, rtp.AUDIO_LEVEL_URI)
+_VIDEO_EXTENSIONS = (rtp.MID_URI, rtp.ABS_SEND_TIME_URI, *FORWARDED_EXTENSIONS)
+
+
+def _extensions(uris: Iterable[str]) -> list[RTCRtpHeaderExtensionParameters]:
+    return [
+        RTCRtpHeaderExtensionParameters(id=OFFERED_EXTENSIONS.get(uri, 0), uri=uri) for uri in uris
+    ]
+
+
+OFFERED_HEADER_EXTENSIONS = {
+    "audio": _extensions(_AUDIO_EXTENSIONS),
+    "video": _extensions(_VIDEO_EXTENSIONS),
+}
+TAKEN_HEADER_EXTENSIONS = {
+    "audio": _extensions(_AUDIO_EXTENSIONS),
+    "video": _extensions((*_VIDEO_EXTENSIONS, rtp.RID_URI)),
+}
+"""What the other side's description may name, with its own numbers."""
+
+_NAMES = {kind: {c.mimeType.lower() for c in offered} for kind, offered in OFFERED_CODECS.items()}
+
+
+def common_codecs(
+    kind: str, remote: Sequence[RTCRtpCodecParameters]
+) -> list[RTCRtpCodecParameters]:
+    """Those of a description's codecs that are forwarded, in its order and with its parameters.
+
+    Nothing is encoded or decoded, so that any profile will do.
+    """
+    common = []
+    for codec in remote:
+        if codec.mimeType.lower() not in _NAMES[kind] or codec.clockRate not in {48000, 90000}:
+            continue
+        taken = copy.deepcopy(codec)
+        taken.rtcpFeedback = [f for f in codec.rtcpFeedback if f in _FEEDBACK]
+        common.append(taken)
+    names = {codec.mimeType.lower() for codec in common}
+    return [] if names == {"audio/red"} else common
+
+
+def codec_names(kind: str) -> list[str]:
+    """What can be forwarded, for people to read."""
+    return sorted({codec.name for codec in OFFERED_CODECS[kind]})
