@@ -97,9 +97,12 @@ class BandwidthEstimator:
         self._losses(now)
         self._control(now)
 
-    def fraction_lost(self, fraction: float, now: float) -> None:
-        """Take a receiver report of a transport whose packets are not reported one by one."""
-        self._by_loss(fraction, now)
+    def fraction_lost(self, fraction: float, now: float, *, sending: float) -> None:
+        """Take a receiver report of a transport whose packets are not reported one by one.
+
+        `sending` is what is sent at present.
+        """
+        self._by_loss(fraction, (1 - fraction) * sending, now)
         self._control(now)
 
     def remb(self, bitrate: float, now: float) -> None:
@@ -127,17 +130,14 @@ class BandwidthEstimator:
         fraction = self._lost / self._reported
         self._lost = self._reported = 0
         self._loss_since = now
-        self._by_loss(fraction, now)
+        if (delivered := self.delivered) is not None:
+            self._by_loss(fraction, delivered, now)
 
-    def _by_loss(self, fraction: float, now: float) -> None:
+    def _by_loss(self, fraction: float, delivered: float, now: float) -> None:
         if fraction <= HIGH_LOSS or now - self._decreased < self._round_trip + SETTLE_SECONDS:
             return
-        delivered = self.delivered
         known = self._target if self._target is not None else delivered
-        if known is None:
-            return
-        floor = DECREASE * delivered if delivered is not None else MIN_BITRATE
-        self._decrease(max(known * (1 - fraction / 2), floor), now)
+        self._decrease(max(known * (1 - fraction / 2), DECREASE * delivered), now)
 
     def _control(self, now: float) -> None:
         elapsed = min(now - self._updated, 1.0) if self._updated is not None else 0.0

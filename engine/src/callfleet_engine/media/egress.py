@@ -24,6 +24,8 @@ HISTORY = 8192
 """Packets whose feedback may still come: about a second of a gigabit."""
 PADDING_PER_PACKET = 3
 TICK_SECONDS = 0.1
+SENDING_SHARE = 0.1
+"""Of the newest tick in the mean of what is sent."""
 _REFERENCES = 1 << 24
 
 
@@ -50,7 +52,9 @@ class Egress:
         self.padding_sent = 0
         self._send_rtp = send_rtp
         self._clock = clock
-        self._budget = RetransmissionBudget()
+        self._retransmissions = RetransmissionBudget()
+        self._budget_now: float | None = None
+        self._sending = 0.0
         self._prober = Prober()
         self._number = 0x10000
         self._history: list[_Sent | None] = [None] * HISTORY
@@ -63,7 +67,7 @@ class Egress:
         """Send a packet for the first time; False while the transport is not up."""
         if not self._transmit(data):
             return False
-        self._budget.earn(len(data))
+        self._retransmissions.earn(len(data))
         self._tick_bytes += len(data)
         if self._padding_left > 0:
             self._pad(data)
@@ -72,7 +76,7 @@ class Egress:
     def send_again(self, data: bytes) -> bool:
         """Send a packet again, by RTX where negotiated; False if that is not to be done now."""
         _, _, sequence, _, ssrc = rtp.HEADER.unpack_from(data)
-        if not self._budget.take(
+        if not self._retransmissions.take(
             ssrc, sequence, len(data), round_trip=self.round_trip, now=self._clock()
         ):
             return False
@@ -129,7 +133,17 @@ class Egress:
     def fraction_lost(self, fraction: float, now: float) -> None:
         """Take a receiver report; it counts only where packets are not reported one by one."""
         if self.transport_id is None:
-            self.estimator.fraction_lost(fraction, now)
+            self.estimator.fraction_lost(fraction, now, sending=self._sending)
+
+    def remb(self, bitrate: float, now: float) -> None:
+        """Take the receiver's own estimate, where it leaves that to itself."""
+        if self.transport_id is None:
+            self.estimator.remb(bitrate, now)
+
+    @property
+    def budget(self) -> float | None:
+        """What may be given out in bit/s; None as long as no limit of the path is known."""
+        return self._budget_now
 
     def measured_round_trip(self, seconds: float) -> None:
         """A receiver report told a round trip."""
@@ -137,13 +151,21 @@ class Egress:
         self.estimator.round_trip(seconds)
 
     def tick(self, *, spent: float, next_step: float | None, now: float) -> None:
-        """Ten times a second: `spent` bit/s are given out, more would need `next_step`."""
-        self._budget.tick()
+        """Ten times a second: `spent` bit/s are given out, more would need `next_step`.
+
+        Where packets cannot be padded or are not reported one by one, a probe gives out the next
+        step itself for a while.
+        """
+        self._retransmissions.tick()
         self.estimator.tick(now)
-        rate = 0.0
-        if self.transport_id is not None and self.rtx:
-            rate = self._prober.rate(
-                estimate=self.estimator.estimate, spent=spent, next_step=next_step, now=now
-            )
-        self._padding_left = max(rate * TICK_SECONDS / 8 - self._tick_bytes, 0.0) if rate else 0.0
+        estimate = self.estimator.estimate
+        rate = self._prober.rate(estimate=estimate, spent=spent, next_step=next_step, now=now)
+        self._sending += (8 * self._tick_bytes / TICK_SECONDS - self._sending) * SENDING_SHARE
+        padded = self.transport_id is not None and bool(self.rtx)
+        self._padding_left = 0.0
+        self._budget_now = estimate
+        if rate and padded:
+            self._padding_left = max(rate * TICK_SECONDS / 8 - self._tick_bytes, 0.0)
+        elif rate:
+            self._budget_now = next_step
         self._tick_bytes = 0

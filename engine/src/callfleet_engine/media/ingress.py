@@ -39,14 +39,8 @@ class Ingress:
     and RID, None before the layer has come.
     """
 
-    def __init__(
-        self,
-        reporter_ssrc: int,
-        send_rtcp: Callable[[bytes], bool],
-        ssrc_of: Callable[[str, str], int | None],
-    ) -> None:
+    def __init__(self, reporter_ssrc: int, ssrc_of: Callable[[str, str], int | None]) -> None:
         self._reporter_ssrc = reporter_ssrc
-        self._send_rtcp = send_rtcp
         self._ssrc_of = ssrc_of
         self._recorder = ArrivalRecorder()
         self._estimator = BandwidthEstimator()
@@ -123,14 +117,14 @@ class Ingress:
         for repair in [r for r, original in self._repaired.items() if original == ssrc]:
             del self._repaired[repair]
 
-    def tick(self, now: float) -> None:
-        """Ten times a second: tell the publisher what arrived."""
-        for message in self._recorder.messages():
-            self._send_rtcp(
-                transport_feedback.pack(
-                    message, sender_ssrc=self._reporter_ssrc, media_ssrc=self._media_ssrc
-                )
-            )
+    def tick(self, now: float) -> list[bytes]:
+        """Ten times a second: what the publisher is to be told of what arrived."""
         if self._noted:
             noted, self._noted = self._noted, []
             self._estimator.outcomes(noted, now)
+        return [
+            transport_feedback.pack(
+                message, sender_ssrc=self._reporter_ssrc, media_ssrc=self._media_ssrc
+            )
+            for message in self._recorder.messages()
+        ]

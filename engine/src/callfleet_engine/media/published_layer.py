@@ -89,6 +89,15 @@ class PublishedLayer:
         self._keyframe_wanted = False
         self._last_report: tuple[int, float] | None = None
 
+    def number(
+        self, sequence: int, timestamp: int, now: float, size: int, *, again: bool
+    ) -> int | None:
+        """The extended number of a packet; None of one that came by RTX and was not missing."""
+        if again:
+            return self.stream.recover(sequence, now)
+        self.last_packet = now
+        return self.stream.add(sequence, timestamp, now, size)
+
     def request_keyframe(self, now: float) -> None:
         """Ask the publisher for a keyframe of a video, at most once in half a second."""
         if self.track.kind != "video":

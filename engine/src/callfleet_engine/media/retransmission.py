@@ -1,4 +1,4 @@
-"""Packets kept to be sent again, what that may cost, and RTX (RFC 4588). No I/O."""
+"""What may be sent again, and how: the budget of a subscriber, and RTX (RFC 4588). No I/O."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from callfleet_engine.media import rtp
 
-if TYPE_CHECKING:
-    from callfleet_engine.media.downtrack import Packet
-
-RING_PACKETS = 512
-RING_BYTES = 512 * 1024
 BUDGET_SHARE = 0.5
 """Of what is sent, so much may be sent again: a NACK of four bytes asks for up to 17 packets."""
 BUDGET_FLOOR_BYTES = 4_000
@@ -27,30 +21,6 @@ PADDING_BYTES = 255
 
 _NUMBER = Struct("!H")
 _PADDING = 0x20
-
-
-class PacketRing:
-    """The last packets of a stream by extended sequence number, bounded in number and bytes."""
-
-    __slots__ = ("_bytes", "_packets")
-
-    def __init__(self) -> None:
-        self._packets: OrderedDict[int, Packet] = OrderedDict()
-        self._bytes = 0
-
-    def store(self, packet: Packet) -> None:
-        """Keep it until enough others came."""
-        replaced = self._packets.pop(packet.extended, None)
-        if replaced is not None:
-            self._bytes -= len(replaced.tail)
-        self._packets[packet.extended] = packet
-        self._bytes += len(packet.tail)
-        while len(self._packets) > RING_PACKETS or self._bytes > RING_BYTES:
-            self._bytes -= len(self._packets.popitem(last=False)[1].tail)
-
-    def find(self, extended: int) -> Packet | None:
-        """The packet of that number, None if it is gone or never came."""
-        return self._packets.get(extended)
 
 
 class RetransmissionBudget:

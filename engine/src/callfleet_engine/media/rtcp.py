@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import struct
 
-from aiortc.rtp import RTCP_RTPFB, AnyRtcpPacket, RtcpPacket
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_RTPFB,
+    AnyRtcpPacket,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    unpack_remb_fci,
+)
 
 from callfleet_engine.media import transport_feedback
 from callfleet_engine.media.transport_feedback import TransportFeedback
@@ -48,3 +55,13 @@ def _transport_feedback(body: bytes, first: int) -> TransportFeedback:
             raise ValueError("RTCP padding is malformed")
         body = body[: -body[-1]]
     return transport_feedback.parse(body[_SSRC_BYTES:])
+
+
+def remb(packet: RtcpPsfbPacket) -> int | None:
+    """The bit rate of a REMB (draft-alvestrand-rmcat-remb-03); None of any other message."""
+    if packet.fmt != RTCP_PSFB_APP:
+        return None
+    try:
+        return unpack_remb_fci(packet.fci)[0]
+    except (ValueError, struct.error):  # another application's, or truncated
+        return None

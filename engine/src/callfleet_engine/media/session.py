@@ -74,6 +74,7 @@ class AiortcSession:
         self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
         self._wishes: dict[tuple[str, Source], int | None] = {}
+        self._speaker: str | None = None
         self._publish_lock = asyncio.Lock()
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
@@ -236,7 +237,7 @@ class AiortcSession:
         self._publishing.tick(now)
         if self._subscribing is None or self._ended:
             return
-        self._subscribing.tick()
+        self._subscribing.tick(now, self._speaker)
         if changed := self._subscribing.changed_layers():
             self._events.layers(changed)
         for track, codec, takes in self._subscribing.newly_untaken():
@@ -249,6 +250,7 @@ class AiortcSession:
 
     def speaker_changed(self, participant: str | None) -> None:
         """Somebody else speaks in the call."""
+        self._speaker = participant
         if not self._ended:
             self._events.speaker(participant)
 
@@ -280,7 +282,10 @@ class AiortcSession:
     async def _offer(self) -> None:
         if self._subscribing is None:
             self._subscribing = Subscribing(
-                self._new_link("subscribe"), self._call.plane.totals, self._wishes
+                self._new_link("subscribe"),
+                self._call.plane.totals,
+                self._wishes,
+                self._loop.time,
             )
         if self._restart_wanted:
             self._restart_wanted = False

@@ -200,7 +200,7 @@ class ArrivalRecorder:
         numbers = sorted(n for n in self._arrivals if n >= self._next)
         base = self._next
         self._next = self._highest + 1
-        messages = []
+        messages: list[TransportFeedback] = []
         while numbers and len(messages) < MAX_MESSAGES:
             if numbers[0] - base > MAX_GAP:
                 base = numbers[0]
