@@ -72,7 +72,8 @@ class Remote:
         """The bench's publishers send one layer."""
 
     def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
-        say(event="lost", name=self.name, cause=f"cannot take {codec} of {track.participant}")
+        cause = f"cannot take {codec} of {track.participant}, but {takes}"
+        say(event="lost", name=self.name, cause=cause)
 
 
 def resident_bytes() -> int:

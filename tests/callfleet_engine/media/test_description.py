@@ -71,6 +71,20 @@ def test_a_browsers_offer_is_read(offer: str) -> None:
 Change = Callable[[str], str]
 
 
+def another_video(sdp: str, mid: str) -> str:
+    return "m=video" + sdp.split("m=video")[1].replace("a=mid:1", f"a=mid:{mid}")
+
+
+def test_a_second_video_is_the_screen(offer: str) -> None:
+    whole = offer.replace("BUNDLE 0 1", "BUNDLE 0 1 2") + another_video(offer, "2")
+    remote = check_offer(whole + "a=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n")
+    assert remote.sources == {"0": "microphone", "1": "camera", "2": "screen"}
+    assert remote.sending == {"microphone", "camera", "screen"}
+    assert remote.rids == {"2": ("q", "f")}
+    unused = "a=inactive".join(whole.rsplit("a=sendonly", 1))
+    assert check_offer(unused).sending == {"microphone", "camera"}
+
+
 def drop(line: str) -> Change:
     return lambda sdp: sdp.replace(line + "\r\n", "")
 
@@ -94,8 +108,8 @@ def swap(old: str, new: str) -> Change:
         ),
         (swap("m=video", "m=audio"), "more than one audio"),
         (
-            lambda sdp: sdp + "m=video" + sdp.split("m=video")[1].replace("mid:1", "mid:2"),
-            "more than one video",
+            lambda sdp: sdp + "".join(another_video(sdp, mid) for mid in "23"),
+            "more than two video",
         ),
         (swap("a=mid:1", "a=mid:0"), "same a=mid"),
         (drop("a=mid:1"), "no a=mid"),
@@ -109,7 +123,12 @@ def swap(old: str, new: str) -> Change:
         (drop(f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"), "no DTLS fingerprint"),
         (swap("a=ssrc:111111", "a=ssrc:4294967296"), "32 bits"),
         (swap("opus/48000/2", "G722/8000"), "No audio codec"),
-        (swap("VP8/90000", "VP9/90000"), "No video codec"),
+        (
+            lambda sdp: sdp.replace("VP8/90000", "H263/90000").replace("AV1", "MPV"),
+            "No video codec",
+        ),
+        (swap("opus/48000/2", "L16/48000/2"), "No audio codec"),
+        (lambda sdp: sdp + "a=simulcast:send q;h\r\na=rid:q send\r\n", "undeclared"),
         (
             swap("a=setup:actpass", f"a=setup:actpass{f'{chr(13)}{chr(10)}a={CANDIDATE}' * 40}"),
             f"more than {MAX_CANDIDATES} candidates",

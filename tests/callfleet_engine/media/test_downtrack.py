@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.media.downtrack import RETRANSMISSIONS_PER_TICK, DownTrack
-from callfleet_engine.media.published import RING_PACKETS, PublishedTrack
+from callfleet_engine.media.packet import RING_PACKETS
+from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.rtp import HEADER
 from callfleet_engine.media.totals import Totals
 
@@ -52,7 +53,7 @@ class Setup:
     def published(self, name: str, ssrc: int) -> PublishedTrack:
         track = PublishedTrack(
             participant=name,
-            kind="video",
+            source="camera",
             reporter_ssrc=9,
             send_rtcp=self.upstream.send_rtcp,
             totals=self.totals,
@@ -75,7 +76,8 @@ class Setup:
         self.now += 0.01
         stamp = sequence * 900 if timestamp is None else timestamp
         header = HEADER.pack(0x80, payload_type, sequence & 0xFFFF, stamp & 0xFFFFFFFF, 1)
-        (track or self.track).receive(header + b"payload %d" % sequence, self.now)
+        to = track or self.track
+        to.receive(to.layers[0], header + b"payload %d" % sequence, self.now)
 
 
 def steps(numbers: list[int]) -> list[int]:
@@ -214,7 +216,7 @@ def test_sender_report_speaks_in_the_subscribers_timestamps() -> None:
     s.attach()
     s.publish(1, timestamp=5000)
     info = RtcpSenderInfo(ntp_timestamp=7 << 32, rtp_timestamp=5900, packet_count=1, octet_count=1)
-    s.track.sender_report(info, s.now)
+    s.track.layers[0].sender_report(info, s.now)
     report, names = RtcpPacket.parse(s.wire.rtcp[0])
     assert isinstance(report, RtcpSrPacket)
     assert report.ssrc == 77
@@ -227,7 +229,7 @@ def test_no_report_of_a_stream_before_its_first_packet() -> None:
     s = Setup()
     s.attach()
     info = RtcpSenderInfo(ntp_timestamp=7 << 32, rtp_timestamp=5900, packet_count=1, octet_count=1)
-    s.track.sender_report(info, s.now)
+    s.track.layers[0].sender_report(info, s.now)
     assert s.wire.rtcp == []
 
 
@@ -236,7 +238,7 @@ def test_receiver_report_gives_loss_and_round_trip() -> None:
     s.attach()
     s.publish(1)
     ntp = 0x0001_8000_0000_0000
-    s.track.sender_report(
+    s.track.layers[0].sender_report(
         RtcpSenderInfo(ntp_timestamp=ntp, rtp_timestamp=0, packet_count=0, octet_count=0), s.now
     )
     report = RtcpReceiverInfo(

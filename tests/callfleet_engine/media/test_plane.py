@@ -13,9 +13,10 @@ from aiortc import RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket
 
+from callfleet_engine.media.description import MAX_SDP_BYTES
 from callfleet_engine.media.interface import BadSdpError, MediaError, NotPermittedError
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
-from callfleet_engine.media.session import MAX_PUBLISHERS
+from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS
 from tests.callfleet_engine.media.peers import Peer, Picture, continuous, ufrag_of, until
 from tests.callfleet_engine.media.translator import Translator
 
@@ -427,4 +428,5 @@ async def test_offers_for_the_most_publishers_fit_a_message(peers: Make) -> None
     assert len(tracks) == 2
     sections = offer.split("m=")
     pair = sum(map(len, sections[1:])) + sum(s.count("\r\n") for s in sections[1:])  # as JSON
-    assert len(sections[0]) + MAX_PUBLISHERS * (pair + 300) < 60_000
+    longest = len(sections[0]) + (MAX_PUBLISHERS + MAX_SCREENS) * (pair + 300)
+    assert longest < MAX_SDP_BYTES

@@ -27,6 +27,7 @@ def keyframe_requests(s: Setup) -> int:
 def test_keyframe_requests_are_one_in_half_a_second() -> None:
     s = Setup()
     s.attach()
+    s.publish(1)
     for _ in range(10):
         s.down.request_keyframe(1000.0)
     assert keyframe_requests(s) == 1
@@ -39,18 +40,32 @@ def test_keyframe_requests_are_one_in_half_a_second() -> None:
     assert s.down.pli_count == 10
 
 
-def test_a_keyframe_is_asked_for_once_the_stream_is_known() -> None:
+def test_a_keyframe_is_asked_for_as_long_as_somebody_waits_for_it() -> None:
     s = Setup()
-    s.track.ssrc = None
-    s.track.request_keyframe(1.0)
+    s.publish(1)
+    s.attach()
+    layer = s.track.layers[0]
+    for tick in range(11):
+        s.track.tick(s.now + tick / 10)
+    assert keyframe_requests(s) == 3
+    s.publish(2)
+    assert layer.waiting == []
+    s.track.tick(s.now + 5)
+    assert keyframe_requests(s) == 3
+
+
+def test_nobody_is_asked_for_a_keyframe_that_nobody_gets() -> None:
+    s = Setup()
+    s.publish(1)
+    s.track.request_keyframe(s.now)
+    s.track.tick(s.now)
     assert keyframe_requests(s) == 0
-    s.track.use_ssrc(5)
-    s.track.tick(1.1)
-    assert keyframe_requests(s) == 1
 
 
 def test_a_refused_send_is_tried_again() -> None:
     s = Setup()
+    s.attach()
+    s.publish(1)
     s.upstream.up = False
     s.track.request_keyframe(1.0)
     s.upstream.up = True

@@ -188,7 +188,9 @@ async def test_descriptions_have_one_fingerprint_and_no_rtx(server: Server) -> N
     assert "rtx" not in sdp
     assert {line.split(" ")[1].split("/")[0] for line in sdp.splitlines() if "rtpmap" in line} == {
         "VP8",
+        "VP9",
         "H264",
+        "AV1",
     }
 
 

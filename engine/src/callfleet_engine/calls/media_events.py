@@ -78,7 +78,6 @@ class SessionEvents:
                     source=track.source,
                     layer=track.layer,
                     target=track.target,
-                    live=track.live,
                 )
                 for track in tracks
             )

@@ -18,7 +18,7 @@ from callfleet_engine.media.interface import (
 from callfleet_engine.media.negotiation import codec_names, common_codecs
 from callfleet_engine.media.simulcast import mid_of, offered_rids, sections
 
-MAX_SDP_BYTES = 60_000
+MAX_SDP_BYTES = 120_000
 MAX_LINES = 4_000
 MAX_CANDIDATES = 32
 

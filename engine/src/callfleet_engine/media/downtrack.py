@@ -231,7 +231,7 @@ class DownTrack:
             self._timestamp_offset = continued(
                 packet.timestamp,
                 last.timestamp + self._timestamp_offset,
-                ticks=int((now - self._last_time) * self.clock_rate),
+                ticks=round((now - self._last_time) * self.clock_rate),
                 clock_rate=self.clock_rate,
                 wished=wished,
             )

@@ -110,7 +110,7 @@ class TrackLayers:
     """Which layer of a simulcast a participant is sent of one track.
 
     Layers are numbered from the lowest quality, 0; `layer` is None while nothing is sent,
-    `target` is the one that is sent from its next keyframe on. `live` are those that come in.
+    `target` is the one that is sent from its next keyframe on.
     """
 
     mid: str
@@ -118,7 +118,6 @@ class TrackLayers:
     source: Source
     layer: int | None
     target: int | None
-    live: tuple[int, ...]
 
 
 class MediaEvents(Protocol):

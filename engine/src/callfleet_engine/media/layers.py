@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 MAX_LAYERS = 3
 HIGHEST = MAX_LAYERS - 1
-SILENT_SECONDS = 0.5
+SILENT_SECONDS = 1.0
 """A layer that is this much behind the liveliest of its track has been switched off."""
 
 RATE_SECONDS = 1.0
@@ -49,13 +49,11 @@ def lively(last_packets: Sequence[float]) -> tuple[bool, ...]:
 
 
 def highest_live(layers: Iterable[LayerState], most: int = HIGHEST) -> int | None:
-    """The best live layer of at most `most`; else the lowest live one; None if none is live.
+    """The best live layer of at most `most`; None if none of them is live.
 
     What a subscriber gets as long as nobody knows how much it can take.
     """
-    live = [layer.index for layer in layers if layer.live]
-    under = [index for index in live if index <= most]
-    return max(under) if under else min(live, default=None)
+    return max((ly.index for ly in layers if ly.live and ly.index <= most), default=None)
 
 
 class RateMeter:

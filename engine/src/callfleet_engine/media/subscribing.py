@@ -257,7 +257,6 @@ class Subscribing:
                 source=track.source,
                 layer=downtrack.layer,
                 target=downtrack.target,
-                live=tuple(layer.index for layer in track.states if layer.live),
             )
             if self._told_layers.get(downtrack.mid) != state:
                 self._told_layers[downtrack.mid] = state

@@ -26,7 +26,6 @@ class LayersOfTrack(Content):
     source: Source
     layer: int | None
     target: int | None
-    live: tuple[int, ...]
 
 
 class Layers(ServerMessage):

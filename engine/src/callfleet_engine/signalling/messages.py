@@ -27,7 +27,7 @@ from callfleet_engine.media.layers import HIGHEST
 from callfleet_engine.store.interface import IDENTIFIER_LENGTH, NAME_LENGTH, ROOM_LENGTH
 
 SUBPROTOCOL = "callfleet.v1"
-MAX_MESSAGE_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 128 * 1024
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=IDENTIFIER_LENGTH)]
 Room = Annotated[
@@ -35,7 +35,7 @@ Room = Annotated[
 ]
 """Unreserved characters of a URL (RFC 3986, section 2.3), for it stands in the page's link."""
 Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Sdp = Annotated[str, StringConstraints(min_length=1, max_length=60_000)]
+Sdp = Annotated[str, StringConstraints(min_length=1, max_length=120_000)]
 CandidateType = Literal["host", "srflx", "prflx", "relay"]
 
 

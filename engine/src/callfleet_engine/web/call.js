@@ -284,7 +284,8 @@ async function capture(kind) {
     return null;
   }
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: true });
+    const wanted = kind === 'audio' ? true : { width: { ideal: 1280 }, height: { ideal: 720 } };
+    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
     return stream.getTracks()[0];
   } catch (error) {
     showProblem(

@@ -2,6 +2,13 @@
 
 const REPORT_DELAY_MS = 300;
 
+// Three layers of the camera; each subscriber gets the one that fits.
+const LAYERS = [
+  { rid: 'q', scaleResolutionDownBy: 4, scalabilityMode: 'L1T1' },
+  { rid: 'h', scaleResolutionDownBy: 2, scalabilityMode: 'L1T1' },
+  { rid: 'f', scaleResolutionDownBy: 1, scalabilityMode: 'L1T1' },
+];
+
 export class Media extends EventTarget {
   // Events: `tracks` (detail: Map of participant to MediaStream), `state` (detail: 'connecting',
   // 'connected', 'failed').
@@ -34,9 +41,9 @@ export class Media extends EventTarget {
     const pc = this.#open('publish');
     this.#held = [];
     const stream = new MediaStream();
-    for (const kind of ['audio', 'video']) {
-      pc.addTransceiver(local[kind] ?? kind, { direction: 'sendonly', streams: [stream] });
-    }
+    const options = { direction: 'sendonly', streams: [stream] };
+    pc.addTransceiver(local.audio ?? 'audio', options);
+    pc.addTransceiver(local.video ?? 'video', { ...options, sendEncodings: LAYERS });
     await pc.setLocalDescription();
     const { answer } = await this.#signalling.request({
       type: 'publish', offer: pc.localDescription.sdp,

@@ -35,7 +35,7 @@ def _aggregate_starts(payload: bytes) -> bool:
     """Whether a STAP-A (section 5.7.1) holds sequence parameters."""
     at = 1
     while at < len(payload):
-        need(payload, at + 3, "H.264 aggregate")
+        need(payload, at + 2, "H.264 aggregate")
         size = payload[at] << 8 | payload[at + 1]
         need(payload, at + 2 + size, "H.264 aggregate")
         if size and payload[at + 2] & _TYPE == _SEQUENCE_PARAMETERS:

@@ -1,0 +1,285 @@
+"""A subscriber sees one stream whatever layers it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from aiortc.rtp import RtcpPacket, RtcpSrPacket
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callfleet_engine.media import rtp
+from tests.callfleet_engine.media.simulcast import FRAME_TICKS, Seen, Simulcast
+
+
+def step(before: int, after: int, bits: int) -> int:
+    """How far a counter went, which wraps."""
+    half = 1 << bits - 1
+    return (after - before + half) % (1 << bits) - half
+
+
+def in_order(seen: Sequence[Seen]) -> list[Seen]:
+    """As a receiver puts them: by sequence number."""
+    at, positions = 0, []
+    for before, packet in zip([seen[0], *seen], seen, strict=False):
+        at += step(before.sequence, packet.sequence, 16)
+        positions.append(at)
+    assert len(set(positions)) == len(positions), "a number was used twice"
+    return [packet for _, packet in sorted(zip(positions, seen, strict=True), key=lambda p: p[0])]
+
+
+def check_one_stream(seen: Sequence[Seen], *, lost: int = 0) -> None:
+    """`lost`: packets of any layer that never came."""
+    if not seen:
+        return
+    assert (seen[0].key, seen[0].index) == (True, 0)
+    missing = 0
+    for a, b in pairwise(in_order(seen)):
+        ahead = step(a.sequence, b.sequence, 16)
+        missing += ahead - 1
+        same_frame = (a.rid, a.frame) == (b.rid, b.frame)
+        frames = 0 if same_frame else b.frame - a.frame
+        ticks = step(a.timestamp, b.timestamp, 32)
+        pictures = step(a.picture, b.picture, 15)
+        if a.rid != b.rid:
+            assert (b.key, b.index) == (True, 0)
+            assert ticks > 0
+            assert (pictures, step(a.base, b.base, 8), ahead) == (1, 1, 1)
+        elif same_frame:
+            assert (ticks, pictures) == (0, 0)
+        else:
+            assert ticks > 0
+            assert pictures >= 1
+            assert lost or pictures == 1
+            assert pictures <= frames
+    assert missing <= lost
+
+
+def test_it_starts_with_a_keyframe_of_the_best_layer_there_is() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.frame()
+    seen = s.seen()
+    check_one_stream(seen)
+    assert [p.rid for p in seen] == ["q", "q", "h", "h", "f", "f", "f", "f"]
+    assert (s.down.layer, s.down.target) == (2, 2)
+
+
+def test_a_latecomer_waits_for_a_keyframe_which_is_asked_for() -> None:
+    s = Simulcast()
+    s.frame()
+    s.attach()
+    s.frame()
+    assert s.seen() == []
+    s.track.tick(s.now)
+    assert s.asked == [33]
+    s.encoders[2].key = True
+    s.frame()
+    check_one_stream(s.seen())
+    assert {p.rid for p in s.seen()} == {"f"}
+
+
+def test_the_old_layer_goes_on_until_the_keyframe_of_the_new_one() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.wire.clear()
+    s.down.choose(0)
+    s.frame()
+    assert (s.down.layer, s.down.target) == (2, 0)
+    s.track.tick(s.now)
+    assert s.asked == [11]
+    s.encoders[0].key = True
+    s.frame()
+    assert [p.rid for p in s.seen()] == ["f", "f", "q", "q"]
+    assert (s.down.layer, s.down.target) == (0, 0)
+    check_one_stream([p for p in s.seen() if p.key or p.rid == "q"])
+
+
+def test_a_change_of_mind_leaves_no_trace() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.down.choose(0)
+    s.down.choose(2)
+    for encoder in s.encoders:
+        encoder.key = True
+    s.frame()
+    assert {p.rid for p in s.seen()[6:]} == {"f"}
+    assert [layer.waiting for layer in s.track.layers] == [[], [], []]
+
+
+def test_a_pause_sends_nothing_and_ends_with_a_keyframe() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    before = len(s.wire)
+    s.down.choose(None)
+    s.frame()
+    assert (len(s.wire), s.down.layer, s.down.target) == (before, None, None)
+    s.down.choose(1)
+    s.frame()
+    assert len(s.wire) == before
+    s.encoders[1].key = True
+    s.frame()
+    seen = s.seen()
+    assert [p.rid for p in seen[before:]] == ["h", "h"]
+    assert (seen[before].key, step(seen[before - 1].sequence, seen[before].sequence, 16)) == (
+        True,
+        1,
+    )
+    assert step(seen[before - 1].timestamp, seen[before].timestamp, 32) == 3 * FRAME_TICKS
+
+
+def test_a_keyframe_whose_begin_comes_late_is_taken_whole() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.down.choose(0)
+    s.encoders[0].key = True
+    first, *others = s.encoders[0].encode(4)
+    for data in [*others, first]:
+        s.deliver(0, data)
+    last = s.seen()[-4:]
+    assert [(p.rid, p.index) for p in last] == [("q", index) for index in range(4)]
+    check_one_stream(last)
+
+
+def test_reports_keep_the_layers_on_one_timeline() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    for index in range(3):
+        s.report(index)
+    for target in (0, 2, 1, 0, 2):
+        s.down.choose(target)
+        s.encoders[target].key = True
+        s.now += 0.011  # the network holds this one up
+        s.frame()
+        s.frame()
+    seen = in_order(s.seen())
+    by_frame = {p.frame: p.timestamp for p in seen}
+    first = min(by_frame)
+    for frame, timestamp in by_frame.items():
+        ticks = step(by_frame[first], timestamp, 32) - (frame - first) * FRAME_TICKS
+        # The same picture may have been sent in another size just before.
+        assert abs(ticks) <= 2
+
+
+def test_a_sender_report_is_told_in_the_timestamps_of_the_layer_that_is_sent() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.report(0)
+    assert s.reports == []
+    s.report(2)
+    [report] = [p for p in RtcpPacket.parse(s.reports[0]) if isinstance(p, RtcpSrPacket)]
+    ahead = step(s.seen()[-1].timestamp, report.sender_info.rtp_timestamp, 32)
+    assert ahead == FRAME_TICKS
+
+
+def test_nack_finds_the_packets_of_the_layer_that_is_sent() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.down.choose(0)
+    s.encoders[0].key = True
+    s.frame()
+    wanted = s.seen()[-2]
+    assert wanted.rid == "q"
+    s.down.retransmit([wanted.sequence])
+    assert s.seen()[-1] == wanted
+    count = len(s.wire)
+    s.down.retransmit([s.seen()[0].sequence])
+    assert len(s.wire) == count
+
+
+def test_padding_is_left_out() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    for _ in range(5):
+        s.deliver(2, s.encoders[2].padding())
+    s.frame()
+    check_one_stream(s.seen())
+    assert len(s.wire) == len(s.seen())
+
+
+def test_padding_that_comes_late_is_one_byte() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    padding = s.encoders[2].padding()
+    s.frame()
+    s.deliver(2, padding)
+    [late] = [data for data in s.wire if data[0] & rtp.PADDING]
+    assert late[12:] == b"\x01"
+
+
+def test_an_encoding_that_begins_anew_is_followed() -> None:
+    s = Simulcast()
+    s.attach()
+    s.frame()
+    s.encoders[2].ssrc = 44
+    s.encoders[2].sequence += 20_000
+    s.encoders[2].timestamp += 1_000_000_000
+    s.frame()
+    assert s.seen()[-1].frame == 0
+    s.encoders[2].key = True
+    s.frame()
+    seen = s.seen()
+    assert (seen[-1].rid, seen[-1].frame) == ("f", 2)
+    assert step(seen[-3].sequence, seen[-2].sequence, 16) == 1
+    assert 0 < step(seen[-3].timestamp, seen[-2].timestamp, 32) <= 4 * FRAME_TICKS
+
+
+HAPPENINGS = st.one_of(
+    st.tuples(st.just("choose"), st.sampled_from([0, 1, 2, None])),
+    st.tuples(st.just("frame"), st.integers(1, 3)),
+    st.tuples(st.just("frame"), st.integers(1, 3)),
+    st.tuples(st.just("report"), st.integers(0, 2)),
+    st.tuples(st.just("padding"), st.integers(0, 2)),
+    st.tuples(st.just("mute"), st.integers(1, 3)),
+)
+
+
+def frame_with_trouble(s: Simulcast, packets: int, data: st.DataObject) -> int:
+    """A frame of each layer, perhaps a keyframe, shuffled; how many packets were lost."""
+    lost = 0
+    for index, encoder in enumerate(s.encoders):
+        encoder.key = encoder.key or data.draw(st.integers(0, 3)) == 0
+        for packet in data.draw(st.permutations(encoder.encode(packets))):
+            if data.draw(st.integers(0, 12)) == 0 and s.wire:
+                lost += 1
+            else:
+                s.deliver(index, packet)
+    return lost
+
+
+@given(st.lists(HAPPENINGS, max_size=40), st.data())
+def test_whatever_happens_it_is_one_stream(
+    happenings: list[tuple[str, int | None]], data: st.DataObject
+) -> None:
+    """Any schedule of choices, keyframes, losses and reordering, mutes, padding and reports."""
+    s = Simulcast()
+    s.attach()
+    lost = 0
+    for happening, value in [("frame", 2), *happenings]:
+        s.now += 1 / 30
+        match happening, value:
+            case "choose", _:
+                s.down.choose(value)
+            case "report", int():
+                s.report(value, skew=data.draw(st.sampled_from([0.0, 0.02, -0.02, 50.0])))
+            case "padding", int():
+                s.deliver(value, s.encoders[value].padding())
+            case "mute", int():
+                s.track.set_sending(False)
+                for _ in range(value):
+                    s.frame()
+                s.track.set_sending(True)
+            case "frame", int():
+                lost += frame_with_trouble(s, value, data)
+    check_one_stream(s.seen(), lost=lost)
