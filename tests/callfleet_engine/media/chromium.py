@@ -16,6 +16,7 @@ from callfleet_engine.media.interface import (
     MediaSession,
     PeerConnection,
     SubscribedTrack,
+    TrackLayers,
 )
 from callfleet_engine.media.interface import Path as MediaPath
 from tests.callfleet_engine.media.peers import through
@@ -41,6 +42,8 @@ class Tab:
         self.publish_through: tuple[str, int] | None = None
         self.connections: list[PeerConnection] = []
         self.ends: list[str] = []
+        self.speakers: list[str | None] = []
+        self.layer_events: list[TrackLayers] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -64,6 +67,15 @@ class Tab:
 
     def lost(self, cause: LossCause) -> None:
         self.ends.append(f"lost: {cause}")
+
+    def speaker(self, participant: str | None) -> None:
+        self.speakers.append(participant)
+
+    def layers(self, tracks: Sequence[TrackLayers]) -> None:
+        self.layer_events.extend(tracks)
+
+    def untaken(self, track: SubscribedTrack, codec: str, takes: Sequence[str]) -> None:
+        self.ends.append(f"{track.mid} comes in {codec}, which is none of {list(takes)}")
 
     # the client's side
 

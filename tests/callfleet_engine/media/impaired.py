@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import socket
 from collections.abc import Callable
@@ -67,11 +68,11 @@ class Impaired:
             if sock is None:
                 sock = self._behind[client] = self._socket()
                 self._loop.add_reader(sock, self._from_server, sock, client)
-            self._pass("up", self.up, data, lambda d, s=sock: s.sendto(d, self._server))
+            self._pass("up", self.up, data, functools.partial(_to, sock, self._server))
 
     def _from_server(self, sock: socket.socket, client: UdpAddress) -> None:
         for data, _ in _waiting(sock):
-            self._pass("down", self.down, data, lambda d: self._front.sendto(d, client))
+            self._pass("down", self.down, data, functools.partial(_to, self._front, client))
 
     def _pass(self, direction: str, way: Way, data: bytes, send: Callable[[bytes], object]) -> None:
         media = 128 <= data[0] < 192  # RFC 7983
@@ -105,6 +106,10 @@ class Impaired:
         for sock in [self._front, *self._behind.values()]:
             self._loop.remove_reader(sock)
             sock.close()
+
+
+def _to(sock: socket.socket, address: UdpAddress, data: bytes) -> None:
+    sock.sendto(data, address)
 
 
 def _waiting(sock: socket.socket) -> list[tuple[bytes, UdpAddress]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from callfleet_engine.media.downtrack import Packet
+from callfleet_engine.media.packet import Packet
 
 
 def stored(extended: int, payload: bytes) -> Packet:
-    return Packet(extended, 0x80, 97, extended * 900, payload)
+    return Packet(extended, 0x80, 97, extended * 900, payload, 0, None)

@@ -37,9 +37,9 @@ def video(**changes: object) -> Demand:
         (None, [AUDIO, video(wanted=1), video(wanted=0)], (0, 1, 0)),
         (300e3, [AUDIO, video(current=2)], (0, 0)),
         (300e3, [AUDIO, video(), video(), video()], (0, 0, None, None)),
-        (300e3, [AUDIO, AUDIO, video(current=0), video(current=0)], (0, 0, 0, None)),
-        # A tile that is shown is not paused for less than a quarter.
-        (305e3, [AUDIO, AUDIO, video(current=0), video(current=0)], (0, 0, 0, 0)),
+        (250e3, [AUDIO, AUDIO, video(current=0), video(current=0)], (0, 0, 0, None)),
+        # A tile that is shown is not paused for less than half.
+        (260e3, [AUDIO, AUDIO, video(current=0), video(current=0)], (0, 0, 0, 0)),
         # The speaker is raised first, the others in turn.
         (1.2e6, [video(), video(speaker=True), video()], (0, 1, 0)),
         (2.3e6, [video(), video(speaker=True), video()], (0, 2, 0)),
@@ -68,7 +68,8 @@ def test_a_higher_layer_leaves_a_reserve_and_stays_within_the_budget() -> None:
 
 def test_the_next_step_is_said() -> None:
     given_out = allocate([AUDIO, video(current=0)], 300e3)
-    assert (given_out.spent, given_out.next_step) == (190e3, pytest.approx(540e3 / 0.9))
+    assert given_out.spent == 190e3
+    assert given_out.next_step == pytest.approx(540e3 / 0.9)
     assert allocate([AUDIO, video(current=2)], None).next_step is None
     assert allocate([AUDIO], 10e3) == Allocation((0,), 40e3, None)
 
@@ -114,7 +115,7 @@ def test_audio_flows_and_video_keeps_to_the_budget(demands: list[Demand], budget
     assert given_out.spent == pytest.approx(sum(rate_of(*pair) for pair in pairs))
     audio = sum(rate_of(*pair) for pair in pairs if pair[0].kind == "audio")
     if given_out.spent > max(budget, audio) * (1 + 1e-9):
-        # Only what was shown already, at its lowest, and by no more than a quarter.
+        # Only what was shown already, at its lowest, and by no more than half.
         assert given_out.spent <= budget * PAUSE_SHARE * (1 + 1e-9)
         for demand, number in pairs:
             if demand.kind == "video" and number is not None:

@@ -92,10 +92,18 @@ def test_nobody_who_sends_little_is_promised_much() -> None:
     assert max(estimates) <= max(estimates[0], 1.5 * 130e3)
 
 
-def test_reports_of_loss_alone_lower_a_known_target_only() -> None:
+def test_reports_of_loss_alone_lower_it_too() -> None:
     estimator = BandwidthEstimator()
-    estimator.fraction_lost(0.5, 1.0)
+    estimator.fraction_lost(0.05, 1.0, sending=1e6)
     assert estimator.estimate is None
+    estimator.fraction_lost(0.4, 2.0, sending=1e6)
+    lowered = estimator.estimate
+    assert lowered is not None
+    assert 0.3e6 < lowered < 0.6e6
+    for second in range(3, 20):
+        estimator.fraction_lost(0.0, second, sending=1e6)
+    assert estimator.estimate is not None
+    assert estimator.estimate > 2 * lowered
 
 
 def test_what_the_receiver_estimates_counts_while_it_is_renewed() -> None:
@@ -123,5 +131,5 @@ def test_whatever_is_reported_an_estimate_is_a_bit_rate(
     for now, outcomes in messages:
         estimator.outcomes(outcomes, now)
         for loss in losses:
-            estimator.fraction_lost(loss, now)
+            estimator.fraction_lost(loss, now, sending=1e6)
         assert estimator.estimate is None or MIN_BITRATE <= estimator.estimate <= MAX_BITRATE

@@ -136,7 +136,7 @@ def talk(s: Setup, path: Path, seconds: float, *, size: int, next_step: float | 
             coming = [c for c in coming if c[0] > s.now]
             for message in recorder.messages():
                 s.egress.feedback(message, s.now)
-            s.egress.tick(spent=size * 240, next_step=next_step, now=s.now)
+            s.egress.tick(next_step=next_step, now=s.now)
         s.now += 1 / 30
     return padded / 30
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.media import rtp
+from callfleet_engine.media.packet import RING_BYTES, RING_PACKETS, PacketRing
 from callfleet_engine.media.retransmission import (
     BUDGET_BYTES,
     BUDGET_FLOOR_BYTES,
@@ -17,9 +18,6 @@ from callfleet_engine.media.retransmission import (
     MIN_REPEAT_SECONDS,
     PADDING_BYTES,
     REPEATS_REMEMBERED,
-    RING_BYTES,
-    RING_PACKETS,
-    PacketRing,
     RetransmissionBudget,
     RtxStream,
     unwrap,

@@ -5,8 +5,8 @@ video, then the active speaker's higher layers, then those of the others, one st
 A step that does not fit is left out, and a smaller one behind it may still fit.
 
 A video whose lowest layer does not fit is paused; one that is shown already is only paused when
-that layer goes over the budget by a quarter, since an estimate errs by so much and a pause is a
-freeze. A layer that is not shown yet must leave a tenth of the budget free. So what comes out, put
+that layer goes over the budget by half, since an estimate errs by so much and a pause is a freeze.
+ A layer that is not shown yet must leave a tenth of the budget free. So what comes out, put
 in again, comes out again: nothing swings while nothing changes.
 """
 
@@ -20,7 +20,7 @@ from callfleet_engine.media.interface import Kind
 
 RAISE_SHARE = 0.9
 """Of the budget, for a layer higher than the present one."""
-PAUSE_SHARE = 1.25
+PAUSE_SHARE = 1.5
 """Of the budget, for the lowest layer of a video that is shown."""
 
 

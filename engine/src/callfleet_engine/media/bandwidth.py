@@ -27,9 +27,10 @@ NEAR = 0.1
 PACKET_BITS = 9600
 HEADROOM = 1.5
 """An estimate is no more than this above what was delivered: nobody tried more."""
-HIGH_LOSS, LOW_LOSS = 0.10, 0.02
+HIGH_LOSS = 0.15
+"""A tenth may be lost on the air without any queue; it is repaired."""
 MIN_LOSS_PACKETS = 20
-LOSS_WINDOW_SECONDS = 0.5
+LOSS_WINDOW_SECONDS = 1.0
 DEFAULT_ROUND_TRIP = 0.1
 SETTLE_SECONDS = 0.3
 REMB_SECONDS = 5.0
@@ -152,8 +153,9 @@ class BandwidthEstimator:
             self._increase(self._target, elapsed, now)
 
     def _decrease(self, to: float, now: float) -> None:
-        self._target = max(min(to, self._target or MAX_BITRATE), MIN_BITRATE)
-        self._decreased = now
+        if self._target is None or to < self._target:
+            self._target = min(max(to, MIN_BITRATE), MAX_BITRATE)
+            self._decreased = now
 
     def _increase(self, target: float, elapsed: float, now: float) -> None:
         near = self._limit_seen is not None and abs(target / self._limit_seen - 1) < NEAR

@@ -22,7 +22,7 @@ from callfleet_engine.media.transport_feedback import (
 
 HISTORY = 8192
 """Packets whose feedback may still come: about a second of a gigabit."""
-PADDING_PER_PACKET = 3
+PADDING_PER_PACKET = 8
 TICK_SECONDS = 0.1
 SENDING_SHARE = 0.1
 """Of the newest tick in the mean of what is sent."""
@@ -98,9 +98,10 @@ class Egress:
         if stream := self.rtx.get(ssrc):
             self._padded = (stream, timestamp)
         if self._padded is None:
-            return
+            self._padded = (next(iter(self.rtx.values())), 0)
+        stream, timestamp = self._padded
         for _ in range(PADDING_PER_PACKET):
-            packet = self._padded[0].padding(self._padded[1])
+            packet = stream.padding(timestamp)
             if self._padding_left <= 0 or not self._transmit(packet):
                 return
             self._padding_left -= len(packet)
@@ -150,8 +151,8 @@ class Egress:
         self.round_trip = seconds
         self.estimator.round_trip(seconds)
 
-    def tick(self, *, spent: float, next_step: float | None, now: float) -> None:
-        """Ten times a second: `spent` bit/s are given out, more would need `next_step`.
+    def tick(self, *, next_step: float | None, now: float) -> None:
+        """Ten times a second; to give out more than now would need `next_step` bit/s.
 
         Where packets cannot be padded or are not reported one by one, a probe gives out the next
         step itself for a while.
@@ -159,7 +160,7 @@ class Egress:
         self._retransmissions.tick()
         self.estimator.tick(now)
         estimate = self.estimator.estimate
-        rate = self._prober.rate(estimate=estimate, spent=spent, next_step=next_step, now=now)
+        rate = self._prober.rate(estimate=estimate, next_step=next_step, now=now)
         self._sending += (8 * self._tick_bytes / TICK_SECONDS - self._sending) * SENDING_SHARE
         padded = self.transport_id is not None and bool(self.rtx)
         self._padding_left = 0.0

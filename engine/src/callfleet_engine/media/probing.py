@@ -10,8 +10,8 @@ from __future__ import annotations
 PROBE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 3.0
 MAX_PAUSE_SECONDS = 60.0
-MAX_FACTOR = 2.0
-"""A probe sends at most so many times what is given out at the moment, or MIN_RATE."""
+MAX_FACTOR = 1.5
+"""A probe sends at most so many times what the path is known to carry, or MIN_RATE."""
 MIN_RATE = 100_000.0
 
 
@@ -24,12 +24,10 @@ class Prober:
         self._not_before = 0.0
         self._pause = FIRST_PAUSE_SECONDS
 
-    def rate(
-        self, *, estimate: float | None, spent: float, next_step: float | None, now: float
-    ) -> float:
+    def rate(self, *, estimate: float | None, next_step: float | None, now: float) -> float:
         """How much to send in all, in bit/s: 0 if no padding is wanted.
 
-        `spent` is given out, `next_step` would be needed to give out more.
+        `next_step` would be needed to give out more than is given out now.
         """
         if estimate is None or next_step is None or next_step <= estimate:
             self._stop(now, succeeded=True)
@@ -45,7 +43,7 @@ class Prober:
         elif now > self._until:
             self._stop(now, succeeded=estimate > self._start_estimate)
             return 0.0
-        return min(next_step, max(MAX_FACTOR * spent, MIN_RATE))
+        return min(next_step, max(MAX_FACTOR * estimate, MIN_RATE))
 
     def _stop(self, now: float, *, succeeded: bool) -> None:
         if self._until is None:

@@ -242,7 +242,7 @@ class Subscribing:
                 downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
         downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
         given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
-        self._egress.tick(spent=given_out.spent, next_step=given_out.next_step, now=now)
+        self._egress.tick(next_step=given_out.next_step, now=now)
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
