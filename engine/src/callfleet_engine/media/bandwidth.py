@@ -141,7 +141,8 @@ class BandwidthEstimator:
         self._decrease(max(known * (1 - fraction / 2), DECREASE * delivered), now)
 
     def _control(self, now: float) -> None:
-        elapsed = min(now - self._updated, 1.0) if self._updated is not None else 0.0
+        elapsed = now - self._updated if self._updated is not None else 0.0
+        elapsed = min(max(elapsed, 0.0), 1.0)
         self._updated = now
         if self._trend.usage == "over":
             delivered = self.delivered

@@ -6,6 +6,7 @@ libwebrtc has in place of its Kalman filter. Times are in seconds; both clocks m
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal
@@ -23,6 +24,9 @@ FIRST_THRESHOLD = 0.0125
 MIN_THRESHOLD, MAX_THRESHOLD = 0.006, 0.6
 THRESHOLD_UP, THRESHOLD_DOWN = 0.0087, 0.039
 THRESHOLD_JUMP = 0.015
+MIN_QUEUE_SECONDS = 0.05
+"""Less than this above the least delay of the last seconds is jitter, whatever its trend."""
+BASE_SECONDS = 5.0
 STREAM_GAP_SECONDS = 2.0
 """Packets this far apart say nothing of each other's queue."""
 
@@ -46,6 +50,9 @@ class DelayTrend:
         self._deltas = 0
         self._over_for = 0.0
         self._trend = 0.0
+        self._delay: float | None = None
+        self._least = self._least_before = math.inf
+        self._least_since = 0.0
 
     def add(self, sent: float, arrived: float) -> None:
         """One packet that arrived, in the order of sending."""
@@ -64,6 +71,7 @@ class DelayTrend:
 
     def _group_ended(self) -> None:
         group = (self._last_sent, self._last_arrived)
+        self._note_delay(self._last_arrived - self._last_sent)
         if self._previous is not None:
             sent = group[0] - self._previous[0]
             arrived = group[1] - self._previous[1]
@@ -75,12 +83,28 @@ class DelayTrend:
                 self._detect(slope(self._points), max(arrived, 0.0), max(sent, 0.0))
         self._previous = group
 
+    def _note_delay(self, delay: float) -> None:
+        if self._last_sent - self._least_since > BASE_SECONDS:
+            self._least_before, self._least = self._least, math.inf
+            self._least_since = self._last_sent
+        self._least = min(self._least, delay)
+        before = self._delay if self._delay is not None else delay
+        self._delay = SMOOTHING * before + (1 - SMOOTHING) * delay
+
+    @property
+    def queue(self) -> float:
+        """How long packets wait at present, beyond the least delay of the last seconds."""
+        if self._delay is None:
+            return 0.0
+        return self._delay - min(self._least, self._least_before)
+
     def _detect(self, trend: float, elapsed: float, sending: float) -> None:
         # Over a window of about a second a slope, of no unit, stands for so much growth in seconds.
         growth = self._deltas * trend * GAIN / 1000
         if growth > self._threshold:
             self._over_for += sending
-            if self._over_for > OVERUSE_SECONDS and trend >= self._trend:
+            growing = self._over_for > OVERUSE_SECONDS and trend >= self._trend
+            if growing and self.queue > MIN_QUEUE_SECONDS:
                 self._over_for = 0.0
                 self.usage = "over"
         else:
