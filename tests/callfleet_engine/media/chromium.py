@@ -90,6 +90,11 @@ class Tab:
         seen = through(self.subscribe_through, sdp)
         await self.session.answer(await self.page.evaluate("(sdp) => answer(sdp)", seen))
 
+    @property
+    def rid(self) -> str:
+        """Of the layer of the one video that this participant is sent."""
+        return next((s.rid for s in self.session.stats().subscribed if s.kind == "video"), "")
+
     async def received(self) -> Stats:
         found: Stats = await self.page.evaluate("() => received()")
         return found

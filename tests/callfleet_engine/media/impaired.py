@@ -62,6 +62,11 @@ class Impaired:
         found: UdpAddress = self._front.getsockname()
         return found
 
+    @property
+    def now(self) -> float:
+        """The time in seconds."""
+        return self._loop.time()
+
     def _from_client(self) -> None:
         for data, client in _waiting(self._front):
             sock = self._behind.get(client)
