@@ -157,6 +157,8 @@ class PublishedTrack:
         self.sending = sending
         self._loudest = rtp.SILENCE
         if sending:
+            for layer in self.layers:
+                layer.held_back_until = layer.stream.highest
             for downtrack in self.downtracks:
                 downtrack.resume()
 
@@ -208,7 +210,7 @@ class PublishedTrack:
             layer.ring.store(packet)
         for downtrack in layer.takers:
             downtrack.forward(packet, now)
-        if starts and layer.waiting:
+        if starts and layer.waiting and extended > layer.held_back_until:
             self._begin(layer, packet, now)
 
     def _begin(self, layer: PublishedLayer, packet: Packet, now: float) -> None:

@@ -45,6 +45,7 @@ class PublishedLayer:
         "_reporter_ssrc",
         "_send_rtcp",
         "clock",
+        "held_back_until",
         "index",
         "last_packet",
         "nack_count",
@@ -79,6 +80,8 @@ class PublishedLayer:
         self.clock: SenderClock | None = None
         """Of the last sender report."""
         self.last_packet = 0.0
+        self.held_back_until = -1
+        """Extended sequence number of the last packet that was not forwarded, being muted."""
         self.nack_count = 0
         self.pli_count = 0
         self.takers: list[DownTrack] = []
@@ -123,7 +126,8 @@ class PublishedLayer:
                         fmt=RTCP_RTPFB_NACK,
                         ssrc=self._reporter_ssrc,
                         media_ssrc=self.ssrc,
-                        lost=lost,
+                        # aiortc cannot write numbers on both sides of the wrap in that order.
+                        lost=sorted(lost),
                     )
                 )
             )

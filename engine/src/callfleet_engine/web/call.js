@@ -1,9 +1,8 @@
 // The page: join form, tiles, buttons, and what went wrong in words.
 
 import { Media } from './media.js';
+import { capture, captureScreen, element, showProblem, showState } from './page.js';
 import { Refused, Signalling } from './signalling.js';
-
-const element = (id) => document.getElementById(id);
 
 const ENDED = {
   left: 'You have left the call.',
@@ -13,20 +12,13 @@ const ENDED = {
   pod_terminated: 'The server of this call was stopped. Join again to go on.',
 };
 
+// Buttons of those who may publish.
+const PUBLISHING = ['toggle-audio', 'toggle-video', 'share-screen'];
+
 let call = null;
 
 function token() {
   return new URLSearchParams(location.hash.slice(1)).get('token') ?? undefined;
-}
-
-function showState(text) {
-  element('state').textContent = text;
-}
-
-function showProblem(message, remedy = '') {
-  element('problem-message').textContent = message;
-  element('problem-remedy').textContent = remedy;
-  element('problem').hidden = !message;
 }
 
 function showError(error) {
@@ -34,13 +26,15 @@ function showError(error) {
 }
 
 class Tile {
-  constructor(presence, own = false) {
+  constructor(presence, { own = false, screen = false } = {}) {
     this.node = element('tile').content.cloneNode(true).firstElementChild;
     this.video = this.node.querySelector('video');
-    this.node.dataset.participant = presence.participant;
+    this.node.dataset[screen ? 'screenOf' : 'participant'] = presence.participant;
     this.node.classList.toggle('own', own);
+    this.node.classList.toggle('screen', screen);
     this.video.muted = own;
     this.own = own;
+    this.screen = screen;
     this.update(presence);
     element('tiles').append(this.node);
   }
@@ -48,6 +42,10 @@ class Tile {
   update({ name, identity, audio, video }) {
     const shown = name || identity || 'Somebody';
     this.node.querySelector('.name').textContent = this.own ? `${shown} (you)` : shown;
+    if (this.screen) {
+      this.node.querySelector('.sending').textContent = '– screen';
+      return;
+    }
     const held = [audio ? '' : 'muted', video ? '' : 'camera off'].filter(Boolean);
     this.node.querySelector('.sending').textContent = held.length ? `– ${held.join(', ')}` : '';
     this.node.classList.toggle('no-picture', !video);
@@ -78,7 +76,9 @@ class Call {
   #local = { audio: null, video: null };
   #sending = { audio: false, video: false };
   #tiles = new Map();
-  #streams = new Map();
+  #screens = new Map();
+  #streams = { people: new Map(), screens: new Map() };
+  #screen = null;
   #own = null;
   // Of the call whose media flows; null while that begins.
   #epoch = null;
@@ -123,7 +123,7 @@ class Call {
     this.#removeTiles();
     this.#own = { participant: joined.participant, name: joined.name, ...this.#sending };
     this.#tile(this.#own, true).show([this.#local.video].filter(Boolean));
-    for (const presence of joined.participants) this.#tile(presence);
+    for (const presence of joined.participants) this.#show(presence);
     this.#showButtons();
     try {
       await this.#media.publish(this.#local);
@@ -133,7 +133,7 @@ class Call {
       this.#stopCapture();
       this.#media.stopPublishing();
       showProblem('You are listening only.', error.remedy);
-      element('toggle-audio').disabled = element('toggle-video').disabled = true;
+      for (const id of PUBLISHING) element(id).disabled = true;
       this.#changeOwn();
     }
     this.#epoch = joined.epoch;
@@ -150,7 +150,7 @@ class Call {
       for (const id of [...this.#tiles.keys()]) {
         if (id !== this.#own.participant && !present.has(id)) this.#removeTile(id);
       }
-      for (const presence of joined.participants) this.#tile(presence).update(presence);
+      for (const presence of joined.participants) this.#show(presence);
       this.#signalling.send({ type: 'toggle', ...this.#sending });
     } catch (error) {
       this.#fail(error);
@@ -165,6 +165,8 @@ class Call {
         this.#media.configure(message.iceServers);
         if (message.restart) await this.#media.restart();
       }
+      if (message.type === 'speaker') this.#mark(message.participant);
+      if (message.type === 'unsupported') showProblem(message.message, message.remedy);
       if (message.type === 'ended') this.end(ENDED[message.reason] ?? 'The call is over.');
       if (message.type === 'error') showProblem(message.message, message.remedy);
     } catch (error) {
@@ -174,29 +176,69 @@ class Call {
 
   #participant(message) {
     if (message.event === 'left') this.#removeTile(message.participant);
-    else this.#tile(message).update(message);
+    else this.#show(message);
     this.#showStreams();
+  }
+
+  // The tiles of somebody else: the person and, if there is one, the screen.
+  #show(presence) {
+    this.#tile(presence).update(presence);
+    const id = presence.participant;
+    if (!presence.screen) {
+      this.#screens.get(id)?.remove();
+      this.#screens.delete(id);
+    } else if (!this.#screens.has(id)) {
+      this.#screens.set(id, new Tile(presence, { screen: true }));
+    }
+  }
+
+  #mark(speaker) {
+    for (const [id, tile] of this.#tiles) tile.node.classList.toggle('speaking', id === speaker);
   }
 
   #tile(presence, own = false) {
     const id = presence.participant;
-    if (!this.#tiles.has(id)) this.#tiles.set(id, new Tile(presence, own));
+    if (!this.#tiles.has(id)) this.#tiles.set(id, new Tile(presence, { own }));
     return this.#tiles.get(id);
   }
 
   #removeTile(id) {
-    this.#tiles.get(id)?.remove();
-    this.#tiles.delete(id);
+    for (const tiles of [this.#tiles, this.#screens]) {
+      tiles.get(id)?.remove();
+      tiles.delete(id);
+    }
   }
 
   #removeTiles() {
     for (const id of [...this.#tiles.keys()]) this.#removeTile(id);
-    this.#streams = new Map();
+    this.#streams = { people: new Map(), screens: new Map() };
   }
 
   #showStreams() {
-    for (const [id, tile] of this.#tiles) {
-      if (!tile.own) tile.show(this.#streams.get(id) ?? []);
+    const { people, screens } = this.#streams;
+    for (const [tiles, streams] of [[this.#tiles, people], [this.#screens, screens]]) {
+      for (const [id, tile] of tiles) {
+        if (!tile.own) tile.show(streams.get(id) ?? []);
+      }
+    }
+  }
+
+  async shareScreen() {
+    try {
+      const track = this.#screen === null ? await captureScreen() : null;
+      if (track === null && this.#screen === null) return;
+      this.#screen?.stop();
+      this.#screen = track;
+      track?.addEventListener('ended', () => {
+        if (this.#screen === track) this.shareScreen();
+      });
+      this.#showButtons();
+      await this.#media.shareScreen(track);
+    } catch (error) {
+      this.#screen?.stop();
+      this.#screen = null;
+      this.#showButtons();
+      this.#fail(error);
     }
   }
 
@@ -237,6 +279,7 @@ class Call {
     ]) {
       element(`toggle-${kind}`).textContent = this.#sending[kind] ? on : off;
     }
+    element('share-screen').textContent = this.#screen === null ? 'Share screen' : 'Stop sharing';
   }
 
   async leave() {
@@ -259,6 +302,8 @@ class Call {
       this.#local[kind] = null;
       this.#sending[kind] = false;
     }
+    this.#screen?.stop();
+    this.#screen = null;
   }
 
   end(text) {
@@ -273,36 +318,11 @@ class Call {
   }
 }
 
-// A track of the microphone or camera, or null with the reason shown.
-async function capture(kind) {
-  const name = kind === 'audio' ? 'microphone' : 'camera';
-  if (!navigator.mediaDevices) {
-    showProblem(
-      `The browser gives no ${name} to a page without HTTPS.`,
-      'Open the page by https:// or as localhost.',
-    );
-    return null;
-  }
-  try {
-    const wanted = kind === 'audio' ? true : { width: { ideal: 1280 }, height: { ideal: 720 } };
-    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
-    return stream.getTracks()[0];
-  } catch (error) {
-    showProblem(
-      `There is no ${name} to use (${error.name}).`,
-      error.name === 'NotAllowedError'
-        ? `Allow this page to use the ${name} and switch it on again.`
-        : `Connect a ${name} that no other program uses.`,
-    );
-    return null;
-  }
-}
-
 function showForm(state) {
   element('call').hidden = element('controls').hidden = true;
   element('join').hidden = false;
   element('join').querySelector('button').disabled = false;
-  element('toggle-audio').disabled = element('toggle-video').disabled = false;
+  for (const id of PUBLISHING) element(id).disabled = false;
   showState(state);
   element(element('room').value ? 'name' : 'room').focus();
 }
@@ -332,6 +352,7 @@ element('join').addEventListener('submit', async (event) => {
 
 element('toggle-audio').addEventListener('click', () => call?.toggle('audio'));
 element('toggle-video').addEventListener('click', () => call?.toggle('video'));
+element('share-screen').addEventListener('click', () => call?.shareScreen());
 element('leave').addEventListener('click', () => call?.leave());
 addEventListener('pagehide', () => call?.leave());
 

@@ -10,12 +10,14 @@ const LAYERS = [
 ];
 
 export class Media extends EventTarget {
-  // Events: `tracks` (detail: Map of participant to MediaStream), `state` (detail: 'connecting',
-  // 'connected', 'failed').
+  // Events: `tracks` (detail: {people, screens}, each a Map of participant to tracks), `state`
+  // (detail: 'connecting', 'connected', 'failed').
   #signalling;
   #connections = { publish: null, subscribe: null };
   #configuration = {};
   #local = { audio: null, video: null };
+  #screen = { track: null, transceiver: null };
+  #negotiation = Promise.resolve();
   #iceErrors = [];
   #reportTimer = null;
   #offers = Promise.resolve();
@@ -44,14 +46,48 @@ export class Media extends EventTarget {
     const options = { direction: 'sendonly', streams: [stream] };
     pc.addTransceiver(local.audio ?? 'audio', options);
     pc.addTransceiver(local.video ?? 'video', { ...options, sendEncodings: LAYERS });
-    await pc.setLocalDescription();
-    const { answer } = await this.#signalling.request({
-      type: 'publish', offer: pc.localDescription.sdp,
-    });
-    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    if (this.#screen.track !== null) this.#offerScreen(pc);
+    await this.#negotiate();
     const held = this.#held;
     this.#held = null;
     for (const message of held) this.#signalling.send(message);
+  }
+
+  // Offers are answered one after the other. Throws Refused.
+  #negotiate(options = {}) {
+    const pc = this.#connections.publish;
+    const answered = this.#negotiation.then(async () => {
+      if (pc === null || pc !== this.#connections.publish) return;
+      await pc.setLocalDescription(await pc.createOffer(options));
+      const { answer } = await this.#signalling.request({
+        type: 'publish', offer: pc.localDescription.sdp,
+      });
+      if (pc === this.#connections.publish) {
+        await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+      }
+    });
+    this.#negotiation = answered.catch(() => {});
+    return answered;
+  }
+
+  // A second video beside the camera; null ends it. Throws Refused.
+  async shareScreen(track) {
+    const pc = this.#connections.publish;
+    this.#screen.track = track;
+    if (pc === null) return;
+    if (this.#screen.transceiver === null) {
+      this.#offerScreen(pc);
+    } else {
+      await this.#screen.transceiver.sender.replaceTrack(track);
+      this.#screen.transceiver.direction = track === null ? 'inactive' : 'sendonly';
+    }
+    await this.#negotiate();
+  }
+
+  #offerScreen(pc) {
+    this.#screen.transceiver = pc.addTransceiver(this.#screen.track, {
+      direction: 'sendonly', streams: [new MediaStream()],
+    });
   }
 
   stopPublishing() {
@@ -80,12 +116,13 @@ export class Media extends EventTarget {
     await pc.setLocalDescription();
     this.#signalling.send({ type: 'subscribe', answer: pc.localDescription.sdp });
     const byMid = new Map(pc.getTransceivers().map((t) => [t.mid, t.receiver.track]));
-    const streams = new Map();
-    for (const { mid, participant } of tracks) {
+    const detail = { people: new Map(), screens: new Map() };
+    for (const { mid, participant, source } of tracks) {
+      const streams = source === 'screen' ? detail.screens : detail.people;
       if (!streams.has(participant)) streams.set(participant, []);
       streams.get(participant).push(byMid.get(mid));
     }
-    this.dispatchEvent(new CustomEvent('tracks', { detail: streams }));
+    this.dispatchEvent(new CustomEvent('tracks', { detail }));
   }
 
   // Begin anew with other relays: the server has given up the old connections.
@@ -101,13 +138,7 @@ export class Media extends EventTarget {
       this.#signalling.send({ type: 'restart' });
       return;
     }
-    const pc = this.#connections.publish;
-    await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
-    if (pc !== this.#connections.publish) return;
-    const { answer } = await this.#signalling.request({
-      type: 'publish', offer: pc.localDescription.sdp,
-    });
-    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    await this.#negotiate({ iceRestart: true });
   }
 
   close() {
@@ -115,6 +146,8 @@ export class Media extends EventTarget {
       this.#connections[name]?.close();
       this.#connections[name] = null;
     }
+    this.#screen.transceiver = null;
+    this.#negotiation = Promise.resolve();
     clearTimeout(this.#reportTimer);
     this.#reportTimer = null;
     this.#iceErrors = [];
