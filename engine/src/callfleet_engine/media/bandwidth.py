@@ -33,6 +33,8 @@ MIN_LOSS_PACKETS = 20
 LOSS_WINDOW_SECONDS = 1.0
 DEFAULT_ROUND_TRIP = 0.1
 SETTLE_SECONDS = 0.3
+STANDING_QUEUE_SECONDS = 0.1
+"""While packets wait so long it is not time to send more, though the queue grows no more."""
 REMB_SECONDS = 5.0
 """A REMB counts for so long (draft-alvestrand-rmcat-remb-03 wants one each second)."""
 
@@ -150,7 +152,11 @@ class BandwidthEstimator:
             if delivered is not None and settled:
                 self._limit_seen = delivered
                 self._decrease(DECREASE * delivered, now)
-        elif self._trend.usage == "normal" and self._target is not None:
+        elif (
+            self._trend.usage == "normal"
+            and self._trend.queue < STANDING_QUEUE_SECONDS
+            and self._target is not None
+        ):
             self._increase(self._target, elapsed, now)
 
     def _decrease(self, to: float, now: float) -> None:
