@@ -7,7 +7,6 @@ time comes from `clock`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from callfleet_engine.media import rtp
 from callfleet_engine.media.bandwidth import BandwidthEstimator, Outcome
@@ -29,12 +28,9 @@ SENDING_SHARE = 0.1
 _REFERENCES = 1 << 24
 
 
-@dataclass(slots=True)
-class _Sent:
-    number: int
-    sent: float
-    size: int
-    reported_lost: bool = False
+_Sent = tuple[int, float, int, bool]
+"""A packet's number, time and bytes, and whether it was reported lost. Plain, since there is one
+for each packet."""
 
 
 class Egress:
@@ -89,7 +85,7 @@ class Egress:
         number = self._number
         if not self._send_rtp(rtp.with_short_element(data, self.transport_id, number & 0xFFFF)):
             return False
-        self._history[number % HISTORY] = _Sent(number, self._clock(), len(data))
+        self._history[number % HISTORY] = (number, self._clock(), len(data), False)
         self._number = number + 1
         return True
 
@@ -118,16 +114,17 @@ class Egress:
         outcomes = []
         for index, arrival in enumerate(feedback.arrivals):
             packet = self._history[(base + index) % HISTORY]
-            if packet is None or packet.number != base + index:
+            if packet is None or packet[0] != base + index:
                 continue
+            number, sent, size, reported_lost = packet
             if arrival is None:
-                if not packet.reported_lost:
-                    packet.reported_lost = True
-                    outcomes.append(Outcome(packet.sent, None, packet.size))
+                if not reported_lost:
+                    self._history[number % HISTORY] = (number, sent, size, True)
+                    outcomes.append(Outcome(sent, None, size))
                 continue
-            self._history[packet.number % HISTORY] = None
+            self._history[number % HISTORY] = None
             arrived = (self._reference * TICKS_PER_REFERENCE + arrival) / TICKS_PER_SECOND
-            outcomes.append(Outcome(packet.sent, arrived, packet.size))
+            outcomes.append(Outcome(sent, arrived, size))
         if outcomes:
             self.estimator.outcomes(outcomes, now)
 

@@ -222,6 +222,7 @@ class PublishedTrack:
             downtrack.begin(layer, packet, now)
             for each in packets:
                 downtrack.forward(each, now)
+            layer.introduce(downtrack, now)
         layer.takers.extend(begun)
 
     def _padding(

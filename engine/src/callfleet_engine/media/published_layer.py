@@ -139,6 +139,22 @@ class PublishedLayer:
         for downtrack in self.takers:
             downtrack.report_sent(info, now)
 
+    def introduce(self, downtrack: DownTrack, now: float) -> None:
+        """Tell a new taker at once what moments its timestamps stand for (RFC 3550 section 6.4.1).
+
+        The next report of the publisher may be seconds away.
+        """
+        if self.clock is None or self._last_report is None:
+            return
+        elapsed = now - self._last_report[1]
+        info = RtcpSenderInfo(
+            ntp_timestamp=(self.clock.ntp + int(elapsed * (1 << 32))) & 0xFFFFFFFFFFFFFFFF,
+            rtp_timestamp=(self.clock.rtp + int(elapsed * self.track.clock_rate)) & 0xFFFFFFFF,
+            packet_count=0,
+            octet_count=0,
+        )
+        downtrack.report_sent(info, now)
+
     def tick(self, now: float) -> None:
         """Ten times a second: repeat what is still wanted."""
         self.rate.sample(now, self.stream.bytes_received)
