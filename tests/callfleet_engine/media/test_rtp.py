@@ -56,6 +56,23 @@ def test_any_packet_is_read_or_refused(data: bytes, identifier: int) -> None:
         assert found is None or found in data
 
 
+@given(st.binary(max_size=24), st.sampled_from([b"\xbe\xde", b"\x10\x00", b"\xbe\xdf", b"\0\0"]))
+def test_what_is_passed_on_is_what_is_there(block: bytes, profile: bytes) -> None:
+    """Of any block, whole or not, in either form."""
+    header = rtp.HEADER.pack(0x90, 96, 1, 1, 1)
+    data = header + profile + (len(block) // 4).to_bytes(2, "big") + block
+    numbers = {found: 15 - found for found in range(1, 15)}
+    try:
+        expected = [(15 - i, v) for i, v in rtp.elements(data) if i in numbers and 0 < len(v) <= 16]
+    except ValueError:
+        with pytest.raises(ValueError, match="truncated"):
+            rtp.mapped(data, numbers)
+        return
+    passed = rtp.mapped(data, numbers)
+    again = header + b"\xbe\xde" + b"\0\x20" + passed.ljust(128, b"\0")
+    assert list(rtp.elements(again)) == expected
+
+
 @pytest.mark.parametrize(
     "tail",
     [

@@ -28,6 +28,7 @@ SILENCE = 127
 """The lowest audio level, in -dBov (RFC 6464 section 3)."""
 
 _ONE_BYTE = 0xBEDE
+_ONE_BYTE_MARK = _ONE_BYTE.to_bytes(2, "big")
 _TWO_BYTE = 0x1000
 _EXTENSION_HEADER = Struct("!HH")
 _ELEMENTS_OF_FOUR_BYTES = Struct("!HHL")
@@ -99,10 +100,32 @@ def mapped(data: bytes, identifiers: Mapping[int, int]) -> bytes:
 
     Raises ValueError if truncated.
     """
+    end = payload_offset(data)
+    first = data[0]
+    if not first & EXTENSION:
+        return b""
+    at = 12 + 4 * (first & 0x0F)
     kept = b""
-    for found, value in elements(data):
-        if found in identifiers and 1 <= len(value) <= 16:
-            kept += bytes([identifiers[found] << 4 | len(value) - 1]) + value
+    if data[at : at + 2] != _ONE_BYTE_MARK:
+        for found, value in elements(data):
+            if found in identifiers and 1 <= len(value) <= 16:
+                kept += bytes([identifiers[found] << 4 | len(value) - 1]) + value
+        return kept
+    # The walk of `elements` again, in line: it is done for each packet of a video.
+    at += 4
+    while at < end:
+        header = data[at]
+        if header == 0:
+            at += 1
+            continue
+        if header >> 4 == 15:
+            break
+        after = at + 2 + (header & 0x0F)
+        if after > end:
+            raise ValueError("RTP header extension is truncated")
+        if (number := identifiers.get(header >> 4)) is not None:
+            kept += bytes([number << 4 | header & 0x0F]) + data[at + 1 : after]
+        at = after
     return kept
 
 

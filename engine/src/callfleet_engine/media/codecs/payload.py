@@ -38,10 +38,15 @@ Reader = Callable[[bytes], Payload]
 """Reads a payload. Raises ValueError if it is truncated."""
 
 
+def truncated(payload: bytes, what: str) -> ValueError:
+    """The error for a payload that ends too soon."""
+    return ValueError(f"{what} is truncated: {len(payload)} bytes")
+
+
 def need(payload: bytes, size: int, what: str) -> None:
     """Raises ValueError unless there are `size` bytes."""
     if len(payload) < size:
-        raise ValueError(f"{what} is truncated: {len(payload)} bytes")
+        raise truncated(payload, what)
 
 
 class Shift(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callfleet_engine.media.codecs.payload import Marks, Payload, need
+from callfleet_engine.media.codecs.payload import Marks, Payload, truncated
 
 _EXTENDED = 0x80
 _STARTS_PARTITION = 0x10
@@ -17,36 +17,37 @@ _INTERFRAME = 0x01
 
 def read(payload: bytes) -> Payload:
     """Where a keyframe starts, and PictureID, TL0PICIDX and KEYIDX. Raises ValueError."""
-    need(payload, 1, "VP8 descriptor")
+    try:
+        return _read(payload)
+    except IndexError:
+        raise truncated(payload, "VP8 payload") from None
+
+
+def _read(payload: bytes) -> Payload:
     first = payload[0]
     at = 1
     marks = None
     if first & _EXTENDED:
-        need(payload, 2, "VP8 descriptor")
         present = payload[1]
         at = 2
         picture_at, bits, picture, base_at, base, key_at, key = -1, 15, 0, -1, 0, -1, 0
         if present & _HAS_PICTURE_ID:
-            need(payload, at + 1, "VP8 picture id")
             picture_at, picture = at, payload[at]
             if picture & _LONG:
-                need(payload, at + 2, "VP8 picture id")
                 picture = (picture & 0x7F) << 8 | payload[at + 1]
                 at += 2
             else:
                 bits = 7
                 at += 1
         if present & _HAS_BASE:
-            need(payload, at + 1, "VP8 TL0PICIDX")
             base_at, base = at, payload[at]
             at += 1
         if present & (_HAS_LAYER | _HAS_KEY):
-            need(payload, at + 1, "VP8 TID and KEYIDX")
             if present & _HAS_KEY:
                 key_at, key = at, payload[at] & 0x1F
             at += 1
         if present & (_HAS_PICTURE_ID | _HAS_BASE | _HAS_KEY):
             marks = Marks(picture_at, bits, picture, base_at, base, key_at, key)
-    need(payload, at + 1, "VP8 payload")
+    interframe = payload[at] & _INTERFRAME
     starts = first & (_STARTS_PARTITION | _PARTITION) == _STARTS_PARTITION
-    return Payload(starts and not payload[at] & _INTERFRAME, marks)
+    return Payload(starts and not interframe, marks)

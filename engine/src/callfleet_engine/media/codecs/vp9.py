@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callfleet_engine.media.codecs.payload import Marks, Payload, need
+from callfleet_engine.media.codecs.payload import Marks, Payload, truncated
 
 _HAS_PICTURE_ID = 0x80
 _INTER_PREDICTED = 0x40
@@ -15,15 +15,19 @@ _SPATIAL_LAYER = 0x0E
 
 def read(payload: bytes) -> Payload:
     """Where a keyframe's lowest layer starts, and picture id and TL0PICIDX. Raises ValueError."""
-    need(payload, 1, "VP9 descriptor")
+    try:
+        return _read(payload)
+    except IndexError:
+        raise truncated(payload, "VP9 descriptor") from None
+
+
+def _read(payload: bytes) -> Payload:
     first = payload[0]
     at = 1
     picture_at, bits, picture, base_at, base = -1, 15, 0, -1, 0
     if first & _HAS_PICTURE_ID:
-        need(payload, 2, "VP9 picture id")
         picture_at, picture = at, payload[at]
         if picture & _LONG:
-            need(payload, 3, "VP9 picture id")
             picture = (picture & 0x7F) << 8 | payload[2]
             at += 2
         else:
@@ -31,11 +35,9 @@ def read(payload: bytes) -> Payload:
             at += 1
     lowest = True
     if first & _HAS_LAYERS:
-        need(payload, at + 1, "VP9 layer indices")
         lowest = not payload[at] & _SPATIAL_LAYER
         at += 1
         if not first & _FLEXIBLE:
-            need(payload, at + 1, "VP9 TL0PICIDX")
             base_at, base = at, payload[at]
     starts = bool(first & _STARTS_FRAME) and not first & _INTER_PREDICTED and lowest
     if picture_at < 0 and base_at < 0:
