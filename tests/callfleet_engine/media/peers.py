@@ -18,7 +18,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
-from aiortc.rtp import RtcpPacket, RtpPacket
+from aiortc.rtp import RtcpPacket, RtpPacket, unwrap_rtx
 
 from callfleet_engine.media.interface import (
     FailureCause,
@@ -159,6 +159,16 @@ class Peer:
         mid = self.tracks()[participant, kind]
         return self.packets[ssrc_of(self.offers[-1][0], mid)]
 
+    def repaired(self, participant: str, kind: str) -> list[RtpPacket]:
+        """As `received`, with those that came by RTX (RFC 4588), each once and in order."""
+        mid = self.tracks()[participant, kind]
+        found = {p.sequence_number: p for p in self.received(participant, kind)}
+        for packet in self.packets[ssrc_of(self.offers[-1][0], mid, rtx=True)]:
+            if len(packet.payload) >= 2:
+                original = unwrap_rtx(packet, packet.payload_type - 1, packet.ssrc)
+                found.setdefault(original.sequence_number, original)
+        return [found[number] for number in sorted(found)]
+
     def lose_media(self, every: int) -> None:
         """Lose one of `every` large packets of the subscribe connection on the way in."""
         dtls: Any = self.subscribe_pc.getTransceivers()[0].receiver.transport
@@ -252,8 +262,10 @@ def ufrag_of(sdp: str) -> str:
     return sdp.partition("a=ice-ufrag:")[2].partition("\r\n")[0]
 
 
-def ssrc_of(sdp: str, mid: str) -> int:
+def ssrc_of(sdp: str, mid: str, *, rtx: bool = False) -> int:
     section = next(s for s in sdp.split("\r\nm=") if f"\r\na=mid:{mid}\r\n" in s)
+    if rtx:
+        return int(section.split("\r\na=ssrc-group:FID ")[1].split()[1])
     return int(section.split("\r\na=ssrc:")[1].split(" ")[0])
 
 

@@ -113,7 +113,7 @@ class Simulcast:
             Encoder("h", 22, 7, 90_000, 5, 5),
             Encoder("f", 33, 30_000, 2_000_000_000, 20_000, 128),
         ]
-        self.down = DownTrack(77, self._send, self._send_rtcp, self.totals)
+        self.down = DownTrack(77, self._send, self._send, self._send_rtcp, self.totals)
 
     def _send(self, data: bytes) -> bool:
         self.wire.append(data)

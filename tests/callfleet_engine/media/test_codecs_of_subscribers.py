@@ -121,7 +121,7 @@ class Setup:
             )
         )
         self.layer = self.track.use_ssrc(11)
-        self.down = DownTrack(77, self._send, lambda _: True, totals)
+        self.down = DownTrack(77, self._send, self._send, lambda _: True, totals)
         self.sequence = 0
 
     def _send(self, data: bytes) -> bool:

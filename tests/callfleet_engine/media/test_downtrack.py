@@ -46,7 +46,7 @@ class Setup:
         self.totals = Totals()
         self.wire = Wire()
         self.upstream = Wire()
-        self.down = DownTrack(77, self.wire.send, self.wire.send_rtcp, self.totals)
+        self.down = DownTrack(77, self.wire.send, self.wire.send, self.wire.send_rtcp, self.totals)
         self.track = self.published("alice", 1)
         self.now = 100.0
 

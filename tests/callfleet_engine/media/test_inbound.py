@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from callfleet_engine.media.inbound import (
     MAX_MISSING,
     MAX_NACK_TRIES,
+    MIN_RETRY_SECONDS,
     NACK_RETRY_SECONDS,
     InboundStream,
 )
@@ -93,3 +94,28 @@ def test_what_is_missing_is_bounded(sequences: list[int]) -> None:
     for sequence in sequences:
         stream.add(sequence, 0, 0.0, 1)
     assert len(stream.nack(1.0)) <= MAX_MISSING
+
+
+def test_who_answers_soon_is_asked_again_soon() -> None:
+    stream = InboundStream(90000)
+    stream.add(0, 0, 0.0, 50)
+    now = 0.0
+    for sequence in range(2, 100, 2):
+        stream.add(sequence, sequence, now, 50)
+        stream.nack(now)
+        stream.add(sequence - 1, sequence, now + 0.02, 50)
+        now += 0.1
+    stream.add(200, 200, now, 50)
+    assert stream.nack(now)
+    assert stream.nack(now + MIN_RETRY_SECONDS * 0.9) == []
+    assert stream.nack(now + NACK_RETRY_SECONDS / 2)
+
+
+def test_what_comes_by_rtx_repairs_and_stays_reported_as_lost() -> None:
+    stream = InboundStream(90000)
+    receive(stream, 65535, 65536, 65539)
+    assert stream.recover(1, 1.0) == 0x20001
+    assert stream.recover(1, 1.0) is None
+    assert stream.recover(0, 1.0) is None
+    assert stream.recover(9, 1.0) is None
+    assert (stream.packets_lost, stream.nack(2.0)) == (2, [2])

@@ -70,6 +70,7 @@ class Setup:
             sources=SOURCES,
             sending=frozenset(SOURCES.values()),
             rids={"1": rids} if rids else {},
+            repairs={},
         )
         self.publishing.negotiated(lines, remote, cast("Link", self.wire))
 

@@ -188,18 +188,32 @@ async def test_the_given_address_is_the_one_candidate(server: Server) -> None:
     assert "a=end-of-candidates" in sdp
 
 
-async def test_descriptions_have_one_fingerprint_and_no_rtx(server: Server) -> None:
-    """aiortc writes three, which some peers refuse, and offers RTX."""
+async def test_descriptions_have_one_fingerprint(server: Server) -> None:
+    """aiortc writes three, which some peers refuse."""
     server.pc.add_line("video")
     sdp = await server.pc.make_offer()
     assert sdp.count("a=fingerprint:") == sdp.count("a=fingerprint:sha-256") == 1
-    assert "rtx" not in sdp
     assert {line.split(" ")[1].split("/")[0] for line in sdp.splitlines() if "rtpmap" in line} == {
         "VP8",
         "VP9",
         "H264",
         "AV1",
+        "rtx",
     }
+
+
+async def test_retransmissions_are_offered_and_told_apart(
+    server: Server, client: RTCPeerConnection
+) -> None:
+    """aiortc writes the SSRC of RTX that its sender has, and keeps RTX among the codecs."""
+    line = server.pc.add_line("video")
+    line.offer_stream("alice")
+    await subscribe(server, client)
+    offer = server.pc.localDescription.sdp
+    assert f"a=ssrc-group:FID {line.ssrc} {line.rtx_ssrc}" in offer
+    [media] = server.pc.negotiated().values()
+    assert media.rtx[98] == 97
+    assert {codec.name for codec in media.codecs} <= {"VP8", "H264"}
 
 
 async def test_the_server_is_dtls_server_and_chooses_gcm(

@@ -37,7 +37,7 @@ class RemoteDescription:
 
     `mids` are in the order of the m-lines; `ssrcs` are the media SSRCs by mid, `sources` what an
     offer's m-lines carry, `sending` those that do now, `rids` the layers of a simulcast as
-    declared;
+    declared, `repairs` leads from SSRCs of retransmissions to those they repeat (RFC 4588);
     `candidates` are (address, port) with their type. Another `ufrag` than before with the same
     `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1). `dtls_server`: the client leaves the
     role of DTLS client to the engine (`a=setup:passive`, RFC 8842 section 5.3).
@@ -51,6 +51,7 @@ class RemoteDescription:
     sources: dict[str, Source]
     sending: frozenset[Source]
     rids: dict[str, tuple[str, ...]]
+    repairs: dict[int, int]
     dtls_server: bool = False
 
 
@@ -242,6 +243,12 @@ def _remote(media_sections: list[MediaDescription], offer: str) -> RemoteDescrip
             for m in media_sections
             if m.rtp.muxId in sources and m.direction in {None, "sendonly", "sendrecv"}
         ),
+        repairs={
+            int(group.items[1]): int(group.items[0])
+            for m in media_sections
+            for group in m.ssrc_group
+            if group.semantic == "FID" and len(group.items) == 2
+        },
         rids={
             mid_of(section): rids
             for section in sections(offer)

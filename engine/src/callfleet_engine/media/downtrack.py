@@ -54,6 +54,7 @@ class DownTrack:
         "_lost_counted",
         "_numbering",
         "_send",
+        "_send_again",
         "_send_rtcp",
         "_sent_report",
         "_shift",
@@ -82,6 +83,7 @@ class DownTrack:
         self,
         ssrc: int,
         send: Callable[[bytes], bool],
+        send_again: Callable[[bytes], bool],
         send_rtcp: Callable[[bytes], bool],
         totals: Totals,
     ) -> None:
@@ -105,6 +107,7 @@ class DownTrack:
         self.remote: RtcpReceiverInfo | None = None
         self.round_trip_time: float | None = None
         self._send = send
+        self._send_again = send_again
         self._send_rtcp = send_rtcp
         self._totals = totals
         self._budget = RETRANSMISSIONS_PER_TICK
@@ -321,7 +324,7 @@ class DownTrack:
                 (packet.timestamp + self._timestamp_offset) & 0xFFFFFFFF,
                 self.ssrc,
             )
-            if self._send(header + tail):
+            if self._send_again(header + tail):
                 self.retransmitted += 1
 
     def refill(self) -> None:

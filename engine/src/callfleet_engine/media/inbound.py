@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_MISSING = 128
-MAX_NACK_TRIES = 4
+MAX_NACK_TRIES = 6
 NACK_RETRY_SECONDS = 0.1
+"""Before the first answer has told how long one takes."""
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.03, 0.3
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class InboundStream:
         "_lost_counted",
         "_missing",
         "_received_prior",
+        "_retry",
         "base",
         "bytes_received",
         "clock_rate",
@@ -43,6 +46,7 @@ class InboundStream:
         self._last_arrival = 0.0
         self._last_timestamp = 0
         self._missing: dict[int, _Missing] = {}
+        self._retry = NACK_RETRY_SECONDS
         self._expected_prior = 0
         self._received_prior = 0
         self._lost_counted = 0
@@ -62,7 +66,7 @@ class InboundStream:
             if distance >= 0x8000:
                 extended = self.highest + distance - 0x10000
                 self.base = min(self.base, extended)
-                self._missing.pop(extended, None)
+                self._repaired(extended, arrival)
                 return extended
             extended = self.highest + distance
             if distance > 1:
@@ -77,6 +81,26 @@ class InboundStream:
         self._last_arrival = arrival
         self._last_timestamp = timestamp
         return extended
+
+    def recover(self, sequence: int, arrival: float) -> int | None:
+        """Take a packet that came by RTX: its extended number, None if it was not missing.
+
+        It counts neither as received nor as less lost (RFC 4588 section 7.1): the report tells the
+        sender of what its path lost.
+        """
+        extended = self.highest + ((sequence - self.highest + 0x8000) & 0xFFFF) - 0x8000
+        return extended if self._repaired(extended, arrival) else None
+
+    def _repaired(self, extended: int, arrival: float) -> bool:
+        missing = self._missing.pop(extended, None)
+        if missing is None:
+            return False
+        if missing.tries == 1:  # after more it is not known which try was answered
+            answered = min(
+                max(1.5 * (arrival - missing.last), MIN_RETRY_SECONDS), MAX_RETRY_SECONDS
+            )
+            self._retry += (answered - self._retry) / 8
+        return True
 
     def _note_missing(self, extended: int) -> None:
         if extended - self.highest > MAX_MISSING:
@@ -94,10 +118,13 @@ class InboundStream:
         return bool(self._missing)
 
     def nack(self, now: float) -> list[int]:
-        """Sequence numbers to ask for now (RFC 4585 section 6.2.1), each at most four times."""
+        """Sequence numbers to ask for now (RFC 4585 section 6.2.1), each at most six times.
+
+        One that is asked for again waits half as long again as answers have taken.
+        """
         due: list[int] = []
         for extended, missing in list(self._missing.items()):
-            if now - missing.last < NACK_RETRY_SECONDS:
+            if now - missing.last < self._retry:
                 continue
             if missing.tries == MAX_NACK_TRIES:
                 del self._missing[extended]

@@ -14,13 +14,14 @@ HIGHEST = MAX_LAYERS - 1
 SILENT_SECONDS = 1.0
 """A layer that is this much behind the liveliest of its track has been switched off."""
 
-RATE_SECONDS = 1.0
+RATE_SECONDS = 3.0
+"""So long that a keyframe does not stand out."""
 _FALLING = (("f", "h", "q"), ("high", "medium", "low"), ("high", "mid", "low"))
 
 
 @dataclass(frozen=True, slots=True)
 class LayerState:
-    """One layer as it comes in; `bitrate` in bit/s, measured over the last second."""
+    """One layer as it comes in; `bitrate` in bit/s, measured over the last three seconds."""
 
     index: int
     rid: str
@@ -57,7 +58,7 @@ def highest_live(layers: Iterable[LayerState], most: int = HIGHEST) -> int | Non
 
 
 class RateMeter:
-    """Bits per second of a counter of bytes over the last second."""
+    """Bits per second of a counter of bytes over the last three seconds."""
 
     __slots__ = ("_samples",)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from callfleet_engine.media.codecs.payload import Marks
 
-RING_PACKETS = 256
+RING_PACKETS = 512
+RING_BYTES = 512 * 1024
 
 
 class Packet(NamedTuple):
@@ -27,18 +29,24 @@ class Packet(NamedTuple):
 
 
 class PacketRing:
-    """The last packets of a stream by extended sequence number."""
+    """The last packets of a stream by extended sequence number, bounded in number and bytes."""
 
-    __slots__ = ("_slots",)
+    __slots__ = ("_bytes", "_packets")
 
-    def __init__(self, size: int = RING_PACKETS) -> None:
-        self._slots: list[Packet | None] = [None] * size
+    def __init__(self) -> None:
+        self._packets: OrderedDict[int, Packet] = OrderedDict()
+        self._bytes = 0
 
     def store(self, packet: Packet) -> None:
-        """Keep it until as many others came."""
-        self._slots[packet.extended % len(self._slots)] = packet
+        """Keep it until enough others came."""
+        replaced = self._packets.pop(packet.extended, None)
+        if replaced is not None:
+            self._bytes -= len(replaced.tail)
+        self._packets[packet.extended] = packet
+        self._bytes += len(packet.tail)
+        while len(self._packets) > RING_PACKETS or self._bytes > RING_BYTES:
+            self._bytes -= len(self._packets.popitem(last=False)[1].tail)
 
     def find(self, extended: int) -> Packet | None:
         """The packet of that number, None if it is gone or never came."""
-        packet = self._slots[extended % len(self._slots)]
-        return packet if packet is not None and packet.extended == extended else None
+        return self._packets.get(extended)

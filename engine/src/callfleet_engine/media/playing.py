@@ -36,11 +36,13 @@ class Playing(Subscribing):
     order of joining; one that became free goes to the next who has none.
     """
 
-    def __init__(self, link: Link, totals: Totals, wishes: Wishes) -> None:
-        super().__init__(link, totals, wishes)
+    def __init__(
+        self, link: Link, totals: Totals, wishes: Wishes, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(link, totals, wishes, clock)
         self._pairs = self._groups[0].lines
         self._places: list[str | None] = []
-        self._senders: dict[str, _Sender] = {}
+        self._senders: dict[str, tuple[_Sender, _Sender]] = {}
 
     async def answer(
         self, sdp: str, remote: RemoteDescription, publishers: Publishers, now: float
@@ -58,11 +60,13 @@ class Playing(Subscribing):
                 self._add(media, place)
         answer = await self.link.pc.make_answer()
         self._negotiated = self.link.pc.negotiated()
-        for mid, sender in self._senders.items():
+        self._negotiated_transport()
+        for mid, senders in self._senders.items():
             numbers = self._negotiated[mid].extensions
-            sender.identifiers = {
-                own: numbers[uri] for uri, own in OFFERED_EXTENSIONS.items() if uri in numbers
-            }
+            for sender in senders:
+                sender.identifiers = {
+                    own: numbers[uri] for uri, own in OFFERED_EXTENSIONS.items() if uri in numbers
+                }
         self.connect(publishers, now)
         return answer
 
@@ -70,8 +74,9 @@ class Playing(Subscribing):
         if place == len(self._pairs):
             self._pairs.append({})
             self._places.append(None)
-        sender = self._senders[media.mid] = _Sender(self.link.send_rtp)
-        downtrack = DownTrack(media.ssrc, sender, self.link.send_rtcp, self._totals)
+        first, again = _Sender(self._egress.send), _Sender(self._egress.send_again)
+        self._senders[media.mid] = first, again
+        downtrack = DownTrack(media.ssrc, first, again, self.link.send_rtcp, self._totals)
         downtrack.mid = media.mid
         self._by_ssrc[media.ssrc] = downtrack
         self._pairs[place][SOURCE_OF[media.kind]] = Line(media, downtrack)

@@ -164,13 +164,19 @@ class PublishedTrack:
 
     # packets
 
-    def receive(self, layer: PublishedLayer, data: bytes, now: float) -> None:
-        """Take one unprotected RTP packet. Raises ValueError if its header is truncated."""
+    def receive(
+        self, layer: PublishedLayer, data: bytes, now: float, *, again: bool = False
+    ) -> None:
+        """Take one unprotected RTP packet; `again` if it came by RTX.
+
+        Raises ValueError if its header is truncated.
+        """
         first, marker_and_type, sequence, timestamp, _ = rtp.HEADER.unpack_from(data)
         payload_at = rtp.payload_offset(data)
-        layer.last_packet = now
+        extended = layer.number(sequence, timestamp, now, len(data) - payload_at, again=again)
+        if extended is None:
+            return
         self._totals.received_packets += 1
-        extended = layer.stream.add(sequence, timestamp, now, len(data) - payload_at)
         video = self.kind == "video"
         if video and layer.stream.has_missing:
             layer.ask_again(now)
@@ -216,6 +222,7 @@ class PublishedTrack:
             downtrack.begin(layer, packet, now)
             for each in packets:
                 downtrack.forward(each, now)
+            layer.introduce(downtrack, now)
         layer.takers.extend(begun)
 
     def _padding(
@@ -263,8 +270,11 @@ class PublishedTrack:
             for layer, sent in zip(self.layers, live, strict=True)
         )
 
-    def report(self, now: float) -> None:
-        """Once a second: tell the publisher how it is received, and how much it may send."""
+    def report(self, now: float, estimate: float | None = None) -> None:
+        """Once a second: tell the publisher how it is received, and how much it may send.
+
+        `estimate` is what its path carries in bit/s, None if nobody knows of a limit.
+        """
         reports = []
         for layer in self.layers:
             if (info := layer.report(now)) is not None:
@@ -275,14 +285,15 @@ class PublishedTrack:
             return
         data = bytes(RtcpRrPacket(ssrc=self._reporter_ssrc, reports=reports))
         if self.kind == "video":
-            # Without transport-wide feedback Chromium stays near 300 kbit/s unless told more.
+            # Without this and transport-wide feedback Chromium stays near 300 kbit/s.
+            bitrate = self._max_bitrate if estimate is None else min(self._max_bitrate, estimate)
             ssrcs = [info.ssrc for info in reports]
             data += bytes(
                 RtcpPsfbPacket(
                     fmt=RTCP_PSFB_APP,
                     ssrc=self._reporter_ssrc,
                     media_ssrc=0,
-                    fci=pack_remb_fci(self._max_bitrate, ssrcs),
+                    fci=pack_remb_fci(int(bitrate), ssrcs),
                 )
             )
         self._send_rtcp(data)

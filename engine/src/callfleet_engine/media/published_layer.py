@@ -92,6 +92,15 @@ class PublishedLayer:
         self._keyframe_wanted = False
         self._last_report: tuple[int, float] | None = None
 
+    def number(
+        self, sequence: int, timestamp: int, now: float, size: int, *, again: bool
+    ) -> int | None:
+        """The extended number of a packet; None of one that came by RTX and was not missing."""
+        if again:
+            return self.stream.recover(sequence, now)
+        self.last_packet = now
+        return self.stream.add(sequence, timestamp, now, size)
+
     def request_keyframe(self, now: float) -> None:
         """Ask the publisher for a keyframe of a video, at most once in half a second."""
         if self.track.kind != "video":
@@ -129,6 +138,22 @@ class PublishedLayer:
         self.clock = SenderClock(info.ntp_timestamp, info.rtp_timestamp)
         for downtrack in self.takers:
             downtrack.report_sent(info, now)
+
+    def introduce(self, downtrack: DownTrack, now: float) -> None:
+        """Tell a new taker at once what moments its timestamps stand for (RFC 3550 section 6.4.1).
+
+        The next report of the publisher may be seconds away.
+        """
+        if self.clock is None or self._last_report is None:
+            return
+        elapsed = now - self._last_report[1]
+        info = RtcpSenderInfo(
+            ntp_timestamp=(self.clock.ntp + int(elapsed * (1 << 32))) & 0xFFFFFFFFFFFFFFFF,
+            rtp_timestamp=(self.clock.rtp + int(elapsed * self.track.clock_rate)) & 0xFFFFFFFF,
+            packet_count=0,
+            octet_count=0,
+        )
+        downtrack.report_sent(info, now)
 
     def tick(self, now: float) -> None:
         """Ten times a second: repeat what is still wanted."""

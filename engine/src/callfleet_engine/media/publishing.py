@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from aiortc.rtp import RtcpPacket, RtcpSrPacket
+from aiortc.rtp import RtcpSrPacket
 
-from callfleet_engine.media import rtp
+from callfleet_engine.media import rtcp, rtp
 from callfleet_engine.media.description import RemoteDescription
+from callfleet_engine.media.ingress import Ingress
 from callfleet_engine.media.interface import KIND_OF, InboundStats, Source
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.published import PublishedTrack
@@ -21,7 +21,6 @@ from callfleet_engine.media.totals import Totals
 log = logging.getLogger(__name__)
 
 SILENT_SECONDS = 1.0
-MAX_RTCP_PACKETS = 64
 
 
 class Publishing:
@@ -32,6 +31,8 @@ class Publishing:
         self._totals = totals
         self._max_bitrate = max_bitrate
         self._reporter_ssrc = secrets.randbits(32)
+        self._ingress = Ingress(self._reporter_ssrc, self._ssrc_of)
+        self._send_rtcp: Callable[[bytes], bool] | None = None
         self._by_ssrc: dict[int, PublishedLayer] = {}
         self._by_mid: dict[str, PublishedTrack] = {}
         self._mid_extensions: set[int] = set()
@@ -69,6 +70,8 @@ class Publishing:
             if (declared := remote.ssrcs.get(mid)) and not track.rids:
                 self._use(declared[0], track)
         self._index()
+        self._ingress.negotiated(received.values(), remote.repairs)
+        self._send_rtcp = link.send_rtcp
         self._mid_extensions = _identifiers(received.values(), rtp.MID_URI)
         self._rid_extensions = _identifiers(received.values(), rtp.RID_URI)
 
@@ -85,9 +88,12 @@ class Publishing:
         return layer
 
     def _index(self) -> None:
+        before = self._by_ssrc.keys()
         self._by_ssrc = {
             layer.ssrc: layer for track in self._by_mid.values() for layer in track.layers
         }
+        for ssrc in before - self._by_ssrc.keys():
+            self._ingress.forget(ssrc)
 
     def set_sending(self, source: Source, sending: bool, now: float) -> None:
         """Forward a track, or hold it back; also one that is published later."""
@@ -99,15 +105,23 @@ class Publishing:
 
     def rtp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected RTP packet of at least 12 bytes."""
-        layer = self._by_ssrc.get(rtp.SSRC.unpack_from(data, 8)[0])
         try:
-            if layer is None:
+            received = self._ingress.received(data, now)
+            if received is None:
+                return
+            data, again = received
+            layer = self._by_ssrc.get(rtp.SSRC.unpack_from(data, 8)[0])
+            if layer is None and not again:
                 layer = self._learn(data, now)
-                if layer is None:
-                    return
-            layer.track.receive(layer, data, now)
+            if layer is not None:
+                layer.track.receive(layer, data, now, again=again)
         except ValueError:
             self.malformed += 1
+
+    def _ssrc_of(self, mid: str, rid: str) -> int | None:
+        track = self._by_mid.get(mid)
+        layers = track.layers if track is not None else ()
+        return next((layer.ssrc for layer in layers if layer.rid == rid), None)
 
     def _learn(self, data: bytes, now: float) -> PublishedLayer | None:
         """Find the layer of an unknown SSRC by MID and RID (RFC 9143 section 9.2, RFC 8852).
@@ -134,11 +148,11 @@ class Publishing:
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet."""
         try:
-            packets = RtcpPacket.parse(data)
-        except (ValueError, struct.error):
+            packets = rtcp.parse(data)
+        except ValueError:
             self.malformed += 1
             return
-        for packet in packets[:MAX_RTCP_PACKETS]:
+        for packet in packets:
             if isinstance(packet, RtcpSrPacket) and (layer := self._by_ssrc.get(packet.ssrc)):
                 layer.sender_report(packet.sender_info, now)
 
@@ -149,13 +163,16 @@ class Publishing:
 
     def tick(self, now: float) -> None:
         """Ten times a second."""
+        for message in self._ingress.tick(now):
+            if self._send_rtcp is not None:
+                self._send_rtcp(message)
         for track in self._by_mid.values():
             track.tick(now)
 
     def report(self, now: float) -> None:
         """Once a second."""
         for track in self._by_mid.values():
-            track.report(now)
+            track.report(now, self._ingress.estimate)
 
     def stats(self) -> tuple[InboundStats, ...]:
         """One for each layer that has come."""

@@ -19,7 +19,9 @@ MARKER = 0x80
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+TRANSPORT_NUMBER_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 
 SILENCE = 127
@@ -28,7 +30,11 @@ SILENCE = 127
 _ONE_BYTE = 0xBEDE
 _ONE_BYTE_MARK = _ONE_BYTE.to_bytes(2, "big")
 _TWO_BYTE = 0x1000
+_EXTENSION_HEADER = Struct("!HH")
 _ELEMENTS_OF_FOUR_BYTES = Struct("!HHL")
+_SHORT = Struct("!H")
+_ELEMENT_OF_ONE_BYTE = Struct("!BHx")
+_ELEMENT_OF_TWO_BYTES = Struct("!BBH")
 
 
 def payload_offset(data: bytes) -> int:
@@ -170,3 +176,24 @@ def abs_send_time_block(identifier: int, seconds: float, more: bytes = b"") -> b
     return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, words, stamp) + more.ljust(
         4 * (words - 1), b"\0"
     )
+
+
+def with_short_element(data: bytes, identifier: int, value: int) -> bytes:
+    """The packet with one more header extension of 16 bits, before those it has.
+
+    Raises ValueError if its header is truncated.
+    """
+    at = 12 + 4 * (data[0] & 0x0F)
+    if not data[0] & EXTENSION:
+        block = _EXTENSION_HEADER.pack(_ONE_BYTE, 1) + _ELEMENT_OF_ONE_BYTE.pack(
+            identifier << 4 | 1, value
+        )
+        return bytes([data[0] | EXTENSION]) + data[1:at] + block + data[at:]
+    if len(data) < at + 4:
+        raise ValueError("RTP header extension is truncated")
+    profile, words = _EXTENSION_HEADER.unpack_from(data, at)
+    if profile == _ONE_BYTE:
+        element = _ELEMENT_OF_ONE_BYTE.pack(identifier << 4 | 1, value)
+    else:
+        element = _ELEMENT_OF_TWO_BYTES.pack(identifier, 2, value)
+    return data[: at + 2] + _SHORT.pack(words + 1) + element + data[at + 4 :]

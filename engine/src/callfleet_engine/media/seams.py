@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -32,6 +32,7 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
+from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
@@ -188,6 +189,7 @@ class _Sender:
     def __init__(self, transport: RTCDtlsTransport, ssrc: int) -> None:
         self.transport = transport
         self._ssrc = ssrc
+        self._rtx_ssrc = uuid.uuid4().int & 0xFFFFFFFF
         self._stream_id = str(uuid.uuid4())
         self._track_id = str(uuid.uuid4())
         self._enabled = True
@@ -204,7 +206,10 @@ class _Sender:
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedMedia:
-    """One m-line after offer and answer. `sends` and `receives` are the server's."""
+    """One m-line after offer and answer. `sends` and `receives` are the server's.
+
+    `rtx` leads from the payload types of retransmissions (RFC 4588) to those of `codecs`.
+    """
 
     mid: str
     kind: Kind
@@ -212,15 +217,18 @@ class NegotiatedMedia:
     receives: bool
     codecs: tuple[RTCRtpCodecParameters, ...]
     extensions: dict[str, int]
+    rtx: dict[int, int] = field(default_factory=dict)
 
 
 class MediaLine:
     """One m-line of a peer connection whose offers the server makes."""
 
-    def __init__(self, transceiver: RTCRtpTransceiver, kind: Kind, ssrc: int) -> None:
+    def __init__(self, transceiver: RTCRtpTransceiver, kind: Kind) -> None:
         self._transceiver = transceiver
         self.kind = kind
-        self.ssrc = ssrc
+        sender: Any = transceiver.sender
+        self.ssrc: int = sender._ssrc  # noqa: SLF001 (a seam)
+        self.rtx_ssrc: int = sender._rtx_ssrc  # noqa: SLF001 (a seam)
 
     @property
     def mid(self) -> str:
@@ -327,12 +335,12 @@ class ForwardingPeerConnection(RTCPeerConnection):
     def add_line(self, kind: Kind) -> MediaLine:
         """A new m-line of the next offer, inactive."""
         transceiver = self.addTransceiver(kind, "inactive")
-        return MediaLine(transceiver, kind, transceiver.sender._ssrc)  # noqa: SLF001 (a seam)
+        return MediaLine(transceiver, kind)
 
     def lines(self) -> list[MediaLine]:
         """The m-lines in their order."""
         return [
-            MediaLine(t, "audio" if t.kind == "audio" else "video", t.sender._ssrc)  # noqa: SLF001 (a seam)
+            MediaLine(t, "audio" if t.kind == "audio" else "video")
             for t in self.getTransceivers()
         ]
 
@@ -368,13 +376,19 @@ class ForwardingPeerConnection(RTCPeerConnection):
             direction = t.currentDirection or "inactive"
             if t.mid is None:
                 continue
+            codecs = t._codecs  # noqa: SLF001 (a seam)
             lines[t.mid] = NegotiatedMedia(
                 mid=t.mid,
                 kind="audio" if t.kind == "audio" else "video",
                 sends=direction in {"sendonly", "sendrecv"},
                 receives=direction in {"recvonly", "sendrecv"},
-                codecs=tuple(t._codecs),  # noqa: SLF001 (a seam)
+                codecs=tuple(codec for codec in codecs if not is_rtx(codec)),
                 extensions={e.uri: e.id for e in t._headerExtensions},  # noqa: SLF001 (a seam)
+                rtx={
+                    codec.payloadType: int(codec.parameters["apt"] or 0)
+                    for codec in codecs
+                    if is_rtx(codec) and codec.payloadType is not None
+                },
             )
         return lines
 

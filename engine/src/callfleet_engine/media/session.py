@@ -81,6 +81,7 @@ class AiortcSession:
         self._play_remote: RemoteDescription | None = None
         self._client_offer_lock = asyncio.Lock()
         self._wishes: dict[tuple[str, Source], int | None] = {}
+        self._speaker: str | None = None
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
@@ -137,7 +138,10 @@ class AiortcSession:
             playing = self._playing
             if playing is None:
                 playing = Playing(
-                    self._new_link("subscribe"), self._call.plane.totals, self._wishes
+                    self._new_link("subscribe"),
+                    self._call.plane.totals,
+                    self._wishes,
+                    self._loop.time,
                 )
                 self._playing = self._subscribing = playing
             elif self._play_remote is not None and remote.ufrag != self._play_remote.ufrag:
@@ -271,7 +275,7 @@ class AiortcSession:
         self._publishing.tick(now)
         if self._subscribing is None or self._ended:
             return
-        self._subscribing.tick()
+        self._subscribing.tick(now, self._speaker)
         if changed := self._subscribing.changed_layers():
             self._events.layers(changed)
         for track, codec, takes in self._subscribing.newly_untaken():
@@ -284,6 +288,7 @@ class AiortcSession:
 
     def speaker_changed(self, participant: str | None) -> None:
         """Somebody else speaks in the call."""
+        self._speaker = participant
         if not self._ended:
             self._events.speaker(participant)
 
@@ -315,7 +320,10 @@ class AiortcSession:
     async def _offer(self) -> None:
         if self._subscribing is None:
             self._subscribing = Subscribing(
-                self._new_link("subscribe"), self._call.plane.totals, self._wishes
+                self._new_link("subscribe"),
+                self._call.plane.totals,
+                self._wishes,
+                self._loop.time,
             )
         if self._restart_wanted:
             self._restart_wanted = False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiortc.rtp import (
@@ -11,16 +11,17 @@ from aiortc.rtp import (
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
     AnyRtcpPacket,
-    RtcpPacket,
     RtcpPsfbPacket,
+    RtcpReceiverInfo,
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSrPacket,
 )
 
-from callfleet_engine.media import rtp
+from callfleet_engine.media import distribution, rtcp, rtp
 from callfleet_engine.media.codec import names, payload_types, unwrapped_types
 from callfleet_engine.media.downtrack import DownTrack
+from callfleet_engine.media.egress import Egress
 from callfleet_engine.media.interface import (
     KIND_OF,
     OutboundStats,
@@ -28,13 +29,14 @@ from callfleet_engine.media.interface import (
     SubscribedTrack,
     TrackLayers,
 )
-from callfleet_engine.media.layers import HIGHEST, highest_live
+from callfleet_engine.media.layers import HIGHEST
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.published import PublishedTrack
-from callfleet_engine.media.publishing import MAX_RTCP_PACKETS
+from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.seams import MediaLine, NegotiatedMedia
 from callfleet_engine.media.slots import Slots
 from callfleet_engine.media.totals import Totals
+from callfleet_engine.media.transport_feedback import TransportFeedback
 
 GROUPS: tuple[tuple[Source, ...], ...] = (("microphone", "camera"), ("screen",))
 """m-lines that belong to one publisher together, and are made together."""
@@ -61,11 +63,15 @@ class _Group:
 class Subscribing:
     """The m-lines of one subscriber: what was offered, what was answered, what is sent.
 
-    `wishes` are the layers that the client wants at most, by publisher and source.
+    `wishes` are the layers that the client wants at most, by publisher and source; `clock` tells
+    the time in seconds.
     """
 
-    def __init__(self, link: Link, totals: Totals, wishes: Wishes) -> None:
+    def __init__(
+        self, link: Link, totals: Totals, wishes: Wishes, clock: Callable[[], float]
+    ) -> None:
         self.link = link
+        self._egress = Egress(link.send_rtp, clock)
         self._totals = totals
         self._wishes = wishes
         self._groups = [_Group(sources, Slots(), []) for sources in GROUPS]
@@ -114,7 +120,10 @@ class Subscribing:
 
     def _new_line(self, source: Source) -> Line:
         media = self.link.pc.add_line(KIND_OF[source])
-        downtrack = DownTrack(media.ssrc, self.link.send_rtp, self.link.send_rtcp, self._totals)
+        egress = self._egress
+        downtrack = DownTrack(
+            media.ssrc, egress.send, egress.send_again, self.link.send_rtcp, self._totals
+        )
         self._by_ssrc[media.ssrc] = downtrack
         return Line(media, downtrack)
 
@@ -129,7 +138,25 @@ class Subscribing:
         """Take the answer to the last offer and send what it accepts."""
         await self.link.pc.take_answer(sdp)
         self._negotiated = self.link.pc.negotiated()
+        self._negotiated_transport()
         self.connect(publishers, now)
+
+    def _negotiated_transport(self) -> None:
+        lines = [(line, self._negotiated.get(line.media.mid)) for line in self._lines()]
+        numbers = [
+            media.extensions[rtp.TRANSPORT_NUMBER_URI]
+            for _, media in lines
+            if media is not None and rtp.TRANSPORT_NUMBER_URI in media.extensions
+        ]
+        self._egress.transport_id = numbers[0] if numbers else None
+        for line, media in lines:
+            known = self._egress.rtx.pop(line.media.ssrc, None)
+            if media is not None and media.rtx:
+                self._egress.rtx[line.media.ssrc] = RtxStream(
+                    line.media.rtx_ssrc,
+                    {original: rtx for rtx, original in media.rtx.items()},
+                    known.sequence if known is not None else secrets.randbits(15),
+                )
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Attach each m-line to what it was offered for, as far as that is published still.
@@ -162,50 +189,62 @@ class Subscribing:
             downtrack.accept(taken, unwrapped)
             return
         downtrack.attach(track, taken, unwrapped)
-        self._choose(downtrack)
+        downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
+        distribution.start(downtrack, self._egress.budget)
         track.request_keyframe(now)
-
-    def _choose(self, downtrack: DownTrack) -> None:
-        """The best layer within the client's wish."""
-        track = downtrack.track
-        if track is None:
-            return
-        downtrack.most = most = self._wishes.get((track.participant, track.source), HIGHEST)
-        downtrack.choose(None if most is None else _best(track, most))
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet: reports, NACK, PLI and FIR."""
         try:
-            packets = RtcpPacket.parse(data)
-        except (ValueError, struct.error):
+            packets = rtcp.parse(data)
+        except ValueError:
             self.malformed += 1
             return
-        for packet in packets[:MAX_RTCP_PACKETS]:
+        for packet in packets:
             self._rtcp(packet, now)
 
-    def _rtcp(self, packet: AnyRtcpPacket, now: float) -> None:
-        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+    def _rtcp(self, packet: AnyRtcpPacket | TransportFeedback, now: float) -> None:
+        if isinstance(packet, TransportFeedback):
+            self._egress.feedback(packet, now)
+        elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
-                if downtrack := self._by_ssrc.get(report.ssrc):
-                    downtrack.report_received(report, now)
+                self._reported(report, now)
         elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
             if downtrack := self._by_ssrc.get(packet.media_ssrc):
                 downtrack.retransmit(packet.lost)
         elif isinstance(packet, RtcpPsfbPacket):
-            for ssrc in _keyframe_ssrcs(packet):
-                if downtrack := self._by_ssrc.get(ssrc):
-                    downtrack.request_keyframe(now)
+            self._payload_feedback(packet, now)
+
+    def _reported(self, report: RtcpReceiverInfo, now: float) -> None:
+        downtrack = self._by_ssrc.get(report.ssrc)
+        if downtrack is None:
+            return
+        downtrack.report_received(report, now)
+        if downtrack.round_trip_time is not None:
+            self._egress.measured_round_trip(downtrack.round_trip_time)
+        self._egress.fraction_lost(report.fraction_lost / 256, now)
+
+    def _payload_feedback(self, packet: RtcpPsfbPacket, now: float) -> None:
+        if (bitrate := rtcp.remb(packet)) is not None:
+            self._egress.remb(bitrate, now)
+        for ssrc in _keyframe_ssrcs(packet):
+            if downtrack := self._by_ssrc.get(ssrc):
+                downtrack.request_keyframe(now)
 
     def request_keyframes(self, now: float) -> None:
         """Ask the publishers for a fresh start of every video that is sent."""
         for downtrack in self._by_ssrc.values():
             downtrack.want_keyframe(now)
 
-    def tick(self) -> None:
-        """Ten times a second."""
+    def tick(self, now: float, speaker: str | None) -> None:
+        """Ten times a second: give out the bandwidth among what is published."""
         for downtrack in self._by_ssrc.values():
             downtrack.refill()
-            self._choose(downtrack)
+            if (track := downtrack.track) is not None:
+                downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
+        downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
+        given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
+        self._egress.tick(next_step=given_out.next_step, now=now)
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
@@ -274,12 +313,6 @@ class Subscribing:
         """Take nothing any more."""
         for downtrack in self._by_ssrc.values():
             downtrack.detach()
-
-
-def _best(track: PublishedTrack, most: int) -> int:
-    """Which layer of at most `most` to send; before any has come, whichever comes."""
-    best = highest_live(track.states, most) if track.rids else None
-    return most if best is None else best
 
 
 def _stream(publisher: str, source: Source) -> str:

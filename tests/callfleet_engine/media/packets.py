@@ -1,0 +1,9 @@
+"""Packets as a ring holds them."""
+
+from __future__ import annotations
+
+from callfleet_engine.media.packet import Packet
+
+
+def stored(extended: int, payload: bytes) -> Packet:
+    return Packet(extended, 0x80, 97, extended * 900, payload, 0, None)
