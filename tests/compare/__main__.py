@@ -20,7 +20,7 @@ from tests.compare.figures import Figures, figures
 from tests.compare.setting import begin, end, keep_what_it_said, set_up
 from tests.compare.shape import DAY, Shape
 from tests.compare.sides import NAMESPACE, SIDES, Operated, Plain
-from tests.compare.table import document, markdown
+from tests.compare.table import caveat, document, markdown
 from tests.compare.watch import Watch
 from tests.demo.load_process import Event, LoadProcess
 from tests.demo.setting import Fleet, keys_file, load_command, signalling
@@ -74,6 +74,7 @@ def _compare(sides: Sequence[Operated | Plain], shape: Shape, folder: Path) -> N
     finally:
         cluster.down()
     click.echo(markdown(outcomes))
+    click.echo(caveat(outcomes))
     click.echo(f"Everything: {folder}")
 
 

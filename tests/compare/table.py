@@ -37,6 +37,18 @@ def markdown(sides: Mapping[str, Figures]) -> str:
     return "\n".join(lines)
 
 
+def caveat(sides: Mapping[str, Figures]) -> str:
+    """Why the figures say little, where the machine was too busy for them; else empty."""
+    lost = [f"{f.lost_participants} of {name}" for name, f in sides.items() if f.lost_participants]
+    if not lost:
+        return ""
+    return (
+        f"Participants lost on pods that stayed: {', '.join(lost)}. The machine had too little CPU "
+        "for them and for the engines, whose stress counts as load on every side: run it again "
+        "with nothing beside it."
+    )
+
+
 def document(sides: Mapping[str, Figures], shape: Shape) -> dict[str, object]:
     """The same and what was asked for, for programs."""
     return {

@@ -7,7 +7,7 @@ import pytest
 
 from tests.compare.figures import Event, Figures, Look, Pod, figures
 from tests.compare.shape import DAY
-from tests.compare.table import document, markdown
+from tests.compare.table import caveat, document, markdown
 from tests.compare.watch import look
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,6 +107,14 @@ def test_pods_that_end_exist_and_serve_nobody_new() -> None:
 
     assert found.pods == (Pod("a", True, False), Pod("b", True, True), Pod("c", False, False))
     assert found.serving == 1
+
+
+def test_a_machine_that_was_too_busy_is_named() -> None:
+    quiet = of([pods(0, 1, 1)])
+    busy = of([pods(0, 1, 1)], event("disconnected", "ada", 5))
+
+    assert caveat({"CallCluster": quiet}) == ""
+    assert "1 of HPA. The machine had too little CPU" in caveat({"CallCluster": quiet, "HPA": busy})
 
 
 def test_the_table_has_a_column_for_each_side_and_the_document_its_figures() -> None:
