@@ -31,8 +31,6 @@ WATCH_SECONDS: Final = 300
 """A watch is renewed before proxies cut it."""
 _GRACE: Final = 30
 """Seconds after which a watch that should have ended has hung."""
-_SILENCE: Final = 90
-"""So has one that says nothing for so many seconds: the API server sends a bookmark a minute."""
 _PAUSE_FIRST, _PAUSE_MAX = 1.0, 15.0
 _LINE_LIMIT: Final = 16 * 1024 * 1024
 
@@ -148,7 +146,7 @@ async def _stream(
                 path,
                 query_params=query,
                 header_params={"Accept": "application/json"},
-                _request_timeout=aiohttp.ClientTimeout(WATCH_SECONDS + _GRACE, sock_read=_SILENCE),
+                _request_timeout=WATCH_SECONDS + _GRACE,
                 serialize=False,
             )
     except ApiException as refusal:
