@@ -26,7 +26,7 @@ pods the operator sets everything by environment variables
 ([contracts](contracts.md#what-the-operator-gives-a-pod)).
 
 `callfleet-engine` ends at once on SIGINT. On SIGTERM it refuses new calls and waits for those it
-has, for `--termination-grace` at most; what is left then it gives up to other engines that have room.
+has, for `--termination-grace` at most; what is left then goes to other engines that have room.
 `callfleet-relay` waits for its sessions on either signal. A second signal ends both at once.
 """
 WIDTH = 100
