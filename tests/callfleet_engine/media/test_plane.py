@@ -17,7 +17,14 @@ from callfleet_engine.media.description import MAX_SDP_BYTES
 from callfleet_engine.media.interface import BadSdpError, MediaError, NotPermittedError
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS
-from tests.callfleet_engine.media.peers import Peer, Picture, continuous, ufrag_of, until
+from tests.callfleet_engine.media.peers import (
+    Peer,
+    Picture,
+    continuous,
+    new_pc,
+    ufrag_of,
+    until,
+)
 from tests.callfleet_engine.media.translator import Translator
 
 pytestmark = pytest.mark.slow
@@ -430,3 +437,44 @@ async def test_offers_for_the_most_publishers_fit_a_message(peers: Make) -> None
     pair = sum(map(len, sections[1:])) + sum(s.count("\r\n") for s in sections[1:])  # as JSON
     longest = len(sections[0]) + (MAX_PUBLISHERS + MAX_SCREENS) * (pair + 300)
     assert longest < MAX_SDP_BYTES
+
+
+async def test_a_second_video_is_offered_as_a_screen_and_screens_are_bounded(peers: Make) -> None:
+    zoe = peers("zoe")
+    zoe.auto_answer = False
+    for number in range(MAX_SCREENS):
+        await peers(f"p{number}").session.publish(await camera_and_screen())
+    late = peers("late")
+    with pytest.raises(MediaError, match=f"{MAX_SCREENS} screens") as refused:
+        await late.session.publish(await camera_and_screen())
+    assert (refused.value.code, bool(refused.value.remedy)) == ("full", True)
+
+    await until(lambda: zoe.offers, "an offer")
+    await late.session.publish(await camera_and_screen(screen="inactive"))
+    offered = [(t.participant, t.source) for t in zoe.offers[0][1]]
+    assert offered[:2] == [("p0", "camera"), ("p0", "screen")]
+
+
+async def camera_and_screen(screen: str = "sendonly") -> str:
+    pc = new_pc()
+    pc.addTransceiver("video", "sendonly")
+    pc.addTransceiver("video", screen)
+    await pc.setLocalDescription(await pc.createOffer())
+    sdp: str = pc.localDescription.sdp
+    await pc.close()
+    return sdp
+
+
+async def test_layers_of_nobody_cannot_be_preferred(peers: Make) -> None:
+    alice, bob = peers("alice"), peers("bob")
+    with pytest.raises(MediaError, match="'carol'") as refused:
+        bob.session.prefer_layer("carol", "camera", 0)
+    assert refused.value.code == "bad_message"
+    bob.session.prefer_layer("alice", "camera", None)
+    await alice.publish_both()
+    await until(lambda: bob.answered, "bob has answered")
+    mid = bob.tracks()["alice", "video"]
+    await until(lambda: len(bob.received("alice", "audio")) > 20, "bob hears alice")
+    assert not bob.received("alice", "video")
+    bob.session.prefer_layer("alice", "camera", 2)
+    await until(lambda: bob.frames[mid] > 2, "bob sees alice")

@@ -81,6 +81,14 @@ def test_missing_packets_are_asked_for_at_once() -> None:
     assert [(n.lost, n.media_ssrc) for n in nacks] == [([3, 4], 1)]
 
 
+def test_missing_packets_over_the_wrap_are_asked_for() -> None:
+    s = Setup()
+    for sequence in (65_533, 65_539):
+        s.publish(sequence)
+    nacks = [p for p in told(s) if isinstance(p, RtcpRtpfbPacket)]
+    assert [sorted(n.lost) for n in nacks] == [[0, 1, 2, 65_534, 65_535]]
+
+
 def test_report_says_how_the_stream_arrives_and_what_it_may_send() -> None:
     s = Setup()
     s.track.report(0.5)

@@ -19,7 +19,7 @@ import aiortc.rtcpeerconnection
 import pylibsrtp
 import pytest
 from aioice.ice import Connection
-from aiortc import RTCCertificate, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCCertificate, RTCPeerConnection, RTCSessionDescription, codecs
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.rtcdtlstransport import RTCDtlsParameters
 from aiortc.rtp import RtcpRrPacket
@@ -248,6 +248,16 @@ async def test_negotiated_is_what_both_said(server: Server, client: RTCPeerConne
     assert (media.mid, media.kind, media.receives, media.sends) == ("0", "audio", True, False)
     assert [c.mimeType for c in media.codecs] == ["audio/opus"]
     assert media.extensions["urn:ietf:params:rtp-hdrext:sdes:mid"] == 1
+
+
+def test_codecs_and_extensions_are_ours_and_aiortcs_own_stay_as_they_are() -> None:
+    """createOffer and setRemoteDescription read tables of their module; clients use those too."""
+    for method in (RTCPeerConnection.createOffer, RTCPeerConnection.setRemoteDescription):
+        read = set(cast("Any", method).__code__.co_names)
+        assert {"CODECS", "HEADER_EXTENSIONS"} <= read
+    assert "find_common_codecs" in read
+    names = {codec.name for codec in codecs.CODECS["video"]}
+    assert names == {"VP8", "H264", "rtx"}
 
 
 async def test_offers_keep_mids_ssrcs_and_payload_types(
