@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_who_is_lost_on_a_pod_that_stays_is_not_cut() -> None:
 
 def test_pods_that_end_exist_and_serve_nobody_new() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"metadata": {"name": "a"}, "status": ready},
         {"metadata": {"name": "b", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": ready},
         {"metadata": {"name": "c"}, "status": {}},
