@@ -10,6 +10,7 @@ import pytest
 
 from callfleet_engine.engine import Engine
 from callfleet_engine.signalling import connection
+from callfleet_engine.signalling.messages import MAX_MESSAGE_BYTES
 from callfleet_engine.tokens import Permission
 from tests.callfleet_engine.engines import Client, Message, running, settings
 from tests.callfleet_engine.keys import join_keys, join_token
@@ -51,7 +52,9 @@ async def test_binary(engine: Engine, connect: Connect) -> None:
 async def test_oversize(engine: Engine, connect: Connect) -> None:
     running_call, client = await connect(engine), await connect(engine)
     await running_call.join()
-    await client.socket.send_str(json.dumps({"type": "join", "room": "a", "x": "y" * 70_000}))
+    await client.socket.send_str(
+        json.dumps({"type": "join", "room": "a", "x": "y" * MAX_MESSAGE_BYTES})
+    )
     assert await client.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
     assert (await running_call.ask("stats"))["type"] == "stats"
 
