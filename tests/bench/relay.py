@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -275,7 +275,11 @@ def main() -> None:
         str(load): partial(_flood_for, load, given.seconds) for load in FLOODS
     }
     loads["echo"] = lambda server: echo(server, given.messages)
-    servers = [coturn, partial(callfleet, "native"), partial(callfleet, "python")]
+    servers: list[Callable[[Path], AbstractContextManager[Server]]] = [
+        coturn,
+        partial(callfleet, "native"),
+        partial(callfleet, "python"),
+    ]
     results: dict[tuple[str, str], list[Result]] = {}
     held: dict[str, float] = {}
     for _ in range(given.rounds):

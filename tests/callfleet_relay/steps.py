@@ -13,7 +13,7 @@ Step = tuple[Any, ...]
 """The name of one of the methods of `Stage`, and its arguments."""
 _SIZES = (0, 1, 3, 4, 160, 160, 161, 1200, 1400, 9000)
 _NUMBERS = (0x4000, 0x4001, 0x7FFE)
-_EXTRAS = (
+_EXTRAS: tuple[list[tuple[int, bytes]], ...] = (
     [],
     [(int(Attribute.SOFTWARE), b"test")],
     [(int(Attribute.DONT_FRAGMENT), b"")],
