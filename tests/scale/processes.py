@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.api_server import free_ports
 from tests.cluster.errors import HarnessError
+from tests.ports import free_ports
 
 STARTED_WITHIN = 60.0
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig=KILL", "--")

@@ -340,8 +340,7 @@ class ForwardingPeerConnection(RTCPeerConnection):
     def lines(self) -> list[MediaLine]:
         """The m-lines in their order."""
         return [
-            MediaLine(t, "audio" if t.kind == "audio" else "video")
-            for t in self.getTransceivers()
+            MediaLine(t, "audio" if t.kind == "audio" else "video") for t in self.getTransceivers()
         ]
 
     async def answer_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> str:
