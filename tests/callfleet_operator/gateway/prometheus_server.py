@@ -20,7 +20,7 @@ from tests.ports import free_port
 
 BOUND = 30.0
 CONFIG = """
-global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}
+global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
 scrape_configs:
 - job_name: pods
   honor_labels: true
@@ -62,8 +62,12 @@ class Server:
 
 
 @contextmanager
-def prometheus(directory: Path) -> Iterator[Server]:
-    """Runs as long as the block; ends by its own process id."""
+def prometheus(directory: Path, interval: str = "100ms") -> Iterator[Server]:
+    """Runs as long as the block; ends by its own process id.
+
+    A scrape may take as long as the `interval`. Of one that takes longer nothing is known, so
+    whoever asks but once gives it more.
+    """
     program = shutil.which("prometheus")
     if program is None:
         pytest.fail("prometheus is missing: apt-get install --no-install-recommends prometheus")
@@ -86,7 +90,7 @@ def prometheus(directory: Path) -> Iterator[Server]:
     thread = threading.Thread(target=pages.serve_forever, name="exporter")
     thread.start()
     config, log = directory / "prometheus.yml", directory / "prometheus.log"
-    config.write_text(CONFIG.format(port=pages.server_address[1]))
+    config.write_text(CONFIG.format(port=pages.server_address[1], interval=interval))
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(

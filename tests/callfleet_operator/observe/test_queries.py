@@ -69,7 +69,7 @@ RELAY = 'namespace="calls",pod="r-0",pod_uid="v",callfleet_pool="r"'
 
 @pytest.mark.peer
 async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
-    with prometheus(tmp_path) as server:
+    with prometheus(tmp_path, interval="1s") as server:
         for n in (0, 100):
             page = PAGE.format(a=ENGINE, r=RELAY, n=n, sum=n * 60)
             page += FIRST_FAILURES.format(a=ENGINE) if n else ""

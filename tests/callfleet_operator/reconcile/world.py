@@ -87,7 +87,8 @@ class World:
     """More lines for Prometheus."""
     later: timedelta = timedelta()
     """By how much the operator's clock is ahead."""
-    net: int = field(default_factory=lambda: secrets.randbelow(200) + 32)
+    net: int = field(default_factory=lambda: secrets.randbelow(200 << 8) + (32 << 8))
+    """The middle of its pods' addresses: other worlds may have pods at the same time."""
     serial: int = 0
 
     # People
@@ -196,7 +197,8 @@ class World:
         metadata = pod["metadata"]
         name, uid = metadata["name"], metadata["uid"]
         self.serial += 1
-        address = f"127.{self.net}.{self.serial // 250}.{self.serial % 250 + 1}"
+        net = self.net + self.serial // 250
+        address = f"127.{net >> 8}.{net & 255}.{self.serial % 250 + 1}"
         component = metadata["labels"]["app.kubernetes.io/component"]
         server = PodServer(name, uid, component, self.key.jwk_set())
         await server.start(address, ADMIN_PORT)

@@ -32,8 +32,14 @@ RESUME_SECONDS = 30.0
 """How long a participant tries to have signalling again, as the call page does: the call of a pod
 that is gone moves to another one."""
 
+REPLACED_SECONDS = 3.0
+"""How long a connection that has ended may wait for what replaces it: an engine that moves a call
+closes the old connection at once, and its message may arrive after that."""
+
 MEDIA_SECONDS = 20.0
 HEARD_SECONDS = 3.0
+ENDED = frozenset({"failed", "closed"})
+"""States of a peer connection that is over."""
 
 
 class TokenSource(Protocol):
@@ -78,7 +84,8 @@ class Participant:
         participant its relay."""
         self._client = client
         self._leave = asyncio.Event()
-        self._lost: asyncio.Future[str] | None = None
+        self._ended = asyncio.Event()
+        """A peer connection may have ended since it was last looked at."""
         self._resume = ""
         self._epoch = 0
         self._ice_servers: list[dict[str, Any]] = []
@@ -89,6 +96,7 @@ class Participant:
         self._former: list[Reception] = []
         self._gap: asyncio.Task[None] | None = None
         self._broken_since: float | None = None
+        self._asked_anew = False
 
     def leave(self) -> None:
         """Leave the call as soon as possible; `run` then returns."""
@@ -137,7 +145,6 @@ class Participant:
 
     async def _attend(self) -> None:
         """One WebSocket's life: join or resume, then follow until it ends."""
-        self._lost = asyncio.get_running_loop().create_future()
         try:
             async with SignallingClient(self._client.http, self._client.url) as signalling:
                 if not await self._join(signalling):
@@ -264,14 +271,8 @@ class Participant:
         connection = CountingPeerConnection(self._ice_servers, self._policy)
 
         def watch() -> None:
-            lost = self._lost
-            if (
-                connection.connectionState in {"failed", "closed"}
-                and connection in {self._publishing, self._subscribing}
-                and lost is not None
-                and not lost.done()
-            ):
-                lost.set_result(f"a peer connection {connection.connectionState}")
+            if connection.connectionState in ENDED:
+                self._ended.set()
 
         connection.on("connectionstatechange", watch)
         return connection
@@ -292,23 +293,39 @@ class Participant:
     async def _follow(self, signalling: SignallingClient) -> None:
         """Handle what the engine says until the participant leaves or something breaks."""
         self._broken_since = None
+        self._asked_anew = False
         reading = asyncio.create_task(self._read(signalling))
         leaving = asyncio.create_task(self._leave.wait())
-        assert self._lost is not None  # noqa: S101 (set by _attend)
+        losing = asyncio.create_task(self._until_lost())
         try:
-            ends: list[asyncio.Future[Any]] = [reading, leaving, self._lost]
+            ends: list[asyncio.Task[Any]] = [reading, leaving, losing]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._leave.is_set():
                 await signalling.ask("leave")
                 self._write("left")
-            elif self._lost.done():
-                raise _DroppedError(self._lost.result())
-            else:
+            elif reading.done():
                 await reading
+            else:
+                raise _DroppedError(f"a peer connection {await losing}")
         finally:
-            reading.cancel()
-            leaving.cancel()
-            await asyncio.gather(reading, leaving, return_exceptions=True)
+            for task in (reading, leaving, losing):
+                task.cancel()
+            await asyncio.gather(reading, leaving, losing, return_exceptions=True)
+
+    async def _until_lost(self) -> str:
+        """The state of a connection that has ended without being replaced in time."""
+        self._ended.set()  # one may have while there was no signalling
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            if ended := self._ended_connections():
+                await asyncio.sleep(REPLACED_SECONDS)
+                if not self._asked_anew and (lost := ended & self._ended_connections()):
+                    return lost.pop().connectionState
+
+    def _ended_connections(self) -> set[CountingPeerConnection]:
+        present = {self._publishing, self._subscribing}
+        return {one for one in present if one is not None and one.connectionState in ENDED}
 
     async def _read(self, signalling: SignallingClient) -> None:
         async for message in signalling.messages():
@@ -323,6 +340,7 @@ class Participant:
                         await self._publish(signalling)
                 case "reconnect":
                     self._resume = message.get("resume", self._resume)
+                    self._asked_anew = True
                     await self._pause(message.get("afterMs", 0) / 1000)
                     raise _AskedToReconnectError("the engine asked to reconnect signalling")
                 case "ended" if not self._leave.is_set():
