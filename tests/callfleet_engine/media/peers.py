@@ -31,7 +31,7 @@ from callfleet_engine.media.interface import (
     TrackLayers,
 )
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

@@ -6,7 +6,7 @@ A step that does not fit is left out, and a smaller one behind it may still fit.
 
 A video whose lowest layer does not fit is paused; one that is shown already is only paused when
 that layer goes over the budget by half, since an estimate errs by so much and a pause is a freeze.
- A layer that is not shown yet must leave a tenth of the budget free. So what comes out, put
+A layer that is not shown yet must leave a tenth of the budget free. So what comes out, put
 in again, comes out again: nothing swings while nothing changes.
 """
 
