@@ -98,7 +98,7 @@ async () => {
   }
 }
 """
-"""Where the processor is short, Chromium else makes pictures smaller, and of those but two layers."""
+"""Where the processor is short, Chromium else makes pictures too small for three layers."""
 
 CODEC = """
 async (selector) => {
