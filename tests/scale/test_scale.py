@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
+from tests.cluster import choice, prepare
 from tests.cluster.api_server import ApiServer
 from tests.scale.__main__ import WHOLE
 from tests.scale.fleet import Size
@@ -25,9 +29,21 @@ MOST_MEMORY = 250.0
 PATIENCE = 600.0
 
 
-async def test_a_tenth(api_server: ApiServer) -> None:
+@pytest.fixture
+def alone() -> Iterator[ApiServer]:
+    """An API server on which nobody else has a fleet: the operator follows all namespaces."""
+    prepare.require(prepare.API)
+    server = choice.new_api_server(f"pytest-{os.getpid()}-scale")
+    try:
+        server.up(owned=True)
+        yield server
+    finally:
+        server.down()
+
+
+async def test_a_tenth(alone: ApiServer) -> None:
     size, changes = Size(WHOLE // 10), 2
-    async with setting(api_server, size, print, tick=3) as here:
+    async with setting(alone, size, print, tick=3) as here:
         began = await here.mark()
         await grow(here, size.clusters)
         async with operator(here) as first:
