@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,9 @@ def machine() -> dict[str, list[str]]:
 def traces_of(directory: Path, node_name: str) -> list[str]:
     """What there still is of one run: files, processes, control groups."""
     found = [str(path) for path in directory.parent.glob(f"*{directory.name}*")]
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{node_name}*")]
+    # Unlike glob it goes on where another node's pod takes its control group with it.
+    for above, groups, _ in os.walk("/sys/fs/cgroup"):
+        found += [f"{above}/{group}" for group in groups if node_name in group]
     found += list(_processes(str(directory), node_name))
     return sorted(found)
 
