@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from callfleet_relay.message import Address
@@ -36,29 +37,8 @@ class OpenPlane(Protocol):
     ) -> DataPlane: ...
 
 
-def open_python(
-    listen: Sequence[Address],
-    *,
-    relay_hosts: Sequence[str],
-    receiver: Receiver,
-    icmp_receiver: IcmpReceiver,
-    arrival_receiver: ArrivalReceiver = nobody_arrives,
-    per_allocation: int = 0,
-    per_user: int = 0,
-) -> DataPlane:
-    return PythonDataPlane(
-        asyncio.get_running_loop(),
-        listen,
-        relay_hosts=relay_hosts,
-        rates=BitRates(per_allocation=per_allocation, per_user=per_user),
-        receiver=receiver,
-        icmp_receiver=icmp_receiver,
-        arrival_receiver=arrival_receiver,
-    )
-
-
-def _open_native(threads: int) -> OpenPlane:
-    def open_native(
+def _opener(plane: Callable[..., DataPlane], bit_rates: Callable[..., object]) -> OpenPlane:
+    def open_plane(
         listen: Sequence[Address],
         *,
         relay_hosts: Sequence[str],
@@ -68,22 +48,21 @@ def _open_native(threads: int) -> OpenPlane:
         per_allocation: int = 0,
         per_user: int = 0,
     ) -> DataPlane:
-        return NativeDataPlane(
+        return plane(
             asyncio.get_running_loop(),
             listen,
             relay_hosts=relay_hosts,
-            rates=native.BitRates(per_allocation=per_allocation, per_user=per_user),
+            rates=bit_rates(per_allocation=per_allocation, per_user=per_user),
             receiver=receiver,
             icmp_receiver=icmp_receiver,
             arrival_receiver=arrival_receiver,
-            threads=threads,
         )
 
-    return open_native
+    return open_plane
 
 
 PLANES: dict[str, OpenPlane] = {
-    "python": open_python,
-    "native": _open_native(1),
-    "native, 3 threads": _open_native(3),
+    "python": _opener(PythonDataPlane, BitRates),
+    "native": _opener(NativeDataPlane, native.BitRates),
+    "native, 3 threads": _opener(partial(NativeDataPlane, threads=3), native.BitRates),
 }
