@@ -52,6 +52,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "are taken while it is empty.",
 )
 @click.option(
+    "--external-address-from",
+    metavar="stun:HOST:PORT",
+    help="The same, as this STUN server sees the first --media-address; asked again every five "
+    "minutes. No calls are taken before it has answered.",
+)
+@click.option(
     "--advertise",
     type=click.Choice(["internal", "external", "both"]),
     help="Which addresses clients are told.  [external if one is given]",

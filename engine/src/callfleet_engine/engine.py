@@ -129,6 +129,8 @@ class Engine:
         await stack.enter_async_context(parts.samples)
         background = Background()
         stack.push_async_callback(background.finish, 0)
+        if settings.external_address_from:
+            background.keep(parts.media_addresses.follow, "external address")
         background.keep(parts.journal.run, "journal")
         background.keep(parts.peers.run, "heartbeats")
         background.keep(self._maintain, "maintenance")

@@ -197,6 +197,7 @@ class Parts:
                 Address(address=told.address, port=self.plane.port, source=told.source)
                 for told in self.media_addresses()
             ),
+            address_problem="" if self.media_addresses() else self.media_addresses.why_none,
         )
 
     def _call_lost(self, route: CallRoute) -> None:

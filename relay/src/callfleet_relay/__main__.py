@@ -67,6 +67,11 @@ CONTEXT = {
     multiple=True,
 )
 @click.option(
+    "--public-address-from",
+    help="stun:HOST:PORT of a STUN server to ask where clients reach the listeners; "
+    "/admin/v1/status tells it. Relayed addresses do not depend on it.",
+)
+@click.option(
     "--host-address",
     help="IP address of this pod's host, or both with a comma between, as status.hostIPs of the "
     "downward API has them.",

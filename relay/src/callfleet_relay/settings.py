@@ -93,6 +93,12 @@ def _external(text: str) -> str:
     return text
 
 
+def _stun_server(text: str) -> str:
+    if text and not isinstance(read_external(text), StunServer):
+        raise ValueError(f"{text!r} is no STUN server: write stun:HOST:PORT")
+    return text
+
+
 def read_external(text: str) -> External:
     """`IP`, `host`, or `stun:HOST:PORT`. Raises ValueError."""
     if text == "host":
@@ -184,6 +190,7 @@ class Settings(BaseModel):
     external_address: Annotated[
         tuple[Annotated[str, AfterValidator(_external)], ...], BeforeValidator(_several)
     ] = Field(default=(), max_length=2)
+    public_address_from: Annotated[str, AfterValidator(_stun_server)] = ""
     host_address: Annotated[str, AfterValidator(_host_addresses)] = ""
     relay_ports: str = "49152-65535"
     realm: str = Field(default="callfleet", min_length=1, max_length=127)

@@ -197,16 +197,6 @@ async def test_a_cluster_and_a_pool_of_one_name_do_not_meet(blind: World) -> Non
     assert (await blind.condition(first, "Ready"))[0] == "True"
 
 
-async def test_engines_with_an_address_of_later(blind: World) -> None:
-    address = {"source": "STUN", "value": "stun.example.org:3478"}
-    key = await make_cluster(blind, exposure={"type": "HostPort", "address": address})
-    await blind.settle(key)
-    status, reason, message = await blind.condition(key, "Ready")
-    assert (status, reason) == ("False", "ExposureNotSupported")
-    assert "Auto or Static" in message
-    assert blind.pods == {}
-
-
 async def test_a_quota_is_named(blind: World) -> None:
     await blind.people.client.request(
         "post",

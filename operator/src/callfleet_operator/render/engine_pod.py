@@ -9,7 +9,13 @@ from callfleet_operator.api.v1alpha1.callcluster import AuthMode, EngineExposure
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.template import common_environment, from_pod, pod_template, variable
+from callfleet_operator.render.template import (
+    HOST_NETWORK,
+    common_environment,
+    from_pod,
+    pod_template,
+    variable,
+)
 
 SIGNALLING_PORT: Final = 8080
 MEDIA_PORT: Final = "callfleet.dev/media-port"
@@ -42,7 +48,7 @@ def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
         annotations=_media_port(spec),
     )
     if spec.exposure.type is EngineExposureType.HOST_NETWORK:
-        template["spec"] |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+        template["spec"] |= HOST_NETWORK
     return template
 
 
@@ -82,6 +88,8 @@ def _external_address(address: Address) -> dict[str, Any]:
         return variable(name, address.value)
     if address.source is AddressSource.NODE_INTERNAL_IP:
         return from_pod(name, "status.hostIP")
+    if address.source is AddressSource.STUN:
+        return variable(f"{name}_FROM", f"stun:{address.value}")
     # What only the operator can read, and only once the pod has a node.
     return variable(f"{name}_FILE", f"{_POD}/external-address")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
+from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.api.v1alpha1.turnpool import (
     Listener,
     PeerPolicy,
@@ -12,7 +13,12 @@ from callfleet_operator.api.v1alpha1.turnpool import (
     RelayExposureType,
 )
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.template import common_environment, pod_template, variable
+from callfleet_operator.render.template import (
+    HOST_NETWORK,
+    common_environment,
+    pod_template,
+    variable,
+)
 
 RELAYS_PER_NODE: Final = "callfleet.dev/relays-per-node"
 """Annotation of a relay's template: the pod's ports on the node follow from it (render/pod.py)."""
@@ -31,7 +37,7 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
     annotations = {}
     if spec.exposure.type is RelayExposureType.HOST_PORT:
         annotations[RELAYS_PER_NODE] = str(spec.exposure.relays_per_node)
-    return pod_template(
+    template = pod_template(
         fleet,
         spec,
         resources=spec.resources,
@@ -45,14 +51,26 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
         },
         annotations=annotations,
     )
+    if spec.exposure.type is RelayExposureType.HOST_NETWORK:
+        template["spec"] |= HOST_NETWORK
+    return template
+
+
+def listener_name(listener: Listener) -> str:
+    """Its name among the ports of a pod or a Service."""
+    return f"{listener.protocol.lower()}-{listener.port}"
+
+
+def listener_transport(listener: Listener) -> str:
+    """What Kubernetes calls the protocol of a port."""
+    return "UDP" if listener.protocol is Protocol.UDP else "TCP"
 
 
 def _port(listener: Listener) -> dict[str, Any]:
-    protocol = "UDP" if listener.protocol is Protocol.UDP else "TCP"
     return {
-        "name": f"{listener.protocol.lower()}-{listener.port}",
+        "name": listener_name(listener),
         "containerPort": listener.port,
-        "protocol": protocol,
+        "protocol": listener_transport(listener),
     }
 
 
@@ -74,6 +92,9 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         # Calls have no use for it, and it would let credentials reach any TCP service of a peer.
         variable(f"{_PREFIX}_NO_TCP_RELAY", "true"),
     ]
+    if spec.exposure.address.source is AddressSource.STUN:
+        server = f"stun:{spec.exposure.address.value}"
+        made.append(variable(f"{_PREFIX}_PUBLIC_ADDRESS_FROM", server))
     if spec.certificate_secret:
         certificate, key = CERTIFICATE_KEYS
         made.append(variable(f"{_PREFIX}_CERT", f"{_CERTIFICATE}/{certificate}"))

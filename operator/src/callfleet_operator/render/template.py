@@ -15,6 +15,9 @@ GOODBYE_SECONDS: Final = 5
 # cluster-autoscaler removes no node under a pod with calls; lifted once the pod is sealed.
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
+HOST_NETWORK: Final = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+"""Of a pod's spec: the network of its node."""
+
 _PRIVILEGED_PORTS_END: Final = 1024
 
 
