@@ -27,6 +27,16 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.version_option(package_name="callfleet")
 @click.option("--listen", metavar="HOST:PORT", help="Signalling and page.  [127.0.0.1:8080]")
 @click.option(
+    "--listen-tls",
+    metavar="HOST:PORT",
+    help="Signalling, the page and WHIP over TLS, beside --listen, on which engines reach each "
+    "other.",
+)
+@click.option(
+    "--tls-cert", type=FILE, help="PEM certificate of --listen-tls, its chain after it. Followed."
+)
+@click.option("--tls-key", type=FILE, help="Its PEM key, without a passphrase. Followed.")
+@click.option(
     "--media-address",
     multiple=True,
     metavar="IP",

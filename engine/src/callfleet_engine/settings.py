@@ -96,6 +96,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: At = Endpoint(host="127.0.0.1", port=8080)
+    listen_tls: At | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     metrics: At = Endpoint(host="127.0.0.1", port=9090)
     admin: At = Endpoint(host="127.0.0.1", port=9091)
     media_address: Addresses = ("127.0.0.1",)
@@ -181,6 +184,16 @@ class Settings(BaseModel):
             raise ValueError(
                 "--keys-file is missing: name a JWK Set (`callfleet token` makes one), or give "
                 "--open to let everybody join without a token"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_belongs_together(self) -> Self:
+        given = [self.listen_tls, self.tls_cert, self.tls_key]
+        if any(given) and not all(given):
+            raise ValueError(
+                "--listen-tls, --tls-cert and --tls-key belong together: the port, the certificate "
+                "with its chain, and its key"
             )
         return self
 

@@ -15,7 +15,6 @@ def test_defaults_are_all_in_effect() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"signalling": {"tlsSecretRef": {"name": "tls"}}}, "signalling.tlsSecretRef.name: tls"),
         (
             {"quality": {"presetsConfigMapRef": {"name": "low"}}},
             "quality.presetsConfigMapRef.name: low",

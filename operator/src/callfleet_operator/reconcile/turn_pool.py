@@ -106,7 +106,9 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
     moves = {pod.uid: nowhere for pod in ending_relays(pool, listed, observation.now)}
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],
-        missing_secrets=await certificate_troubles(services, pool),
+        missing_secrets=await certificate_troubles(
+            services, metadata.namespace, spec.certificate_secret
+        ),
         name_conflicts=tuple(now.troubles.name_conflicts),
         apply_errors=tuple(now.troubles.apply_errors),
         unaddressed_pods=found.unaddressed,

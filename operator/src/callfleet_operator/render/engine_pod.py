@@ -11,6 +11,8 @@ from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.template import (
     HOST_NETWORK,
+    certificate_variables,
+    certificate_volumes,
     common_environment,
     from_pod,
     pod_template,
@@ -18,6 +20,8 @@ from callfleet_operator.render.template import (
 )
 
 SIGNALLING_PORT: Final = 8080
+TLS_PORT: Final = 8443
+"""Of signalling over TLS; pods reach each other on the other one."""
 MEDIA_PORT: Final = "callfleet.dev/media-port"
 """Annotation of an engine pod: the UDP port of all its media. The pod itself reads it."""
 MEDIA_PORT_RANGE: Final = "callfleet.dev/media-port-range"
@@ -42,6 +46,7 @@ def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
         environment=_environment(fleet, spec),
         ports=[
             {"name": "signalling", "containerPort": SIGNALLING_PORT, "protocol": "TCP"},
+            *_tls_port(spec),
             {"name": "media", "containerPort": OWN_NETWORK_MEDIA_PORT, "protocol": "UDP"},
         ],
         volumes=_volumes(fleet, spec),
@@ -50,6 +55,12 @@ def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
     if spec.exposure.type is EngineExposureType.HOST_NETWORK:
         template["spec"] |= HOST_NETWORK
     return template
+
+
+def _tls_port(spec: CallClusterSpec) -> list[dict[str, Any]]:
+    if not spec.signalling.tls_secret_ref.name:
+        return []
+    return [{"name": "signalling-tls", "containerPort": TLS_PORT, "protocol": "TCP"}]
 
 
 def is_direct(spec: CallClusterSpec) -> bool:
@@ -110,6 +121,9 @@ def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
         made.append(variable(f"{_PREFIX}_OPEN", "true"))
     else:
         made.append(variable(f"{_PREFIX}_KEYS_FILE", f"{_JOIN_KEYS}/keys.json"))
+    if spec.signalling.tls_secret_ref.name:
+        made.append(variable(f"{_PREFIX}_LISTEN_TLS", f"0.0.0.0:{TLS_PORT}"))
+        made += certificate_variables(f"{_PREFIX}_TLS_CERT", f"{_PREFIX}_TLS_KEY")
     if spec.signalling.allowed_origins:
         origins = " ".join(spec.signalling.allowed_origins)
         made.append(variable(f"{_PREFIX}_ALLOWED_ORIGINS", origins))
@@ -148,6 +162,7 @@ def _volumes(fleet: Fleet, spec: CallClusterSpec) -> dict[str, tuple[str, dict[s
     if spec.auth.mode is AuthMode.TOKEN:
         keys = {"secretName": spec.auth.keys_secret_ref.name}
         made["join-keys"] = (_JOIN_KEYS, {"secret": keys})
+    made |= certificate_volumes(spec.signalling.tls_secret_ref.name)
     if spec.store.type is StoreType.SQLITE:
         made["data"] = (_DATA, {"emptyDir": {}})
     return made

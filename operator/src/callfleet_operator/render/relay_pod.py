@@ -15,6 +15,8 @@ from callfleet_operator.api.v1alpha1.turnpool import (
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.template import (
     HOST_NETWORK,
+    certificate_variables,
+    certificate_volumes,
     common_environment,
     pod_template,
     variable,
@@ -23,13 +25,10 @@ from callfleet_operator.render.template import (
 RELAYS_PER_NODE: Final = "callfleet.dev/relays-per-node"
 """Annotation of a relay's template: the pod's ports on the node follow from it (render/pod.py)."""
 MASTER_SECRETS_KEY: Final = "secrets"
-CERTIFICATE_KEYS: Final = ("tls.crt", "tls.key")
-"""Keys of a Secret of type kubernetes.io/tls."""
 
 _PREFIX: Final = "CALLFLEET_RELAY"
 _CONFIG: Final = "/etc/callfleet/relay"
 _TURN: Final = "/etc/callfleet/turn"
-_CERTIFICATE: Final = "/etc/callfleet/certificate"
 
 
 def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
         volumes={
             "config": (_CONFIG, {"configMap": {"name": fleet.object_name}}),
             "turn-secrets": (_TURN, {"secret": _master_secrets(fleet, spec)}),
-            **_certificate(spec),
+            **certificate_volumes(spec.certificate_secret),
             "tmp": ("/tmp", {"emptyDir": {"sizeLimit": "64Mi"}}),  # noqa: S108  # the pod's own
         },
         annotations=annotations,
@@ -96,21 +95,10 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         server = f"stun:{spec.exposure.address.value}"
         made.append(variable(f"{_PREFIX}_PUBLIC_ADDRESS_FROM", server))
     if spec.certificate_secret:
-        certificate, key = CERTIFICATE_KEYS
-        made.append(variable(f"{_PREFIX}_CERT", f"{_CERTIFICATE}/{certificate}"))
-        made.append(variable(f"{_PREFIX}_KEY", f"{_CERTIFICATE}/{key}"))
+        made += certificate_variables(f"{_PREFIX}_CERT", f"{_PREFIX}_KEY")
     if spec.peers.policy is PeerPolicy.CIDRS:
         made.append(variable(f"{_PREFIX}_ALLOW_PEER", " ".join(spec.peers.cidrs)))
     return made
-
-
-def _certificate(spec: TurnPoolSpec) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Whole directories are mounted: a renewed certificate reaches pods that run."""
-    if not spec.certificate_secret:
-        return {}
-    items = [{"key": key, "path": key} for key in CERTIFICATE_KEYS]
-    source = {"secret": {"secretName": spec.certificate_secret, "items": items}}
-    return {"certificate": (_CERTIFICATE, source)}
 
 
 def _master_secrets(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:

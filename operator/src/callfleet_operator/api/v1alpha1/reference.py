@@ -44,7 +44,6 @@ so by the condition `Accepted`, reason `NotYetInEffect`.
 """
 _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
     {
-        "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
     }
 )  # fmt: skip
