@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,14 @@ def end(shell: subprocess.Popen[str]) -> None:
     pytest.fail("engine and relay do not end")
 
 
+def page_at(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - http
+        text: str = answer.read().decode()
+    return text
+
+
 def metric(name: str, **labels: str) -> float:
-    with urllib.request.urlopen(METRICS, timeout=20) as answer:
-        page = answer.read().decode()
+    page = page_at(METRICS)
     lines = [line for line in page.splitlines() if re.match(rf"{name}[ {{]", line)]
     values = [
         float(line.rpartition(" ")[2])
@@ -88,7 +94,7 @@ async def test_two_tabs_in_a_call_over_the_relay(
 ) -> None:
     ada, grace = links
     for url in ("http://127.0.0.1:8080/", METRICS):
-        eventually(lambda url=url: urllib.request.urlopen(url, timeout=20).close())
+        eventually(partial(page_at, url))
     problems: list[str] = []
     first, first_id = await join(browser, ada, "Ada", problems)
     second, second_id = await join(browser, grace, "Grace", problems)
