@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from callfleet_operator.observation import Admission
-from callfleet_operator.plan.decision import Cordon, Create, Drain
+from callfleet_operator.plan.decision import Cordon, Create, Drain, Step
 from callfleet_operator.plan.reasons import Reason
 from tests.model.fleet import Model, Pod, Remembered, Round, State, start
 
@@ -41,6 +41,8 @@ class Found:
     transitions: int
     closed: bool
     """Whether every state that can be reached was looked at."""
+    steps: frozenset[type[Step]]
+    """What the operator has done on the way."""
     longest_settling: int = 0
     """Ticks until nothing changes any more, at most."""
 
@@ -87,6 +89,7 @@ class _Search:
         self.first = self.packing.pack(start(model))
         self.origins: Origins = {self.first: self.first}
         self.transitions = 0
+        self.steps: set[type[Step]] = set()
         self._looks: dict[int, tuple[int, ...]] = {}
 
     def after_look(self, state: State) -> tuple[int, ...]:
@@ -96,6 +99,7 @@ class _Search:
             found = []
             for made in self.model.rounds(state):
                 check(self.model, made)
+                self.steps.update(map(type, made.steps))
                 found.append(self.packing.pack(made.after))
             self._looks[packed] = tuple(dict.fromkeys(found))
         return self._looks[packed]
@@ -136,9 +140,11 @@ def search(model: Model, most_states: int = 100_000_000) -> Found:
     """Go through all states; raises BrokenRuleError at the first that is not as it must be."""
     so_far = _Search(model)
     closed = so_far.go_through(most_states)
-    states, transitions = len(so_far.origins), so_far.transitions
+    found = Found(
+        len(so_far.origins), so_far.transitions, closed=closed, steps=frozenset(so_far.steps)
+    )
     if not closed:
-        return Found(states, transitions, closed=False)
+        return found
 
     def nothing_starts(packed: int) -> tuple[int, ...]:
         return so_far.after_look(model.older(so_far.packing.unpack(packed)))
@@ -150,7 +156,7 @@ def search(model: Model, most_states: int = 100_000_000) -> Found:
         return so_far.after_look(model.older(state))
 
     longest = max(_settling(so_far, after) for after in (nothing_starts, all_start))
-    return Found(states, transitions, closed=True, longest_settling=longest)
+    return replace(found, longest_settling=longest)
 
 
 def check(model: Model, made: Round) -> None:
