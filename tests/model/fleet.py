@@ -1,9 +1,10 @@
 """A fleet of a few engine pods as a state machine around the real plan and the real steps.
 
 A state holds all that a decision depends on, with times relative to now and in whole ticks, and
-what makes no more difference cut off, so that there are finitely many. Pods are told apart by what
-is the matter with them alone: their order is that of their states. Where it depends on ordinals
-which pod goes, every one that it could be goes, in a world of its own.
+what makes no more difference cut off, so that there are finitely many and as few as can be. Pods
+are told apart by what is the matter with them alone: their order is that of their states. Where it
+depends on ordinals which pod goes or comes back, every one that it could be does, in a world of its
+own.
 
 The environment is as unkind as it may be: calls come to any pod that would take one and leave any,
 pods become ready or die at any moment, Prometheus goes silent together with all pods, and the
@@ -17,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from itertools import permutations
+from itertools import groupby, permutations
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec
@@ -35,8 +37,9 @@ from callfleet_operator.plan.decision import (
     Recommendation,
     ScaleEvent,
     Step,
+    Undrain,
 )
-from callfleet_operator.plan.fleet import START_BUDGET
+from callfleet_operator.plan.fleet import RESPAWN_DELAY, START_BUDGET
 from callfleet_operator.plan.reasons import Reason
 from tests.callfleet_operator.plan.samples import (
     AWAY,
@@ -56,6 +59,8 @@ IN_PODS: Final = 1
 """Rates a tick."""
 BROKEN: Final = START_BUDGET // TICK
 """Ticks after which a pod that is not ready counts as broken: older ones are all the same."""
+ENDED: Final = RESPAWN_DELAY // TICK
+"""The same of a pod that is dead."""
 
 
 class Pod(NamedTuple):
@@ -67,7 +72,8 @@ class Pod(NamedTuple):
     ready: bool = False
     dead: bool = False
     age: int = 0
-    """Ticks since it was made, up to `BROKEN`; of a ready pod it makes no difference."""
+    """Ticks since it was made, up to `BROKEN`, or `ENDED` of a dead one; of a ready or a cordoned
+    pod it makes no difference and is 0."""
     used: int = 0
     """Participants."""
 
@@ -77,8 +83,8 @@ class Remembered(NamedTuple):
 
     desired: int | None = None
     recommendations: tuple[tuple[int, int], ...] = ()
-    """Age in ticks and high end, up to maxReplicas. Without a window for scaling out the low ends
-    of the past make no difference."""
+    """Age in ticks and high end, up to maxReplicas, those that count (`_counted`). Without a window
+    for scaling out the low ends of the past make no difference."""
     scaled: tuple[int, ...] = ()
     """Changes since the last tick, out and in apart, up to their rates."""
     reported: int | None = None
@@ -106,7 +112,12 @@ class Round(NamedTuple):
     after: State
 
 
-Decided = tuple[Decision, Remembered, tuple[Step, ...]]
+class Decided(NamedTuple):
+    """What the operator makes of what it sees."""
+
+    decision: Decision
+    memory: Remembered
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,11 @@ class Model:
     """Of the scale-in, in ticks."""
     wakes: bool = True
     """Whether events of pods make the operator look at once, and not at the next tick only."""
-    _decided: dict[State, Decided] = field(default_factory=dict, init=False, compare=False)
+    _blind: dict[State, Decided] = field(default_factory=dict, init=False, compare=False)
+    """Decisions on silent fleets, which are few: who is on them is not seen."""
+    _pods: dict[tuple[int, Pod, bool], FleetPod] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     @cached_property
     def spec(self) -> CallClusterSpec:
@@ -180,10 +195,7 @@ class Model:
         # Of those from before the window only the last still held when it began.
         before = sum(1 for age, _ in aged if age == self.window)
         return state._replace(
-            pods=_sorted(
-                one if one.ready else one._replace(age=min(one.age + 1, BROKEN))
-                for one in state.pods
-            ),
+            pods=_sorted(_older(one) for one in state.pods),
             memory=state.memory._replace(
                 recommendations=tuple(aged[max(0, before - 1) :]), scaled=()
             ),
@@ -191,31 +203,32 @@ class Model:
 
     def rounds(self, state: State) -> Iterator[Round]:
         """The operator looks, decides and acts: once, or once for each order of the pods' ordinals
-        if it is a matter of them which one goes."""
-        decision, memory, steps = self._decide(state)
-        if not any(isinstance(step, Cordon) and step.reason == Reason.SURPLUS for step in steps):
-            yield Round(
-                state, decision, steps, State(_apply(state.pods, steps), memory, state.silent)
-            )
+        if it is a matter of them which one goes or comes back."""
+        decided = self._decide(state)
+        if not any(_chooses(step) for step in decided.steps):
+            yield self._round(state, decided)
             return
         for pods in sorted(set(permutations(state.pods))):
             ordered = state._replace(pods=pods)
-            decision, memory, steps = self._decide(ordered)
-            yield Round(ordered, decision, steps, State(_apply(pods, steps), memory, state.silent))
+            yield self._round(ordered, self._decide(ordered))
+
+    def _round(self, before: State, decided: Decided) -> Round:
+        after = State(_apply(before.pods, decided.steps), decided.memory, before.silent)
+        return Round(before, decided.decision, decided.steps, after)
 
     def _decide(self, state: State) -> Decided:
-        """Remembered by what can be seen: of a silent fleet that is not who is on it."""
-        visible = state
-        if state.silent:
-            visible = state._replace(pods=tuple(one._replace(used=0) for one in state.pods))
-        if visible not in self._decided:
-            seen = self._observed(state)
-            decision, memory = engines.plan(self.spec, seen, _memory(state.memory))
-            steps = plan_steps.next_steps(
-                decision, seen, max_total=self.max_total, revision=REVISION
-            )
-            self._decided[visible] = decision, self._remembered(memory, decision), steps
-        return self._decided[visible]
+        if not state.silent:
+            return self._decide_anew(state)
+        visible = state._replace(pods=tuple(one._replace(used=0) for one in state.pods))
+        if visible not in self._blind:
+            self._blind[visible] = self._decide_anew(state)
+        return self._blind[visible]
+
+    def _decide_anew(self, state: State) -> Decided:
+        seen = self._observed(state)
+        decision, memory = engines.plan(self.spec, seen, _memory(state.memory))
+        steps = plan_steps.next_steps(decision, seen, max_total=self.max_total, revision=REVISION)
+        return Decided(decision, self._remembered(memory, decision), steps)
 
     def _remembered(self, memory: Memory, decision: Decision) -> Remembered:
         changes = [one.change for one in memory.scale_events]
@@ -224,7 +237,7 @@ class Model:
         rates = (min(out, OUT_PODS), max(back, -IN_PODS))
         return Remembered(
             desired=memory.desired_open,
-            recommendations=tuple(
+            recommendations=_counted(
                 ((NOW - one.at) // TICK, min(one.asked.high, self.max_replicas))
                 for one in memory.recommendations
             ),
@@ -236,12 +249,18 @@ class Model:
         return Observation(
             now=NOW,
             pods=tuple(
-                self._pod(ordinal, one, silent=state.silent)
+                self._seen(ordinal, one, silent=state.silent)
                 for ordinal, one in enumerate(state.pods)
             ),
             metrics=AWAY if state.silent else WELL,
             reported_open=state.memory.reported,
         )
+
+    def _seen(self, ordinal: int, one: Pod, *, silent: bool) -> FleetPod:
+        key = (ordinal, one, silent)
+        if key not in self._pods:
+            self._pods[key] = self._pod(ordinal, one, silent=silent)
+        return self._pods[key]
 
     def _pod(self, ordinal: int, one: Pod, *, silent: bool) -> FleetPod:
         heard = one.ready and not silent
@@ -258,6 +277,7 @@ class Model:
             age=3600 if one.ready else one.age * TICK.seconds,
             ready_for=3590 if one.ready else None,
             process=process,
+            drain_reason="" if one.admission is Admission.OPEN else Reason.SURPLUS,
         )
 
 
@@ -280,7 +300,43 @@ def _ready(one: Pod) -> Pod:
 
 def _dead(one: Pod) -> Pod:
     """A crash takes the calls with it: that is not the operator's doing."""
-    return one._replace(ready=False, dead=True, used=0, age=BROKEN if one.ready else one.age)
+    age = ENDED if one.ready else min(one.age, ENDED)
+    return Pod(one.admission, dead=True, age=age if one.admission is Admission.OPEN else 0)
+
+
+def _older(one: Pod) -> Pod:
+    if one.ready or one.admission is not Admission.OPEN:
+        return one
+    return one._replace(age=min(one.age + 1, ENDED if one.dead else BROKEN))
+
+
+def _counted(recommendations: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The recommendations, oldest first, without what makes no difference.
+
+    Of those of one tick the last stands for them all when it passes the window; the others leave
+    it then, together with the one before them, which may therefore be taken to be as high. So may
+    any that is older than another: a window that has it has the younger one as well.
+    """
+    kept: list[tuple[int, int]] = []
+    for age, same in groupby(recommendations, key=itemgetter(0)):
+        *others, last = [high for _, high in same]
+        if kept:
+            kept[-1] = kept[-1][0], max(kept[-1][1], *others, 0)
+        elif others:
+            kept.append((age, max(others)))
+        kept.append((age, last))
+    highest = 0
+    for index in reversed(range(len(kept))):
+        age, high = kept[index]
+        highest = max(highest, high)
+        kept[index] = age, highest
+    if len(kept) > 1 and kept[0] == kept[1]:
+        kept.pop(0)
+    return tuple(kept)
+
+
+def _chooses(step: Step) -> bool:
+    return isinstance(step, Undrain) or (isinstance(step, Cordon) and step.reason == Reason.SURPLUS)
 
 
 def _memory(remembered: Remembered) -> Memory:
@@ -303,12 +359,17 @@ def _apply(pods: tuple[Pod, ...], steps: Iterable[Step]) -> tuple[Pod, ...]:
                 assert ordinal not in now, f"pod {ordinal} is made a second time"
                 now[ordinal] = Pod()
             case Cordon(victim):
-                now[victim.ordinal] = now[victim.ordinal]._replace(admission=Admission.CORDONED)
+                one = now[victim.ordinal]
+                now[victim.ordinal] = one._replace(admission=Admission.CORDONED, age=0)
             case Drain(victim):
                 one = now[victim.ordinal]
                 if one.ready:
                     sealed = Admission.CORDONED if one.used else Admission.SEALED
                     now[victim.ordinal] = one._replace(told=True, admission=sealed)
+            case Undrain(victim):
+                one = now[victim.ordinal]
+                assert one.ready, f"pod {victim.ordinal} cannot be told to take calls again"
+                now[victim.ordinal] = one._replace(told=False, admission=Admission.OPEN)
             case Delete(victim):
                 assert not now.pop(victim.ordinal).used, f"pod {victim.ordinal} had calls"
             case _:

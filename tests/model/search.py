@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
 
 from callfleet_operator.observation import Admission
-from callfleet_operator.plan.decision import Cordon, Create, Drain
+from callfleet_operator.plan.decision import Cordon, Create, Drain, Step
 from callfleet_operator.plan.reasons import Reason
-from tests.model.fleet import Model, Round, State, start
+from tests.model.fleet import Model, Pod, Remembered, Round, State, start
 
-Origins = dict[State, tuple[State, str] | None]
+_Part = TypeVar("_Part", bound=Hashable)
+
+Origins = dict[int, int]
+"""Packed states, and from which each was reached first; the first of all from itself."""
 
 
 class BrokenRuleError(AssertionError):
@@ -38,60 +41,122 @@ class Found:
     transitions: int
     closed: bool
     """Whether every state that can be reached was looked at."""
+    steps: frozenset[type[Step]]
+    """What the operator has done on the way."""
     longest_settling: int = 0
     """Ticks until nothing changes any more, at most."""
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """What the operator makes of a state, checked and remembered."""
+class _Numbered(Generic[_Part]):
+    """Things and their numbers, in the order in which they came."""
 
-    model: Model
-    known: dict[State, tuple[State, ...]]
+    def __init__(self) -> None:
+        self._numbers: dict[_Part, int] = {}
+        self._parts: list[_Part] = []
 
-    def after(self, state: State) -> tuple[State, ...]:
+    def __getitem__(self, number: int) -> _Part:
+        return self._parts[number]
+
+    def number(self, part: _Part) -> int:
+        number = self._numbers.setdefault(part, len(self._parts))
+        if number == len(self._parts):
+            self._parts.append(part)
+        return number
+
+
+class _Packing:
+    """States as integers: there are many, made of few different parts."""
+
+    def __init__(self) -> None:
+        self._pods = _Numbered[tuple[Pod, ...]]()
+        self._memories = _Numbered[Remembered]()
+
+    def pack(self, state: State) -> int:
+        memory = self._memories.number(state.memory)
+        return (self._pods.number(state.pods) << 32 | memory) << 1 | state.silent
+
+    def unpack(self, packed: int) -> State:
+        parts, silent = packed >> 1, bool(packed & 1)
+        return State(self._pods[parts >> 32], self._memories[parts & 0xFFFFFFFF], silent)
+
+
+class _Search:
+    """What is known so far. What the operator makes of a state is checked and remembered."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.packing = _Packing()
+        self.first = self.packing.pack(start(model))
+        self.origins: Origins = {self.first: self.first}
+        self.transitions = 0
+        self.steps: set[type[Step]] = set()
+        self._looks: dict[int, tuple[int, ...]] = {}
+
+    def after_look(self, state: State) -> tuple[int, ...]:
         """The states that one look may lead to."""
-        if state not in self.known:
+        packed = self.packing.pack(state)
+        if packed not in self._looks:
             found = []
             for made in self.model.rounds(state):
                 check(self.model, made)
-                found.append(made.after)
-            self.known[state] = tuple(dict.fromkeys(found))
-        return self.known[state]
+                self.steps.update(map(type, made.steps))
+                found.append(self.packing.pack(made.after))
+            self._looks[packed] = tuple(dict.fromkeys(found))
+        return self._looks[packed]
+
+    def following(self, packed: int) -> Iterator[tuple[str, int]]:
+        """All events in a state and where they lead. Raises BrokenRuleError."""
+        for event, changed, wakes in self.model.events(self.packing.unpack(packed)):
+            try:
+                reached = self.after_look(changed) if wakes else (self.packing.pack(changed),)
+            except AssertionError as broken:
+                raise BrokenRuleError(self.story(packed, event, str(broken))) from broken
+            for after in reached:
+                yield event, after
+
+    def go_through(self, most_states: int) -> bool:
+        """Find all states; False if there are more than so many."""
+        waiting = deque([self.first])
+        while waiting and len(self.origins) < most_states:
+            packed = waiting.popleft()
+            for _, after in self.following(packed):
+                self.transitions += 1
+                if after not in self.origins:
+                    self.origins[after] = packed
+                    waiting.append(after)
+        return not waiting
+
+    def story(self, packed: int, event: str, broken: str) -> str:
+        """The way to a state, and what is wrong after what happens there."""
+        lines = [f"then: {event}", f"broken: {broken}"]
+        while (origin := self.origins[packed]) != packed:
+            happened = next(name for name, after in self.following(origin) if after == packed)
+            lines.insert(0, f"{happened} -> {self.packing.unpack(packed)}")
+            packed = origin
+        return "\n".join(["", f"start -> {self.packing.unpack(packed)}", *lines])
 
 
 def search(model: Model, most_states: int = 100_000_000) -> Found:
     """Go through all states; raises BrokenRuleError at the first that is not as it must be."""
-    first = start(model)
-    origins: Origins = {first: None}
-    looks = _Looks(model, {})
-    waiting = deque([first])
-    transitions = 0
-    while waiting and len(origins) < most_states:
-        state = waiting.popleft()
-        for event, changed, wakes in model.events(state):
-            try:
-                reached = looks.after(changed) if wakes else (changed,)
-            except AssertionError as broken:
-                raise BrokenRuleError(_story(origins, state, event, str(broken))) from broken
-            for after in reached:
-                transitions += 1
-                if after not in origins:
-                    origins[after] = state, event
-                    waiting.append(after)
-    if waiting:
-        return Found(len(origins), transitions, closed=False)
+    so_far = _Search(model)
+    closed = so_far.go_through(most_states)
+    found = Found(
+        len(so_far.origins), so_far.transitions, closed=closed, steps=frozenset(so_far.steps)
+    )
+    if not closed:
+        return found
 
-    def nothing_starts(state: State) -> tuple[State, ...]:
-        return looks.after(model.older(state))
+    def nothing_starts(packed: int) -> tuple[int, ...]:
+        return so_far.after_look(model.older(so_far.packing.unpack(packed)))
 
-    def all_start(state: State) -> tuple[State, ...]:
+    def all_start(packed: int) -> tuple[int, ...]:
+        state = so_far.packing.unpack(packed)
         while (changed := model.one_ready(state)) is not None:
             state = changed
-        return looks.after(model.older(state))
+        return so_far.after_look(model.older(state))
 
-    longest = max(settling(model, origins, after) for after in (nothing_starts, all_start))
-    return Found(len(origins), transitions, closed=True, longest_settling=longest)
+    longest = max(_settling(so_far, after) for after in (nothing_starts, all_start))
+    return replace(found, longest_settling=longest)
 
 
 def check(model: Model, made: Round) -> None:
@@ -122,16 +187,14 @@ def check(model: Model, made: Round) -> None:
 _UNDER_WAY: Final = -1
 
 
-def settling(
-    model: Model, origins: Origins, successors: Callable[[State], tuple[State, ...]]
-) -> int:
+def _settling(so_far: _Search, successors: Callable[[int], tuple[int, ...]]) -> int:
     """Ticks until a state follows upon itself and is at rest, at most.
 
     Raises BrokenRuleError where none does: a way back to an earlier state, or one that stays the
     same by making and removing pods.
     """
-    ticks: dict[State, int] = {}
-    for first in origins:
+    ticks: dict[int, int] = {}
+    for first in so_far.origins:
         path = [first]
         while path:
             state = path[-1]
@@ -141,30 +204,20 @@ def settling(
             ticks[state] = _UNDER_WAY
             following = [one for one in successors(state) if one != state]
             if any(ticks.get(one) == _UNDER_WAY for one in following):
-                told = "no rest:\n" + "\n".join(str(one) for one in path)
-                raise BrokenRuleError(_story(origins, first, "ticks", told))
+                told = "no rest:\n" + "\n".join(str(so_far.packing.unpack(one)) for one in path)
+                raise BrokenRuleError(so_far.story(first, "ticks", told))
             new = next((one for one in following if one not in ticks), None)
             if new is not None:
                 path.append(new)
                 continue
             if not following:
-                _at_rest(model, origins, state)
+                _at_rest(so_far, state)
             ticks[state] = 1 + max((ticks[one] for one in following), default=-1)
     return max(ticks.values())
 
 
-def _at_rest(model: Model, origins: Origins, state: State) -> None:
-    for made in model.rounds(model.older(state)):
+def _at_rest(so_far: _Search, packed: int) -> None:
+    model = so_far.model
+    for made in model.rounds(model.older(so_far.packing.unpack(packed))):
         if not all(isinstance(step, Drain) for step in made.steps):
-            told = f"at rest with {made.steps}"
-            raise BrokenRuleError(_story(origins, state, "tick", told))
-
-
-def _story(origins: Origins, state: State, event: str, broken: str) -> str:
-    lines = [f"then: {event}", f"broken: {broken}"]
-    at: State | None = state
-    while at is not None:
-        origin = origins.get(at)
-        lines.insert(0, f"{origin[1] if origin else 'start'} -> {at}")
-        at = origin[0] if origin else None
-    return "\n".join(["", *lines])
+            raise BrokenRuleError(so_far.story(packed, "tick", f"at rest with {made.steps}"))

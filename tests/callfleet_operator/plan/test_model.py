@@ -1,4 +1,4 @@
-"""Every state of a fleet of two pods and three participants; `python -m tests.model` has more.
+"""Every state of a fleet of four pods and six participants; `python -m tests.model` has larger ones.
 
 The number of states stands here so that a change of the plan that opens or closes ways is seen. A
 new number is right when the search still closes and the change is meant; then write it here.
@@ -7,6 +7,7 @@ new number is right when the search still closes and the change is meant; then w
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -20,21 +21,22 @@ from tests.model.search import BrokenRuleError, search
 
 pytestmark = pytest.mark.slow
 
-SMALL = Model(max_replicas=2, max_total=2, participants=3)
+FLEET = Model(max_replicas=4, max_total=4, participants=6, capacity=2)
 
 
 def test_every_state_of_a_small_fleet_is_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
-    found = search(SMALL)
+    found = search(FLEET)
 
     with capsys.disabled():
         print(f" {found.states} states, {found.transitions} transitions", end="")
     assert found.closed
-    assert found.states == 4386
-    assert found.longest_settling <= 9
+    assert found.states == 53580
+    assert found.longest_settling <= 15
+    assert found.steps == set(get_args(Step))
 
 
 def test_a_search_that_is_cut_short_says_so() -> None:
-    assert not search(SMALL, most_states=100).closed
+    assert not search(FLEET, most_states=100).closed
 
 
 TWO = Model(max_replicas=2, max_total=2, participants=2)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
+from callfleet_operator.api.v1alpha1 import CallCluster, CallClusterSpec, TurnPool
 from callfleet_operator.api.v1alpha1.callcluster import (
     EngineExposureType,
     ForecastMode,
@@ -53,6 +53,15 @@ from callfleet_operator.status.facts import Facts
 from callfleet_operator.status.summary import cluster_status
 
 
+def engine_limits(spec: CallClusterSpec) -> Limits:
+    """How the load of engines is judged."""
+    return Limits(
+        capacity=spec.capacity.participants_per_pod,
+        stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
+        ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
+    )
+
+
 async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decision:
     """Bring the engines of a CallCluster nearer to its spec, and say how it stands."""
     cluster = CallCluster.model_validate(live)
@@ -71,12 +80,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
 
     with span("observe", what="pods"):
         reported = await services.metrics_source.engines()
-        limits = Limits(
-            capacity=spec.capacity.participants_per_pod,
-            stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
-            ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
-        )
-        listed = await list_pods(services, fleet, reported.snapshot, limits)
+        listed = await list_pods(services, fleet, reported.snapshot, engine_limits(spec))
         observation = replace(
             now.observation(listed, reported, metadata, cluster.status, revisions),
             demand=reported.snapshot.demand.get((metadata.namespace, metadata.name)),
