@@ -120,11 +120,16 @@ class MediaConnection(Protocol):
         ...
 
 
+def _no_connection(**_: object) -> None:
+    """In place of the one of aioice's that aiortc makes, and ours replaces."""
+
+
 class _IceGatherer(RTCIceGatherer):
     _connection: Any
+    _prepare = with_tables(RTCIceGatherer.__init__, Connection=_no_connection)
 
     def __init__(self, connection: MediaConnection) -> None:
-        super().__init__(iceServers=[])
+        self._prepare(iceServers=[])
         self._connection = connection
 
     def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802 (aiortc's name)
@@ -146,10 +151,11 @@ class _DtlsTransport(RTCDtlsTransport):
         on_rtcp: Datagram,
     ) -> None:
         super().__init__(ice, [certificate])
-        self._connection = connection
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
-        self._outgoing: Outgoing | None = None
+        self._outgoing = Outgoing(connection.send_now)
+        self.send_rtp = self._outgoing.rtp
+        self.send_rtcp = self._outgoing.rtcp
         self._incoming: Incoming | None = None
         connection.media_received = self._media_received
 
@@ -176,7 +182,7 @@ class _DtlsTransport(RTCDtlsTransport):
     def _setup_srtp(self) -> None:
         super()._setup_srtp()
         if self._tx_srtp is not None:
-            self._outgoing = Outgoing(self._tx_srtp, self._connection.send_now)
+            self._outgoing.use(self._tx_srtp)
             self._incoming = Incoming(self._rx_srtp)
 
     def _media_received(self, data: bytes) -> bool:
@@ -191,16 +197,6 @@ class _DtlsTransport(RTCDtlsTransport):
             return False
         take(plain)
         return True
-
-    def send_rtp(self, packet: bytes) -> bool:
-        """Protect and send an RTP packet; False if the transport is not up."""
-        outgoing = self._outgoing
-        return outgoing is not None and outgoing.rtp(packet)
-
-    def send_rtcp(self, packet: bytes) -> bool:
-        """Protect and send a compound RTCP packet; False if the transport is not up."""
-        outgoing = self._outgoing
-        return outgoing is not None and outgoing.rtcp(packet)
 
 
 @dataclass(frozen=True, slots=True)
