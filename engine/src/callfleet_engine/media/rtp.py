@@ -104,7 +104,11 @@ def extension(data: bytes, identifier: int) -> bytes | None:
     if data[at : at + 2] != _ONE_BYTE_MARK:
         return next((value for found, value in elements(data) if found == identifier), None)
     # The walk of `elements` again, in line: it is done for each packet that comes.
-    end = payload_offset(data)
+    if len(data) < at + 4:
+        raise ValueError("RTP header extension is truncated")
+    end = at + 4 + 4 * ((data[at + 2] << 8) | data[at + 3])
+    if len(data) < end:
+        raise ValueError("RTP header is truncated")
     at += 4
     while at < end:
         header = data[at]

@@ -195,9 +195,14 @@ class Subscribing:
             downtrack.accept(taken, unwrapped)
             return
         downtrack.attach(track, taken, unwrapped)
-        downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
+        downtrack.most = self._wish(track)
         distribution.start(downtrack, self._egress.budget)
         track.request_keyframe(now)
+
+    def _wish(self, track: PublishedTrack) -> int | None:
+        if not self._wishes:
+            return HIGHEST
+        return self._wishes.get((track.participant, track.source), HIGHEST)
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet: reports, NACK, PLI and FIR."""
@@ -244,13 +249,14 @@ class Subscribing:
 
     def tick(self, now: float, speaker: str | None) -> None:
         """Ten times a second: give out the bandwidth among what is published."""
+        downtracks = []
         for downtrack in self._by_ssrc.values():
-            downtrack.refill()
             if (track := downtrack.track) is not None:
-                downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
-        downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
+                downtrack.refill()
+                downtrack.most = self._wish(track)
+                downtracks.append(downtrack)
         given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
-        self._egress.tick(next_step=given_out.next_step, now=now)
+        self._egress.tick(next_step=given_out.next_step if given_out else None, now=now)
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
