@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from aiortc import InvalidStateError
-from aiortc.exceptions import OperationError
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from callfleet_engine.media.description import (
     RemoteDescription,
@@ -31,6 +28,7 @@ from callfleet_engine.media.interface import (
     Source,
 )
 from callfleet_engine.media.link import Link
+from callfleet_engine.media.negotiating import NEGOTIATION_SECONDS, Pace, negotiated
 from callfleet_engine.media.playing import Playing
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.publishing import Publishing
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-NEGOTIATION_SECONDS = 5.0
 MAX_PUBLISHERS = 24
 MAX_SCREENS = 4
 """A subscribe offer with pairs of m-lines for so many publishers, and so many screens, still fits a
@@ -85,6 +81,7 @@ class AiortcSession:
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
+        self._pace = Pace(self.tracks_changed)
         self._ended = False
         self._closed = False
 
@@ -116,8 +113,8 @@ class AiortcSession:
                 link.connection.restart()
             self._publish_remote = remote
             self._note_candidates(link, remote)
-            answer = await _negotiated(
-                link.pc.answer_offer(offer_sdp, client_is_dtls_server=remote.dtls_server)
+            answer = await negotiated(
+                link.pc.answer_offer(remote.description, client_is_dtls_server=remote.dtls_server)
             )
             self._check_open()
             self._publishing.negotiated(link.pc.negotiated(), remote, link)
@@ -148,9 +145,7 @@ class AiortcSession:
                 playing.link.connection.restart()
             self._play_remote = remote
             self._note_candidates(playing.link, remote)
-            answer = await _negotiated(
-                playing.answer(offer_sdp, remote, self._publishers(), self._loop.time())
-            )
+            answer = await negotiated(playing.answer(remote, self._publishers(), self._loop.time()))
             self._check_open()
         return answer
 
@@ -165,9 +160,7 @@ class AiortcSession:
         remote = check_answer(answer_sdp)
         self._negotiation = "answering"
         try:
-            await _negotiated(
-                subscribing.answered(answer_sdp, self._publishers(), self._loop.time())
-            )
+            await negotiated(subscribing.answered(remote, self._publishers(), self._loop.time()))
         except MediaError:
             self._negotiation = "offered"
             raise
@@ -195,6 +188,7 @@ class AiortcSession:
 
     def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back."""
+        self._call.touched = True
         now = self._loop.time()
         for source, forwarded in sending.items():
             self._publishing.set_sending(source, forwarded, now)
@@ -204,6 +198,7 @@ class AiortcSession:
         self._check_open()
         self._call.check_present(participant)
         self._wishes[participant, source] = most
+        self._call.touched = True
 
     def stats(self) -> ParticipantStats:
         """Both directions."""
@@ -261,12 +256,14 @@ class AiortcSession:
     # packets
 
     def _publish_rtp(self, data: bytes) -> None:
+        self._call.touched = True
         self._publishing.rtp_received(data, self._loop.time())
 
     def _publish_rtcp(self, data: bytes) -> None:
         self._publishing.rtcp_received(data, self._loop.time())
 
     def _subscribe_rtcp(self, data: bytes) -> None:
+        self._call.touched = True
         if self._subscribing is not None:
             self._subscribing.rtcp_received(data, self._loop.time())
 
@@ -313,6 +310,8 @@ class AiortcSession:
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
         if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:
+            if not self._pace.ready():
+                return
             self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
@@ -346,12 +345,14 @@ class AiortcSession:
 
     def link_connected(self, link: Link, path: Path, seconds: float) -> None:
         """Media can flow on one of the two."""
+        self._call.touched = True
         if link.name == "subscribe" and self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         self._events.connected(link.name, path, seconds)
 
     def link_moved(self, link: Link) -> None:
         """The client is at another address; what was on its way to the old one is lost."""
+        self._call.touched = True
         now = self._loop.time()
         if link.name == "publish":
             self._publishing.request_keyframes(now)
@@ -374,6 +375,7 @@ class AiortcSession:
         if self._ended:
             return
         self._ended = True
+        self._pace.cancel()
         self._publishing.close()
         if self._subscribing is not None:
             self._subscribing.close()
@@ -382,15 +384,3 @@ class AiortcSession:
 
 def _nothing_to_publish(_: bytes) -> None:
     """A subscribe connection receives no media."""
-
-
-async def _negotiated(step: Coroutine[None, None, T]) -> T:
-    """Run a step of aiortc's; what it refuses is the client's description."""
-    try:
-        async with asyncio.timeout(NEGOTIATION_SECONDS):
-            return await step
-    except (InvalidStateError, OperationError, ValueError) as error:
-        raise BadSdpError(
-            f"The description cannot be applied: {error}",
-            "Send the SDP of createOffer() or createAnswer() unchanged.",
-        ) from error

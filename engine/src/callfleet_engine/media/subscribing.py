@@ -19,7 +19,8 @@ from aiortc.rtp import (
 )
 
 from callfleet_engine.media import distribution, rtcp, rtp
-from callfleet_engine.media.codec import names, payload_types, unwrapped_types
+from callfleet_engine.media.codec import Same, led_to, names
+from callfleet_engine.media.description import RemoteDescription
 from callfleet_engine.media.downtrack import DownTrack
 from callfleet_engine.media.egress import Egress
 from callfleet_engine.media.interface import (
@@ -119,7 +120,9 @@ class Subscribing:
                 yield from lines.values()
 
     def _new_line(self, source: Source) -> Line:
-        media = self.link.pc.add_line(KIND_OF[source])
+        return self._new_downtrack(self.link.pc.add_line(KIND_OF[source]))
+
+    def _new_downtrack(self, media: MediaLine) -> Line:
         egress = self._egress
         downtrack = DownTrack(
             media.ssrc, egress.send, egress.send_again, self.link.send_rtcp, self._totals
@@ -134,9 +137,9 @@ class Subscribing:
             for (publisher, source), line in self._offered.items()
         )
 
-    async def answered(self, sdp: str, publishers: Publishers, now: float) -> None:
+    async def answered(self, remote: RemoteDescription, publishers: Publishers, now: float) -> None:
         """Take the answer to the last offer and send what it accepts."""
-        await self.link.pc.take_answer(sdp)
+        await self.link.pc.take_answer(remote.description)
         self._negotiated = self.link.pc.negotiated()
         self._negotiated_transport()
         self.connect(publishers, now)
@@ -148,7 +151,7 @@ class Subscribing:
             for _, media in lines
             if media is not None and rtp.TRANSPORT_NUMBER_URI in media.extensions
         ]
-        self._egress.transport_id = numbers[0] if numbers else None
+        self._egress.negotiated(numbers[0] if numbers else None, self._identifiers())
         for line, media in lines:
             known = self._egress.rtx.pop(line.media.ssrc, None)
             if media is not None and media.rtx:
@@ -157,6 +160,10 @@ class Subscribing:
                     {original: rtx for rtx, original in media.rtx.items()},
                     known.sequence if known is not None else secrets.randbits(15),
                 )
+
+    def _identifiers(self) -> dict[int, dict[int, int]]:
+        """By SSRC, what header extensions are called; empty where the engine has chosen that."""
+        return {}
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Attach each m-line to what it was offered for, as far as that is published still.
@@ -183,15 +190,19 @@ class Subscribing:
         self, downtrack: DownTrack, track: PublishedTrack, media: NegotiatedMedia, now: float
     ) -> None:
         published = track.media.codecs if track.media is not None else ()
-        taken = payload_types(published, media.codecs)
-        unwrapped = unwrapped_types(published, media.codecs)
+        taken, unwrapped = led_to(Same(published), Same(media.codecs))
         if downtrack.track is track:
             downtrack.accept(taken, unwrapped)
             return
         downtrack.attach(track, taken, unwrapped)
-        downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
+        downtrack.most = self._wish(track)
         distribution.start(downtrack, self._egress.budget)
         track.request_keyframe(now)
+
+    def _wish(self, track: PublishedTrack) -> int | None:
+        if not self._wishes:
+            return HIGHEST
+        return self._wishes.get((track.participant, track.source), HIGHEST)
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet: reports, NACK, PLI and FIR."""
@@ -238,13 +249,14 @@ class Subscribing:
 
     def tick(self, now: float, speaker: str | None) -> None:
         """Ten times a second: give out the bandwidth among what is published."""
+        downtracks = []
         for downtrack in self._by_ssrc.values():
-            downtrack.refill()
             if (track := downtrack.track) is not None:
-                downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
-        downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
+                downtrack.refill()
+                downtrack.most = self._wish(track)
+                downtracks.append(downtrack)
         given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
-        self._egress.tick(next_step=given_out.next_step, now=now)
+        self._egress.tick(next_step=given_out.next_step if given_out else None, now=now)
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
