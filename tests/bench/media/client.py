@@ -126,8 +126,8 @@ class Client:
 
 
 @contextmanager
-def client(directory: Path) -> Iterator[Client]:
-    """A client without participants."""
+def client(directory: Path, address: str) -> Iterator[Client]:
+    """A client without participants that sends from an address of this host."""
     log = directory / "client.log"
-    with pinned([str(LoadClient(CLIENT).path())], CLIENT_CORE, log) as child:
+    with pinned([str(LoadClient(CLIENT).path()), address], CLIENT_CORE, log) as child:
         yield Client(child, log)

@@ -54,7 +54,8 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-Starting = Callable[[Path], AbstractContextManager[Server]]
+Starting = Callable[[Path, str], AbstractContextManager[Server]]
+"""With a folder for its files and the address that its media is to use."""
 
 
 @contextmanager
@@ -80,10 +81,10 @@ def pinned(command: list[str], core: int, log: Path) -> Iterator[subprocess.Pope
 
 
 @contextmanager
-def callfleet(mediaplane: str, directory: Path) -> Iterator[Server]:
+def callfleet(mediaplane: str, directory: Path, address: str) -> Iterator[Server]:
     """The engine. `mediaplane` is what its flag of that name takes."""
     command = [sys.executable, "-m", "callfleet_engine", "--listen", "127.0.0.1:0", "--open"]
-    command += ["--media-address", "127.0.0.1", "--mediaplane", mediaplane, "--capacity", "10000"]
+    command += ["--media-address", address, "--mediaplane", mediaplane, "--capacity", "10000"]
     command += ["--database", f"sqlite:///{directory / 'calls.db'}", "--log-level", "warning"]
     command += ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--termination-grace", "0"]
     log = directory / "engine.log"
@@ -93,21 +94,21 @@ def callfleet(mediaplane: str, directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def relay(directory: Path) -> Iterator[tuple[Server, dict[str, str]]]:
+def relay(directory: Path, address: str) -> Iterator[tuple[Server, dict[str, str]]]:
     """The relay, and what its clients need; on the servers' core too."""
     secrets = directory / "secrets"
     secrets.write_text(RELAY_SECRET)
-    command = [sys.executable, "-m", "callfleet_relay", "--listen", "udp://127.0.0.1:0"]
-    command += ["--relay-address", "127.0.0.1", "--secret-file", str(secrets), "--realm", "bench"]
-    command += ["--allow-peer", "127.0.0.0/8", "--max-allocations-per-user", "10000"]
+    command = [sys.executable, "-m", "callfleet_relay", "--listen", f"udp://{address}:0"]
+    command += ["--relay-address", address, "--secret-file", str(secrets), "--realm", "bench"]
+    command += ["--allow-peer", f"{address}/32", "--max-allocations-per-user", "10000"]
     command += ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--termination-grace", "0"]
     command += ["--log-level", "warning"]
     log = directory / "relay.log"
     with pinned(command, SERVER_CORE, log) as child:
-        address = _announced(child, log)["listen"][0].removeprefix("udp://")
+        endpoint = _announced(child, log)["listen"][0].removeprefix("udp://")
         username = f"{int(time.time()) + 3600}:bench"
         credential = rest_password(RELAY_SECRET.encode(), username)
-        url = f"turn:{address}?transport=udp"
+        url = f"turn:{endpoint}?transport=udp"
         yield (
             Server("relay", child.pid, "callfleet", url),
             {"url": url, "username": username, "credential": credential},
@@ -115,7 +116,7 @@ def relay(directory: Path) -> Iterator[tuple[Server, dict[str, str]]]:
 
 
 @contextmanager
-def livekit(rtc: Mapping[str, object], name: str, directory: Path) -> Iterator[Server]:
+def livekit(rtc: Mapping[str, object], name: str, directory: Path, address: str) -> Iterator[Server]:
     """LiveKit, with `rtc` added to its section of that name."""
     port = free_port()
     configuration = {
@@ -124,10 +125,10 @@ def livekit(rtc: Mapping[str, object], name: str, directory: Path) -> Iterator[S
         "keys": LIVEKIT_KEYS,
         "logging": {"level": "error"},
         "rtc": {
-            "node_ip": "127.0.0.1",
+            "node_ip": address,
             "use_external_ip": False,
             "enable_loopback_candidate": True,
-            "interfaces": {"includes": ["lo"]},
+            "ips": {"includes": [f"{address}/32"]},
             **rtc,
         },
     }
@@ -147,7 +148,7 @@ general: {{
   {general}
 }}
 media: {{ rtp_port_range = "{ports}" }}
-nat: {{ nice_debug = false, ice_enforce_list = "127.0.0.1" }}
+nat: {{ nice_debug = false, ice_enforce_list = "{address}" }}
 plugins: {{ disable = "{other_plugins}" }}
 transports: {{ disable = "{other_transports}" }}
 """
@@ -157,7 +158,7 @@ general: {{ json = "compact", ws = true, ws_ip = "127.0.0.1", ws_port = {port}, 
 
 
 @contextmanager
-def videoroom(general: str, name: str, directory: Path) -> Iterator[Server]:
+def videoroom(general: str, name: str, directory: Path, address: str) -> Iterator[Server]:
     """Debian's Janus with its videoroom, with `general` added to its section of that name."""
     program = janus()
     libraries = next(Path("/usr/lib").glob("*/janus"))
@@ -166,6 +167,7 @@ def videoroom(general: str, name: str, directory: Path) -> Iterator[Server]:
         JANUS.format(
             libraries=libraries,
             general=general,
+            address=address,
             ports="-".join(map(str, ROOM_PORTS)),
             other_plugins=_others(libraries / "plugins", "libjanus_videoroom.so"),
             other_transports=_others(libraries / "transports", "libjanus_websockets.so"),

@@ -46,8 +46,8 @@ type track struct {
 	keyframe atomic.Bool
 }
 
-func newConnection(reading *reading, through *relay) (*connection, error) {
-	network, err := newNetwork(reading)
+func newConnection(reading *reading, address [4]byte, through *relay) (*connection, error) {
+	network, err := newNetwork(reading, address)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func newConnection(reading *reading, through *relay) (*connection, error) {
 	settings := webrtc.SettingEngine{}
 	settings.SetNet(network)
 	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	settings.SetIPFilter(func(ip net.IP) bool { return ip.Equal(net.IP(address[:])) })
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	settings.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM)
 	configuration := webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle}

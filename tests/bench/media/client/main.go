@@ -6,7 +6,9 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 )
 
@@ -21,11 +23,15 @@ type command struct {
 }
 
 func main() {
+	if len(os.Args) != 2 || net.ParseIP(os.Args[1]).To4() == nil {
+		fail(errors.New("give the IPv4 address to send from"))
+	}
 	reading, err := newReading()
 	if err != nil {
 		fail(err)
 	}
-	world := &world{reading: reading}
+	address := net.ParseIP(os.Args[1]).To4()
+	world := &world{reading: reading, address: [4]byte(address)}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

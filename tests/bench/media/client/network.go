@@ -18,6 +18,7 @@ const receiveBuffer = 8 << 20
 type network struct {
 	*stdnet.Net
 	reading *reading
+	address [4]byte
 	mutex   sync.Mutex
 	sockets []*socket
 }
@@ -41,9 +42,9 @@ type inbound struct {
 
 var errNotUsed = errors.New("pion does not use this here")
 
-func newNetwork(reading *reading) (*network, error) {
+func newNetwork(reading *reading, address [4]byte) (*network, error) {
 	standard, err := stdnet.NewNet()
-	return &network{Net: standard, reading: reading}, err
+	return &network{Net: standard, reading: reading, address: address}, err
 }
 
 func (n *network) ListenPacket(_ string, _ string) (net.PacketConn, error) {
@@ -62,7 +63,7 @@ func (n *network) open() (*socket, error) {
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: n.address}),
 	)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (n *network) open() (*socket, error) {
 	s := &socket{
 		reading:  n.reading,
 		fd:       fd,
-		local:    &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: bound.(*unix.SockaddrInet4).Port},
+		local:    &net.UDPAddr{IP: net.IP(n.address[:]), Port: bound.(*unix.SockaddrInet4).Port},
 		inbox:    make(chan inbound, 1024),
 		closed:   make(chan struct{}),
 		streams:  map[uint32]*stream{},

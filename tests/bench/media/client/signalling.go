@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -40,10 +39,7 @@ type socketOfJSON struct {
 }
 
 func dial(url string, protocol string) (*socketOfJSON, error) {
-	dialer := websocket.Dialer{
-		HandshakeTimeout: answerPatience,
-		TLSClientConfig:  &tls.Config{MinVersion: tls.VersionTLS13},
-	}
+	dialer := websocket.Dialer{HandshakeTimeout: answerPatience}
 	if protocol != "" {
 		dialer.Subprotocols = []string{protocol}
 	}
@@ -57,9 +53,13 @@ func dial(url string, protocol string) (*socketOfJSON, error) {
 type message map[string]any
 
 func (s *socketOfJSON) say(m message) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.WriteJSON(m)
+	return s.WriteMessage(websocket.TextMessage, data) // one frame: Janus reads no other
 }
 
 func (s *socketOfJSON) hear() (message, error) {

@@ -33,6 +33,7 @@ func (p *participant) isAnswered() { p.answer = time.Since(p.began) }
 // world is all participants and what is sent.
 type world struct {
 	reading *reading
+	address [4]byte
 	people  []*participant
 	stop    chan struct{}
 	stopped chan struct{}
@@ -115,7 +116,7 @@ func (w *world) invite(who person, given command) (*participant, error) {
 	}
 	p := &participant{person: who, signalling: signalling}
 	if len(who.Publish) > 0 {
-		if p.sending, err = newConnection(w.reading, given.Relay); err != nil {
+		if p.sending, err = newConnection(w.reading, w.address, given.Relay); err != nil {
 			return nil, err
 		}
 		for _, kind := range who.Publish {
@@ -125,7 +126,7 @@ func (w *world) invite(who person, given command) (*participant, error) {
 		}
 	}
 	if who.Subscribe {
-		if p.receiving, err = newConnection(w.reading, given.Relay); err != nil {
+		if p.receiving, err = newConnection(w.reading, w.address, given.Relay); err != nil {
 			return nil, err
 		}
 	}
