@@ -116,7 +116,9 @@ def relay(directory: Path, address: str) -> Iterator[tuple[Server, dict[str, str
 
 
 @contextmanager
-def livekit(rtc: Mapping[str, object], name: str, directory: Path, address: str) -> Iterator[Server]:
+def livekit(
+    rtc: Mapping[str, object], name: str, directory: Path, address: str
+) -> Iterator[Server]:
     """LiveKit, with `rtc` added to its section of that name."""
     port = free_port()
     configuration = {
