@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from callfleet_engine.tokens import Permission
 from tests.bench.media.programs import CLIENT, LoadClient
 from tests.bench.media.servers import CLIENT_CORE, Server, pinned
+from tests.callfleet_engine.keys import join_token
 
 ANSWER_SECONDS = 150.0
 
@@ -72,6 +74,18 @@ class Figures:
     late_ms: float
 
 
+def token(server: Server, person: Person) -> str:
+    """What lets a person into a call of the engine's; nothing for other servers."""
+    if server.keys is None:
+        return ""
+    can = {Permission.START}
+    can |= {Permission.PUBLISH} if person.publish else set()
+    can |= {Permission.SUBSCRIBE} if person.subscribe else set()
+    return join_token(
+        server.keys, identity=person.name, room=person.room, can=frozenset(can), seconds=3600
+    )
+
+
 class Client:
     """The running program."""
 
@@ -91,7 +105,7 @@ class Client:
             do="join",
             server=server.signalling,
             url=server.url,
-            people=[asdict(person) for person in people],
+            people=[asdict(person) | {"token": token(server, person)} for person in people],
             at_once=at_once,
             relay=relay,
         )

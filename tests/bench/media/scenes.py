@@ -189,7 +189,7 @@ def calls(start: Starting, setting: Setting) -> Iterator[Row]:
     with running(start, setting) as run:
         people = callers(CALLS, SIZE, ("video",))
         empty = run.server.resident_bytes()
-        run.client.join(run.server, people, at_once=8)
+        run.client.join(run.server, people, at_once=24)
         time.sleep(WARM_SECONDS)
         held = run.server.resident_bytes()
         cpu = run.server.cpu_seconds()

@@ -18,6 +18,7 @@ from typing import Literal
 
 from callfleet_relay.credentials import rest_password
 from tests.bench.media.programs import LIVEKIT, janus
+from tests.callfleet_engine.keys import join_keys
 from tests.ports import free_port
 
 SERVER_CORE, CLIENT_CORE = 0, 1
@@ -42,6 +43,8 @@ class Server:
     pid: int
     signalling: Signalling
     url: str
+    keys: Path | None = None
+    """What signs tokens of the engine's."""
 
     def cpu_seconds(self) -> float:
         """CPU time of all its threads, by the scheduler's accounting."""
@@ -83,14 +86,16 @@ def pinned(command: list[str], core: int, log: Path) -> Iterator[subprocess.Pope
 @contextmanager
 def callfleet(mediaplane: str, directory: Path, address: str) -> Iterator[Server]:
     """The engine. `mediaplane` is what its flag of that name takes."""
-    command = [sys.executable, "-m", "callfleet_engine", "--listen", "127.0.0.1:0", "--open"]
+    command = [sys.executable, "-m", "callfleet_engine", "--listen", "127.0.0.1:0"]
+    keys = join_keys(directory)
+    command += ["--keys-file", str(keys)]
     command += ["--media-address", address, "--mediaplane", mediaplane, "--capacity", "10000"]
     command += ["--database", f"sqlite:///{directory / 'calls.db'}", "--log-level", "warning"]
     command += ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--termination-grace", "0"]
     log = directory / "engine.log"
     with pinned(command, SERVER_CORE, log) as child:
         url = f"ws://{_announced(child, log)['listen']}"
-        yield Server(f"callfleet-{mediaplane}", child.pid, "callfleet", url)
+        yield Server(f"callfleet-{mediaplane}", child.pid, "callfleet", url, keys)
 
 
 @contextmanager

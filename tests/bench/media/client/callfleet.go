@@ -20,7 +20,7 @@ func (c *callfleet) publish(p *participant) error {
 	}
 	c.answer, c.failed = make(chan message, 4), make(chan error, 1)
 	go c.listen(p)
-	if _, err := c.ask(message{"type": "join", "room": p.Room, "name": p.Name}); err != nil {
+	if _, err := c.ask(message{"type": "join", "room": p.Room, "name": p.Name, "token": p.Token}); err != nil {
 		return err
 	}
 	if p.sending == nil {
@@ -69,9 +69,6 @@ func (c *callfleet) take(p *participant, m message) error {
 	case "joined", "published":
 		c.answer <- m
 	case "offer":
-		if p.receiving == nil {
-			return nil
-		}
 		answer, err := p.receiving.answer(m.text("offer"))
 		if err != nil {
 			return err

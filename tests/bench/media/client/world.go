@@ -15,6 +15,8 @@ type person struct {
 	// Publish are kinds of media.
 	Publish   []string `json:"publish"`
 	Subscribe bool     `json:"subscribe"`
+	// Token is for the engine, which has nobody offered that it does not let subscribe.
+	Token string `json:"token"`
 }
 
 type participant struct {
