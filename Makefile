@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help setup native rust fuzz-rust demo clean-demo test test-unit lint types imports generated generate images bench lock compare scale
+.PHONY: help setup native rust fuzz-rust demo clean-demo test test-unit lint types imports generated generate images bench bench-media lock compare scale
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ images: setup ## Build the images; REGISTRY=... also pushes them and prints the 
 
 bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
+
+bench-media: setup ## The media plane beside LiveKit and Janus, as root; SCENES="rates limit calls joins qualities"
+	$(BIN)/python -m tests.bench media $(SCENES)
 
 compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; 20 minutes
 	$(BIN)/python -m tests.compare
