@@ -131,14 +131,7 @@ class Operation:
 
     def callfleet(self, *arguments: str) -> str:
         """Output of `callfleet`, run by the administrator."""
-        program = Path(sys.executable).parent / "callfleet"
-        where = (f"--namespace={NAMESPACE}", f"--kubeconfig={self.cluster.kubeconfig}")
-        done = subprocess.run(
-            self.cluster.in_cluster_network([program, *arguments, *where]),
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return callfleet(self.cluster, *arguments)
 
     @contextmanager
     def node_drain(self, node: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -159,6 +152,18 @@ class Operation:
                 self.cluster.kubectl("uncordon", node)
         assert drain.returncode == 0, said
         self.stage.timeline.add("node-drained", node=node, said=said.splitlines())
+
+
+def callfleet(cluster: Cluster, *arguments: str) -> str:
+    """Output of `callfleet`, run by the administrator where the API server is reached."""
+    program = Path(sys.executable).parent / "callfleet"
+    where = (f"--namespace={NAMESPACE}", f"--kubeconfig={cluster.kubeconfig}")
+    done = subprocess.run(
+        cluster.in_cluster_network([program, *arguments, *where]),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def drains(fleet: SeenFleet, pod: Pod) -> bool:

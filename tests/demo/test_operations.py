@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ import pytest
 from tests.callfleet_operator.reconcile.witness import fewest_open
 from tests.cluster.another_node import another_node
 from tests.cluster.audit import AuditEvent, AuditLog
+from tests.cluster.clients import kubectl
 from tests.cluster.images import build_images
 from tests.cluster.interface import Cluster
 from tests.cluster.local import LocalCluster
 from tests.demo.life_of_pods import acting_pods, gone_without_seal, of_component
-from tests.demo.operation import drains, operation, others_open
+from tests.demo.operation import callfleet, drains, operation, others_open
 from tests.demo.setting import CLUSTER, NAMESPACE, POOL, Fleet, example_file
 from tests.demo.stage import OPERATOR_NAMESPACE
+from tests.docs.commands import OF_THE_OPERATOR, commands, filled_in
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -218,6 +222,45 @@ def test_a_pod_that_a_person_deletes(cluster: Cluster, fleet: Fleet, tmp_path: P
         assert now.happened("moved") == 4
         assert now.calls_on(replacement) == 2
         now.print_gaps("at the end of the grace")
+
+
+def test_the_past_is_replayed_through_the_api_server(cluster: Cluster, fleet: Fleet) -> None:
+    """No address of Prometheus is given, and none is reached from here."""
+
+    def replayed() -> dict[str, Any]:
+        change = "--set=spec.scaling.targetUtilizationPercent=50"
+        options = (change, "--since=3m", "--call-minutes=2", "--output=json")
+        said = callfleet(cluster, "simulate", CLUSTER, *options)
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    past = eventually(replayed, within=300)  # until Prometheus knows three minutes
+    assert past["object"] == f"CallCluster {NAMESPACE}/{CLUSTER}"
+    assert past["seconds"] == 180
+    names = [outcome["name"] for outcome in past["outcomes"]]
+    assert names == ["Callfleet, as it is", "Callfleet, changed", "HPA", "KEDA"]
+    assert all(outcome["mostPods"] >= 1 for outcome in past["outcomes"])
+
+
+def test_commands_of_the_documents_that_look_at_the_operator(
+    cluster: Cluster, fleet: Fleet
+) -> None:
+    written = {
+        command
+        for page in ("operations", "troubleshooting")
+        for command in commands(page)
+        if OF_THE_OPERATOR in command
+    }
+    assert len(written) >= 4
+    client = f"{kubectl()} --kubeconfig={cluster.kubeconfig}"
+    for command in written:
+        run = filled_in(command, {"NAMESPACE": NAMESPACE}).replace("kubectl", client, 1)
+        shell = ["bash", "-o", "pipefail", "-c", run]
+        done = subprocess.run(
+            cluster.in_cluster_network(shell), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout, command
 
 
 def _patch(cluster: Cluster, name: str, change: Mapping[str, object]) -> None:

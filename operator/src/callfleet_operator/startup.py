@@ -12,6 +12,7 @@ from typing import Any
 
 import kopf
 
+from callfleet_operator.gateway.watch import GRACE_SECONDS, WATCH_SECONDS
 from callfleet_operator.handlers.events import register
 from callfleet_operator.handlers.wakes import Wakes
 
@@ -37,9 +38,9 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.queueing.worker_limit = 200
     settings.queueing.idle_timeout = 0.01
-    # A watch is renewed before proxies cut it, and given up when it has hung.
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 330
+    # As our own watch of pods: renewed often, so that one that has hung is given up soon.
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + GRACE_SECONDS
     settings.watching.connect_timeout = 10
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60

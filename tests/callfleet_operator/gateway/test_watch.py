@@ -19,6 +19,7 @@ from tests.callfleet_operator.reconcile.faulty_api import (
     Answer,
     FaultyApi,
     cut,
+    fall_silent,
     faulty_api,
     status,
     watch_error,
@@ -145,6 +146,20 @@ async def test_nothing_is_missed_by_a_watch_that_breaks(
         await until(lambda: fault.met == 1 and seen.is_current)
         await until(lambda: seen.values == {"changed": "2"})
         assert seen.lists == lists
+
+
+async def test_one_that_has_hung_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callfleet_operator.gateway.watch.WATCH_SECONDS", 1)
+    monkeypatch.setattr("callfleet_operator.gateway.watch.GRACE_SECONDS", 1)
+    await place.put("changed", "1")
+    async with place.followed() as seen:
+        await until(lambda: seen.is_current)
+        silent = place.api.next(watches("configmaps"), fall_silent)
+        place.api.cut_watches()
+        await until(lambda: silent.met == 1)
+        await place.put("changed", "2")
+        await until(lambda: seen.values == {"changed": "2"})
+        assert seen.lists == 1
 
 
 async def test_it_ends_when_it_is_told_to(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Every state of a fleet of four pods and six participants; `python -m tests.model` has larger ones.
+"""Every state of a fleet of four pods and six participants; `python -m tests.model` has more.
 
 The number of states stands here so that a change of the plan that opens or closes ways is seen. A
 new number is right when the search still closes and the change is meant; then write it here.

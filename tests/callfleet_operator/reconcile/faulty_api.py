@@ -74,6 +74,13 @@ async def hang(_request: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
+async def fall_silent(request: web.Request) -> web.StreamResponse:
+    """A watch that begins well and tells nothing, until the other side gives up."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    return await hang(request)
+
+
 @dataclass
 class FaultyApi:
     url: str

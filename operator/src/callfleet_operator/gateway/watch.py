@@ -27,10 +27,10 @@ from callfleet_operator.gateway.errors import (
 from callfleet_operator.gateway.kube import Body, Kube
 from callfleet_operator.gateway.resources import ResourceType
 
-WATCH_SECONDS: Final = 300
-"""A watch is renewed before proxies cut it."""
-_GRACE: Final = 30
-"""Seconds after which a watch that should have ended has hung."""
+WATCH_SECONDS: Final = 60
+"""A watch is renewed as often: that costs one request, and one that has hung is found out soon."""
+GRACE_SECONDS: Final = 15
+"""After so many more a watch that should have ended has hung."""
 _PAUSE_FIRST, _PAUSE_MAX = 1.0, 15.0
 _LINE_LIMIT: Final = 16 * 1024 * 1024
 
@@ -146,7 +146,7 @@ async def _stream(
                 path,
                 query_params=query,
                 header_params={"Accept": "application/json"},
-                _request_timeout=WATCH_SECONDS + _GRACE,
+                _request_timeout=WATCH_SECONDS + GRACE_SECONDS,
                 serialize=False,
             )
     except ApiException as refusal:
