@@ -1,4 +1,4 @@
-"""What the environment says of the way to the API server: its proxy counts, a netrc file does not."""
+"""The environment of a connection to the API server: its proxy counts, a netrc file does not."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class KeyedQueue(Generic[K]):
         """When the worker that waits looks again by itself; infinity: when it is told."""
         self._turn = asyncio.Lock()
         """Of the one worker that waits for a key: what wakes it need not wake them all."""
-        self._closed = False
+        self._closing = asyncio.Event()
 
     def add(self, key: K, delay: float = COALESCE) -> None:
         """Ask for a round of the key after `delay` seconds at the latest."""
@@ -74,8 +74,12 @@ class KeyedQueue(Generic[K]):
 
     def close(self) -> None:
         """Begin no further round: `run` returns when those under way have ended."""
-        self._closed = True
+        self._closing.set()
         self._changed.set()
+
+    async def closed(self) -> None:
+        """Return once it is closed."""
+        await self._closing.wait()
 
     async def run(self) -> None:
         """Work until closed or cancelled."""
@@ -94,7 +98,7 @@ class KeyedQueue(Generic[K]):
 
     async def _next(self) -> K | None:
         """The next key, once there is one that is due; None when closed."""
-        while not self._closed:
+        while not self._closing.is_set():
             key = self._schedule.take(self._clock())
             if key is not None:
                 return key

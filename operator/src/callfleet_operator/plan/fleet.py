@@ -65,8 +65,10 @@ class Fleet:
 
 @lru_cache(maxsize=16)
 def fleet_of(observation: Observation) -> Fleet:
-    """Sort the pods of an observation, each group by ordinal. Kept: the plan, the rollout, the steps
-    and the status of one round all ask."""
+    """Sort the pods of an observation, each group by ordinal.
+
+    Kept: the plan, the rollout, the steps and the status of one round all ask.
+    """
     groups: dict[str, list[FleetPod]] = {}
     for pod in sorted(observation.pods, key=lambda pod: (pod.ordinal, pod.name)):
         group = _group(pod, observation.now, observation.unavailable_nodes)

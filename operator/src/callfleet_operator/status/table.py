@@ -10,9 +10,7 @@ from callfleet_operator.status.shared_reasons import SHARED_REASONS
 
 REASONS: Final[tuple[Documented, ...]] = SHARED_REASONS + KIND_REASONS
 
-_BY_KEY: Final[dict[tuple[str, str], Documented]] = {
-    (one.type, one.reason): one for one in REASONS
-}
+_BY_KEY: Final[dict[tuple[str, str], Documented]] = {(one.type, one.reason): one for one in REASONS}
 
 
 def documented(type_: str, reason: str) -> Documented:
