@@ -1,0 +1,1 @@
+//! Payloads of each codec that is forwarded.
