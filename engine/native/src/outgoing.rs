@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use callfleet_udp::Queued;
+
 /// One datagram that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
@@ -45,9 +47,8 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// Bytes that it holds.
-    pub(crate) fn bytes(&self) -> usize {
+impl Queued for Event {
+    fn bytes(&self) -> usize {
         match self {
             Self::Stun { data, .. } | Self::Dtls { data, .. } => data.len(),
             Self::Elsewhere { .. } => 0,
