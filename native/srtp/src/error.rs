@@ -17,7 +17,7 @@ pub enum Error {
     TooOld,
     /// SRTCP that is not encrypted.
     Unencrypted,
-    /// There are [`MAX_STREAMS`](crate::MAX_STREAMS) others.
+    /// As many others as there may be are known.
     TooManyStreams,
     /// This key has protected all that it may (RFC 3711 section 9.2).
     KeyExhausted,

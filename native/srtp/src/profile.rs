@@ -49,7 +49,7 @@ impl Profile {
         }
     }
 
-    /// Bytes that protection adds to an RTP packet.
+    /// Bytes that protection adds to an RTP packet: its tag.
     pub const fn rtp_overhead(self) -> usize {
         match self {
             Self::Aes128CmSha1_80 => 10,
@@ -58,11 +58,16 @@ impl Profile {
         }
     }
 
+    /// Bytes of an RTCP packet's tag.
+    pub(crate) const fn rtcp_tag(self) -> usize {
+        match self {
+            Self::Aes128CmSha1_80 | Self::Aes128CmSha1_32 => 10,
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 16,
+        }
+    }
+
     /// Bytes that protection adds to an RTCP packet, the word with the index among them.
     pub const fn rtcp_overhead(self) -> usize {
-        match self {
-            Self::Aes128CmSha1_80 | Self::Aes128CmSha1_32 => 14,
-            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 20,
-        }
+        self.rtcp_tag() + 4
     }
 }
