@@ -64,7 +64,7 @@ class LiteConnection:
         self._transactions: dict[bytes, Address] = {}
         self._selected: Address | None = None
         self._selected_heard = 0
-        self._sendto: Callable[[bytes, Address], None] = _nowhere
+        self._sendto: Callable[[bytes | memoryview, Address], None] = _nowhere
         self._nominated: Address | None = None
         self._up = asyncio.Event()
         self._end = asyncio.Event()
@@ -141,7 +141,7 @@ class LiteConnection:
             return None
         return str(ipaddress.ip_address(self._selected[0])), self._selected[1]
 
-    def send_now(self, data: bytes) -> bool:
+    def send_now(self, data: bytes | memoryview) -> bool:
         """Send to the selected address without awaiting; False if there is none."""
         if self._selected is None:
             return False
@@ -301,7 +301,7 @@ class LiteConnection:
         self._queue.put_nowait(None)
 
 
-def _nowhere(_data: bytes, _address: Address) -> None:
+def _nowhere(_data: bytes | memoryview, _address: Address) -> None:
     """Before an address is selected, and after the end."""
 
 

@@ -62,7 +62,7 @@ class Side(asyncio.DatagramProtocol):
     def __init__(self, port: MediaPort) -> None:
         self._port = port
         self._by_address = port.by_address
-        self.sendto: Callable[[bytes, Address], None]
+        self.sendto: Callable[[bytes | memoryview, Address], None]
         self.transport: UdpTransport
         self.closed = asyncio.Event()
 

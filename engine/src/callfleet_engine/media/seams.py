@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-import pylibsrtp
 from aiortc import (
     RTCBundlePolicy,
     RTCCertificate,
@@ -45,10 +44,10 @@ from callfleet_engine.media.negotiation import (
     TAKEN_HEADER_EXTENSIONS,
     common_codecs,
 )
+from callfleet_engine.media.srtp import MAX_DATAGRAM, Incoming, Outgoing, Send
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MAX_DATAGRAM = 1500
 DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
 
@@ -82,8 +81,9 @@ class MediaConnection(Protocol):
         """Its password."""
         ...
 
-    def send_now(self, data: bytes) -> bool:
-        """Send without awaiting; False if there is nowhere to."""
+    @property
+    def send_now(self) -> Send:
+        """Sends without awaiting; False if there is nowhere to."""
         ...
 
 
@@ -116,6 +116,8 @@ class _DtlsTransport(RTCDtlsTransport):
         self._connection = connection
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
+        self._outgoing: Outgoing | None = None
+        self._incoming: Incoming | None = None
         connection.media_received = self._media_received
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803 (aiortc's name)
@@ -138,28 +140,34 @@ class _DtlsTransport(RTCDtlsTransport):
         ):
             self._set_state(self._state.FAILED)
 
+    def _setup_srtp(self) -> None:
+        super()._setup_srtp()
+        if self._tx_srtp is not None:
+            self._outgoing = Outgoing(self._tx_srtp, self._connection.send_now)
+            self._incoming = Incoming(self._rx_srtp)
+
     def _media_received(self, data: bytes) -> bool:
-        session: Any = self._rx_srtp
-        if session is None or not 12 <= len(data) <= MAX_DATAGRAM:
+        incoming = self._incoming
+        if incoming is None or not 12 <= len(data) <= MAX_DATAGRAM:
             return False
-        try:
-            if 192 <= data[1] < 224:  # RFC 5761 section 4
-                self._on_rtcp(session.unprotect_rtcp(data))
-            else:
-                self._on_rtp(session.unprotect(data))
-        except pylibsrtp.Error:  # forged, replayed or damaged
+        if 192 <= data[1] < 224:  # RFC 5761 section 4
+            plain, take = incoming.rtcp(data), self._on_rtcp
+        else:
+            plain, take = incoming.rtp(data), self._on_rtp
+        if plain is None:
             return False
+        take(plain)
         return True
 
     def send_rtp(self, packet: bytes) -> bool:
         """Protect and send an RTP packet; False if the transport is not up."""
-        session: Any = self._tx_srtp
-        return session is not None and self._connection.send_now(session.protect(packet))
+        outgoing = self._outgoing
+        return outgoing is not None and outgoing.rtp(packet)
 
     def send_rtcp(self, packet: bytes) -> bool:
         """Protect and send a compound RTCP packet; False if the transport is not up."""
-        session: Any = self._tx_srtp
-        return session is not None and self._connection.send_now(session.protect_rtcp(packet))
+        outgoing = self._outgoing
+        return outgoing is not None and outgoing.rtcp(packet)
 
 
 class _Receiver:

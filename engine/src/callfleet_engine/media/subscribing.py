@@ -119,7 +119,9 @@ class Subscribing:
                 yield from lines.values()
 
     def _new_line(self, source: Source) -> Line:
-        media = self.link.pc.add_line(KIND_OF[source])
+        return self._new_downtrack(self.link.pc.add_line(KIND_OF[source]))
+
+    def _new_downtrack(self, media: MediaLine) -> Line:
         egress = self._egress
         downtrack = DownTrack(
             media.ssrc, egress.send, egress.send_again, self.link.send_rtcp, self._totals
@@ -148,7 +150,7 @@ class Subscribing:
             for _, media in lines
             if media is not None and rtp.TRANSPORT_NUMBER_URI in media.extensions
         ]
-        self._egress.transport_id = numbers[0] if numbers else None
+        self._egress.negotiated(numbers[0] if numbers else None, self._identifiers())
         for line, media in lines:
             known = self._egress.rtx.pop(line.media.ssrc, None)
             if media is not None and media.rtx:
@@ -157,6 +159,10 @@ class Subscribing:
                     {original: rtx for rtx, original in media.rtx.items()},
                     known.sequence if known is not None else secrets.randbits(15),
                 )
+
+    def _identifiers(self) -> dict[int, dict[int, int]]:
+        """By SSRC, what header extensions are called; empty where the engine has chosen that."""
+        return {}
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Attach each m-line to what it was offered for, as far as that is published still.

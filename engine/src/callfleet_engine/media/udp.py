@@ -74,7 +74,7 @@ class UdpTransport(asyncio.DatagramTransport):
             received(data, address)
 
     def sendto(  # type: ignore[override] # media needs neither other buffers nor a default peer
-        self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]
+        self, data: bytes | memoryview, addr: tuple[str, int] | tuple[str, int, int, int]
     ) -> None:
         """Send at once or drop: media that waits is late."""
         if self._closing:
