@@ -26,6 +26,8 @@ from callfleet_engine.media.totals import Totals
 
 TICK_SECONDS = 0.1
 REPORT_TICKS = 10
+AWAKE_SECONDS = 4.0
+"""Rates, layers and the speaker are at rest so long after the last packet of a call."""
 _PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -58,6 +60,9 @@ class AiortcCall:
         self.plane = plane
         self.call_id = call_id
         self.sessions: dict[str, AiortcSession] = {}
+        self.touched = True
+        """Something has come or changed since the last tick."""
+        self._awake_until = 0.0
         self._speakers = ActiveSpeaker()
 
     def join(
@@ -123,15 +128,23 @@ class AiortcCall:
                 "Name a participant of the message `offer` or `participant`.",
             )
 
-    def tick(self) -> None:
-        """Ten times a second: who speaks."""
+    def tick(self, now: float) -> None:
+        """Ten times a second: who speaks, and what each session has to do, unless all is silent."""
+        if self.touched:
+            self.touched = False
+            self._awake_until = now + AWAKE_SECONDS
+        elif now > self._awake_until:
+            return
         levels = {name: session.take_loudest() for name, session in self.sessions.items()}
         if self._speakers.observe(levels):
             for session in list(self.sessions.values()):
                 session.speaker_changed(self._speakers.speaker)
+        for session in list(self.sessions.values()):
+            session.tick(now)
 
     def tracks_changed(self) -> None:
         """Tell every session."""
+        self.touched = True
         for session in list(self.sessions.values()):
             session.tracks_changed()
 
@@ -222,10 +235,9 @@ class AiortcPlane:
         self._measure(now)
         self._ticks += 1
         for call in self._calls.values():
-            call.tick()
+            call.tick(now)
         sessions = (s for call in self._calls.values() for s in call.sessions.values())
         for index, session in enumerate(sessions):
-            session.tick(now)
             # Spread over the second, so that reports to many do not hold up packets.
             if index % REPORT_TICKS == self._ticks % REPORT_TICKS:
                 session.report(now)

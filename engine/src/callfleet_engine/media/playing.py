@@ -33,11 +33,9 @@ class Playing(Subscribing):
         self._pairs = self._groups[0].lines
         self._places: list[str | None] = []
 
-    async def answer(
-        self, sdp: str, remote: RemoteDescription, publishers: Publishers, now: float
-    ) -> str:
+    async def answer(self, remote: RemoteDescription, publishers: Publishers, now: float) -> str:
         """Take the client's first offer, or one that restarts ICE, and answer it."""
-        await self.link.pc.take_offer(sdp, client_is_dtls_server=remote.dtls_server)
+        await self.link.pc.take_offer(remote.description, client_is_dtls_server=remote.dtls_server)
         lines = self.link.pc.lines()
         known = sum(len(pair) for pair in self._pairs)
         count: dict[Kind, int] = defaultdict(int)

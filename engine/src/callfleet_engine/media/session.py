@@ -117,7 +117,7 @@ class AiortcSession:
             self._publish_remote = remote
             self._note_candidates(link, remote)
             answer = await _negotiated(
-                link.pc.answer_offer(offer_sdp, client_is_dtls_server=remote.dtls_server)
+                link.pc.answer_offer(remote.description, client_is_dtls_server=remote.dtls_server)
             )
             self._check_open()
             self._publishing.negotiated(link.pc.negotiated(), remote, link)
@@ -149,7 +149,7 @@ class AiortcSession:
             self._play_remote = remote
             self._note_candidates(playing.link, remote)
             answer = await _negotiated(
-                playing.answer(offer_sdp, remote, self._publishers(), self._loop.time())
+                playing.answer(remote, self._publishers(), self._loop.time())
             )
             self._check_open()
         return answer
@@ -165,9 +165,7 @@ class AiortcSession:
         remote = check_answer(answer_sdp)
         self._negotiation = "answering"
         try:
-            await _negotiated(
-                subscribing.answered(answer_sdp, self._publishers(), self._loop.time())
-            )
+            await _negotiated(subscribing.answered(remote, self._publishers(), self._loop.time()))
         except MediaError:
             self._negotiation = "offered"
             raise
@@ -195,6 +193,7 @@ class AiortcSession:
 
     def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back."""
+        self._call.touched = True
         now = self._loop.time()
         for source, forwarded in sending.items():
             self._publishing.set_sending(source, forwarded, now)
@@ -204,6 +203,7 @@ class AiortcSession:
         self._check_open()
         self._call.check_present(participant)
         self._wishes[participant, source] = most
+        self._call.touched = True
 
     def stats(self) -> ParticipantStats:
         """Both directions."""
@@ -261,12 +261,14 @@ class AiortcSession:
     # packets
 
     def _publish_rtp(self, data: bytes) -> None:
+        self._call.touched = True
         self._publishing.rtp_received(data, self._loop.time())
 
     def _publish_rtcp(self, data: bytes) -> None:
         self._publishing.rtcp_received(data, self._loop.time())
 
     def _subscribe_rtcp(self, data: bytes) -> None:
+        self._call.touched = True
         if self._subscribing is not None:
             self._subscribing.rtcp_received(data, self._loop.time())
 
@@ -346,12 +348,14 @@ class AiortcSession:
 
     def link_connected(self, link: Link, path: Path, seconds: float) -> None:
         """Media can flow on one of the two."""
+        self._call.touched = True
         if link.name == "subscribe" and self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         self._events.connected(link.name, path, seconds)
 
     def link_moved(self, link: Link) -> None:
         """The client is at another address; what was on its way to the old one is lost."""
+        self._call.touched = True
         now = self._loop.time()
         if link.name == "publish":
             self._publishing.request_keyframes(now)

@@ -19,7 +19,8 @@ from aiortc.rtp import (
 )
 
 from callfleet_engine.media import distribution, rtcp, rtp
-from callfleet_engine.media.codec import names, payload_types, unwrapped_types
+from callfleet_engine.media.codec import Same, led_to, names
+from callfleet_engine.media.description import RemoteDescription
 from callfleet_engine.media.downtrack import DownTrack
 from callfleet_engine.media.egress import Egress
 from callfleet_engine.media.interface import (
@@ -136,9 +137,9 @@ class Subscribing:
             for (publisher, source), line in self._offered.items()
         )
 
-    async def answered(self, sdp: str, publishers: Publishers, now: float) -> None:
+    async def answered(self, remote: RemoteDescription, publishers: Publishers, now: float) -> None:
         """Take the answer to the last offer and send what it accepts."""
-        await self.link.pc.take_answer(sdp)
+        await self.link.pc.take_answer(remote.description)
         self._negotiated = self.link.pc.negotiated()
         self._negotiated_transport()
         self.connect(publishers, now)
@@ -189,8 +190,7 @@ class Subscribing:
         self, downtrack: DownTrack, track: PublishedTrack, media: NegotiatedMedia, now: float
     ) -> None:
         published = track.media.codecs if track.media is not None else ()
-        taken = payload_types(published, media.codecs)
-        unwrapped = unwrapped_types(published, media.codecs)
+        taken, unwrapped = led_to(Same(published), Same(media.codecs))
         if downtrack.track is track:
             downtrack.accept(taken, unwrapped)
             return
