@@ -464,11 +464,9 @@ impl Core {
         }
     }
 
-    /// Figures of all m-lines of a subscriber, by their number.
-    pub fn subscribed(&self, connection: u64) -> Vec<DownFigures> {
-        let subscriber = self.subscribers.get(&connection);
-        let downs = subscriber.map(|each| each.downs.as_slice()).unwrap_or_default();
-        downs.iter().map(|down| down.figures.clone()).collect()
+    /// Figures of one m-line of a subscriber.
+    pub fn figures(&self, connection: u64, down: usize) -> Option<DownFigures> {
+        Some(self.subscribers.get(&connection)?.downs.get(down)?.figures.clone())
     }
 
     // all of them

@@ -284,10 +284,16 @@ impl Plane {
         self.with(py, |core, _| core.set_padding(connection, bytes));
     }
 
-    /// Figures of all m-lines of a subscriber, by their number.
-    fn subscribed(&self, py: Python<'_>, connection: u64) -> Vec<PyDownFigures> {
-        let figures = self.with(py, |core, _| core.subscribed(connection));
-        figures.iter().map(told::down_figures).collect()
+    /// Layer, target, and a payload type that is not taken, at this moment.
+    fn state(&self, py: Python<'_>, connection: u64, down: usize) -> PyDownState {
+        let state = self.with(py, |core, _| core.state(connection, down));
+        told::down(&state.unwrap_or_default())
+    }
+
+    /// Figures of one m-line of a subscriber.
+    fn figures(&self, py: Python<'_>, connection: u64, down: usize) -> PyDownFigures {
+        let figures = self.with(py, |core, _| core.figures(connection, down));
+        told::down_figures(&figures.unwrap_or_default())
     }
 
     // all of them
