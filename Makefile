@@ -22,7 +22,7 @@ $(VENV)/ready: pyproject.toml requirements/dev.txt
 	@touch $@
 	@! $(BIN)/python -c 'import callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
 
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native relay/native -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native engine/native relay/native -name '*.rs' -o -name Cargo.toml)
 
 native: $(VENV)/native ## Compile the relay's native data plane; needs a Rust compiler
 
@@ -40,6 +40,8 @@ rust: setup ## Rust: style, common mistakes, tests
 
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
 	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release \
+		--package callfleet-media --package callfleet-srtp any_
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
