@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("operator", "engine", "relay")
 # What a wheel is made of. It is built from a copy: a build in the checkout leaves `build/`,
 # whose stale modules the next wheel would carry.
-RUST_SOURCES = ("Cargo.toml", "Cargo.lock", "native", "relay/native")
+RUST_SOURCES = ("Cargo.toml", "Cargo.lock", "native", "engine/native", "relay/native")
 SOURCES = (
     "pyproject.toml",
     "README.md",

@@ -119,11 +119,13 @@ pub struct Element<'a> {
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
+    /// Where in the packet they end.
+    end: usize,
     one_byte: bool,
 }
 
 impl<'a> Elements<'a> {
-    const NONE: Self = Self { rest: &[], one_byte: true };
+    const NONE: Self = Self { rest: &[], end: 0, one_byte: true };
 
     fn take(&mut self) -> Option<Element<'a>> {
         let (identifier, length, value) = if self.one_byte {
@@ -172,7 +174,7 @@ pub fn elements(data: &[u8]) -> Result<Elements<'_>, Malformed> {
         return Ok(Elements::NONE);
     }
     let rest = data.get(at + 4..end).ok_or(EXTENSION_TRUNCATED)?;
-    Ok(Elements { rest, one_byte: profile == ONE_BYTE })
+    Ok(Elements { rest, end, one_byte: profile == ONE_BYTE })
 }
 
 /// The value of one header extension, `None` if absent.
@@ -380,11 +382,10 @@ pub fn write_header(
 /// Where the value of a header extension stands in a packet, to be written anew in place.
 pub fn find_extension(data: &[u8], identifier: u8) -> Result<Option<Range<usize>>, Malformed> {
     let mut elements = elements(data)?;
-    let end = payload_offset(data)?;
     while let Some(element) = elements.next() {
         let element = element?;
         if element.identifier == identifier {
-            let after = end - elements.rest.len();
+            let after = elements.end - elements.rest.len();
             return Ok(Some(after - element.value.len()..after));
         }
     }
