@@ -89,7 +89,7 @@ pub struct DownState {
 pub struct DownFigures {
     /// Sent the first time.
     pub packets_sent: u64,
-    /// Their bytes behind the header.
+    /// Their bytes behind the transport-wide number, or where that would be.
     pub bytes_sent: u64,
     /// Sent again.
     pub retransmitted: u64,
@@ -274,7 +274,8 @@ impl Down {
             self.last = Some(Last { timestamp: packet.timestamp, marks: packet.marks, at: now });
         }
         let header = self.header(packet, payload_type, number as u16);
-        let bytes = (packet.block.len() + payload.len()) as u64;
+        // Behind the transport-wide number: its fourth byte, other extensions and the payload.
+        let bytes = (1 + packet.block.len().saturating_sub(4) + payload.len()) as u64;
         let sent = self.with_piece(packet, header, payload, |piece| {
             way.egress.send(way.transport, piece, now, way.outgoing)
         });

@@ -81,6 +81,11 @@ impl Piece<'_> {
     fn len(&self) -> usize {
         HEADER + self.block.len() + self.changed.len() + self.payload.len()
     }
+
+    /// The same with a transport-wide number.
+    fn numbered_len(&self) -> usize {
+        self.len() + if self.block.is_empty() { 8 } else { 4 }
+    }
 }
 
 /// The sending side of one subscriber's transport.
@@ -131,11 +136,13 @@ impl Egress {
         now: f64,
         outgoing: &mut Outgoing,
     ) -> bool {
-        if !self.transmit(transport, piece, now, outgoing) {
+        // With the header extension that the number takes, as it leaves.
+        let size = if self.transport_id.is_some() { piece.numbered_len() } else { piece.len() };
+        if !self.transmit(transport, piece, size, now, outgoing) {
             return false;
         }
-        self.retransmissions.earn(piece.len());
-        self.tick_bytes += piece.len() as u64;
+        self.retransmissions.earn(size);
+        self.tick_bytes += size as u64;
         if self.padding_left > 0.0 {
             self.pad(transport, piece.header, now, outgoing);
         }
@@ -156,7 +163,7 @@ impl Egress {
         }
         let stream = self.rtx.iter_mut().find(|(of, _)| *of == ssrc);
         let Some(header) = stream.and_then(|(_, stream)| stream.header(piece.header)) else {
-            return self.transmit(transport, piece, now, outgoing);
+            return self.transmit(transport, piece, piece.len(), now, outgoing);
         };
         let mut changed = [0; 32];
         let end = 2 + piece.changed.len();
@@ -168,13 +175,16 @@ impl Egress {
         [*n0, *n1] = sequence.to_be_bytes();
         place.copy_from_slice(piece.changed);
         let changed = changed.get(..end).unwrap_or_default();
-        self.transmit(transport, Piece { header, changed, ..piece }, now, outgoing)
+        let piece = Piece { header, changed, ..piece };
+        self.transmit(transport, piece, piece.len(), now, outgoing)
     }
 
+    /// `size` is noted.
     fn transmit(
         &mut self,
         transport: &mut Transport,
         piece: Piece<'_>,
+        size: usize,
         now: f64,
         outgoing: &mut Outgoing,
     ) -> bool {
@@ -190,7 +200,7 @@ impl Egress {
             return false;
         }
         if element.is_some() {
-            let sent = Sent { at: now, size: piece.len() as u32, is_reported_lost: false };
+            let sent = Sent { at: now, size: size as u32, is_reported_lost: false };
             self.history.note(self.number, sent);
             self.number += 1;
         }
@@ -219,7 +229,7 @@ impl Egress {
                 return;
             };
             let piece = Piece { header, block: &[], changed: &[], payload: &PADDING_PAYLOAD };
-            if !self.transmit(transport, piece, now, outgoing) {
+            if !self.transmit(transport, piece, piece.len(), now, outgoing) {
                 return;
             }
             self.padding_left -= piece.len() as f64;

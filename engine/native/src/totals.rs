@@ -11,7 +11,7 @@ pub struct Totals {
     pub received_packets: u64,
     /// RTP packets sent to subscribers the first time.
     pub forwarded_packets: u64,
-    /// Their bytes behind the twelve of the header.
+    /// Their bytes behind the transport-wide number, or where that would be.
     pub forwarded_bytes: u64,
     /// What publishers sent and nobody received.
     pub lost_packets_in: u64,

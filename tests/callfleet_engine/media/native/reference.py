@@ -30,7 +30,7 @@ from callfleet_engine.media.codecs import READERS, red
 from callfleet_engine.media.codecs.payload import Payload, Shift, following, shifted
 from callfleet_engine.media.downtrack import SDES_CNAME
 from callfleet_engine.media.retransmission import RtxStream
-from callfleet_engine.media.subscribing import _keyframe_ssrcs
+from callfleet_engine.media.python_forwarding import _keyframe_ssrcs
 from callfleet_engine.media.timeline import SenderClock, continued, same_moments
 from callfleet_engine.media.transport_feedback import TransportFeedback
 
