@@ -12,6 +12,8 @@ pub mod packet;
 pub mod retransmission;
 pub mod rtcp;
 pub mod rtp;
+#[cfg(test)]
+mod testing;
 pub mod timeline;
 pub mod transport_feedback;
 
