@@ -215,3 +215,64 @@ impl InboundStream {
         new as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::cases;
+
+    fn nack(stream: &mut InboundStream, now: f64) -> Vec<u16> {
+        let mut due = Vec::new();
+        stream.nack(now, &mut due);
+        due
+    }
+
+    fn receive(stream: &mut InboundStream, numbers: &[i64]) -> Vec<i64> {
+        numbers.iter().map(|&n| stream.add(n as u16, n as u32, n as f64, 50) - 0x1_0000).collect()
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn numbers_extend_across_wraps(first in 0..0x1_0000i64, steps in 1..300, stride in 1..2000i64) {
+            let mut stream = InboundStream::new(90_000);
+            let numbers: Vec<i64> = (0..i64::from(steps)).map(|n| first + n * stride).collect();
+            prop_assert_eq!(receive(&mut stream, &numbers), numbers);
+            prop_assert_eq!(stream.packets_lost(), (stride - 1) * i64::from(steps - 1));
+        }
+
+        #[test]
+        fn any_packets_leave_it_bounded(packets in prop::collection::vec(any::<(u16, u32, f64)>(), 0..300)) {
+            let mut stream = InboundStream::new(48_000);
+            for (sequence, timestamp, arrival) in packets {
+                stream.add(sequence, timestamp, arrival, 1);
+                stream.recover(sequence.wrapping_sub(1), arrival);
+                prop_assert!(nack(&mut stream, arrival).len() <= MAX_MISSING);
+                let _ = (stream.fraction_lost(), stream.newly_lost(), stream.jitter_units());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_a_few_times() {
+        let mut stream = InboundStream::new(90_000);
+        receive(&mut stream, &[65_533, 65_537]);
+        let asked: Vec<_> = (0..8).map(|n| nack(&mut stream, 70_000.0 + f64::from(n))).collect();
+        assert_eq!(asked[..6], vec![vec![65_534, 65_535, 0]; 6]);
+        assert!(asked[6].is_empty() && asked[7].is_empty() && !stream.has_missing());
+    }
+
+    #[test]
+    fn what_comes_late_is_no_loss_and_what_comes_by_rtx_is() {
+        let mut stream = InboundStream::new(90_000);
+        receive(&mut stream, &[10, 13, 11]);
+        assert_eq!(stream.recover(12, 14.0), Some(0x1_000C));
+        assert_eq!(stream.recover(12, 14.0), None);
+        assert_eq!((stream.packets_expected(), stream.packets_lost()), (4, 1));
+        assert_eq!((stream.fraction_lost(), stream.fraction_lost()), (64, 0));
+        assert_eq!((stream.newly_lost(), stream.newly_lost()), (1, 0));
+    }
+}

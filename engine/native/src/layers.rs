@@ -47,3 +47,26 @@ impl RateMeter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_of_the_last_seconds() {
+        let mut meter = RateMeter::default();
+        assert!(meter.bitrate() == 0.0);
+        for tick in 0..100u32 {
+            meter.sample(f64::from(tick) / 10.0, u64::from(tick.min(60)) * 1000);
+        }
+        assert!(meter.bitrate() == 0.0, "nothing came for three seconds");
+        assert!(meter.samples.len() < 40);
+        meter.sample(10.0, 60_000 + 3000);
+        assert!((meter.bitrate() - 8000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn layers_are_compared_with_each_other() {
+        assert!(is_lively(5.0, 5.5) && !is_lively(5.0, 6.0) && !is_lively(0.0, 0.0));
+    }
+}

@@ -22,6 +22,8 @@ pub mod retransmission;
 pub mod rtcp;
 pub mod rtp;
 mod subscribing;
+#[cfg(test)]
+mod testing;
 pub mod timeline;
 mod totals;
 mod transport;

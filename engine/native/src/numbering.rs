@@ -90,3 +90,74 @@ impl Numbering {
         (extended >= self.oldest).then_some(extended)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::cases;
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        /// Packets that come in order, some left out, some late.
+        #[test]
+        fn numbers_have_no_gap_and_lead_back(
+            first in 0x1_0000..0x2_0000i64,
+            skipped in prop::collection::vec(any::<bool>(), 1..900),
+            late in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
+        ) {
+            let mut numbering = Numbering::new(100);
+            numbering.begin(first);
+            let mut given = BTreeMap::new();
+            for (extended, skip) in (first..).zip(&skipped) {
+                if *skip {
+                    prop_assert!(numbering.skip(extended));
+                } else {
+                    let expected = 101 + given.len() as i64;
+                    prop_assert_eq!(numbering.number(extended), Some((expected, true)));
+                    given.insert(extended, expected);
+                }
+            }
+            for at in late {
+                let extended = first + at.index(skipped.len()) as i64;
+                let number = numbering.number(extended);
+                if numbering.skipped.len() <= MAX_SKIPPED / 2 {
+                    prop_assert_eq!(number, given.get(&extended).map(|&number| (number, false)));
+                } else if let Some((number, _)) = number {
+                    prop_assert_eq!(Some(&number), given.get(&extended));
+                }
+                if let Some((number, _)) = number {
+                    prop_assert_eq!(numbering.source(number), Some(extended));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_run_goes_on() {
+        let mut numbering = Numbering::new(7);
+        numbering.begin(500);
+        assert_eq!(numbering.number(500), Some((8, true)));
+        assert_eq!(numbering.number(502), Some((10, true)));
+        numbering.begin(90);
+        assert_eq!(numbering.number(90), Some((11, true)));
+        assert_eq!(numbering.number(89), None);
+        assert_eq!(numbering.source(10), None);
+        assert_eq!(numbering.source(11), Some(90));
+    }
+
+    #[test]
+    fn what_has_its_number_is_not_left_out() {
+        let mut numbering = Numbering::new(0);
+        numbering.begin(10);
+        assert_eq!(numbering.number(12), Some((3, true)));
+        assert!(!numbering.skip(11));
+        assert!(numbering.skip(13));
+        assert!(!numbering.skip(13));
+        assert_eq!(numbering.number(13), None);
+    }
+}

@@ -110,3 +110,49 @@ impl PacketRing {
         self.stored.get(place - self.gone)?.as_ref()?.packet()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(extended: i64, payload: &[u8]) -> Packet<'_> {
+        Packet {
+            extended,
+            first: 0x90,
+            marker_and_type: 96,
+            timestamp: 5,
+            block: b"blck",
+            payload,
+            marks: None,
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_found() {
+        let mut ring = PacketRing::default();
+        ring.store(&packet(7, b"seven"));
+        assert_eq!(ring.find(7), Some(packet(7, b"seven")));
+        assert_eq!(ring.find(8), None);
+        ring.store(&packet(7, b"again"));
+        assert_eq!(ring.find(7), Some(packet(7, b"again")));
+        assert_eq!(ring.bytes, 9);
+    }
+
+    #[test]
+    fn it_is_bounded_in_number_and_bytes() {
+        let mut ring = PacketRing::default();
+        for number in 0..3 * RING_PACKETS as i64 {
+            ring.store(&packet(number, b""));
+            ring.store(&packet(number.max(20) - 20, b"late"));
+            assert!(ring.places.len() <= RING_PACKETS && ring.stored.len() <= 2 * RING_PACKETS);
+        }
+        let large = vec![0; RING_BYTES / 4];
+        for number in 0..20 {
+            ring.store(&packet(-number, &large));
+        }
+        assert_eq!(ring.places.len(), 3);
+        assert!(ring.find(-19).is_some() && ring.find(-16).is_none());
+        ring.store(&packet(1, &vec![0; RING_BYTES]));
+        assert!(ring.places.is_empty() && ring.bytes == 0);
+    }
+}

@@ -172,3 +172,65 @@ pub fn unwrap(
     }
     Ok(Some(2..end))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{cases, damaged, recorded};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn any_damaged_packet_is_unwrapped_without_a_panic(data in damaged("rtp")) {
+            let mut changed = data.clone();
+            if let Ok(Some(place)) = unwrap(&mut changed, 96, 7) {
+                prop_assert!(place.end <= data.len());
+                let header = Header::read(&changed[place]).unwrap();
+                prop_assert_eq!((header.payload_type(), header.ssrc), (96, 7));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrapped_is_unwrapped() {
+        let mut stream = RtxStream::new(9, (0..128).map(|n| (n, 97)).collect(), 0xFFFF);
+        for packet in recorded("rtp") {
+            let original = Header::read(&packet).unwrap();
+            if rtp::padding(&packet) > 0 {
+                continue;
+            }
+            let mut out = vec![0; packet.len() + 2];
+            assert_eq!(stream.wrap(&packet, &mut out), Some(out.len()));
+            let header = Header::read(&out).unwrap();
+            assert_eq!((header.payload_type(), header.ssrc), (97, 9));
+            let place = unwrap(&mut out, original.payload_type(), original.ssrc).unwrap().unwrap();
+            assert_eq!(out[place], packet);
+        }
+        let Header { sequence, .. } = stream.padding_header(5).unwrap();
+        assert_eq!(usize::from(sequence), recorded("rtp").len() - 1, "from 65535 on, one padded");
+    }
+
+    #[test]
+    fn padding_says_its_own_length_and_carries_nothing() {
+        let mut stream = RtxStream::new(9, vec![(96, 97)], 0);
+        let header = stream.padding_header(5).unwrap().to_bytes();
+        let mut packet = [&header[..], &PADDING_PAYLOAD].concat();
+        assert!(rtp::is_padding_alone(&packet, HEADER));
+        assert_eq!(unwrap(&mut packet, 96, 1), Ok(None));
+        assert!(RtxStream::new(9, Vec::new(), 0).padding_header(5).is_none());
+    }
+
+    #[test]
+    fn the_budget_is_half_of_what_is_sent() {
+        let mut budget = RetransmissionBudget::default();
+        assert!(budget.take(1, 0, 4000, 0.0, 0.0) && !budget.take(1, 1, 1, 0.0, 0.0));
+        budget.earn(2400);
+        assert!(budget.take(1, 1, 1200, 0.0, 0.0) && !budget.take(1, 2, 1, 0.0, 0.0));
+        budget.tick();
+        assert!(!budget.take(1, 1, 100, 0.2, 0.09), "its answer may be on its way");
+        assert!(budget.take(1, 1, 100, 0.2, 0.1));
+    }
+}

@@ -41,3 +41,28 @@ pub fn continued(
     }
     if step > 0 { wished } else { last.wrapping_add(1).wrapping_sub(timestamp) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_moments_have_the_same_timestamps() {
+        let base = SenderClock { ntp: 5 << 32, rtp: 1000 };
+        let other = SenderClock { ntp: 7 << 32, rtp: 0xFFFF_FFF0 };
+        let offset = same_moments(base, other, 90_000);
+        assert_eq!(other.rtp.wrapping_add(offset), 181_000);
+        let before = same_moments(other, base, 90_000);
+        assert_eq!(base.rtp.wrapping_add(before), 0xFFFF_FFF0_u32.wrapping_sub(180_000));
+    }
+
+    #[test]
+    fn timestamps_go_on_whatever_is_wished() {
+        let next = |wished| continued(10, 500, 3000, 90_000, wished).wrapping_add(10);
+        assert_eq!(next(None), 3500);
+        assert_eq!(next(Some(4000)), 4010);
+        assert_eq!(next(Some(400)), 501, "not behind what was sent");
+        assert_eq!(next(Some(500_000)), 3500, "not a second away");
+        assert_eq!(continued(10, 500, 0, 90_000, None).wrapping_add(10), 501);
+    }
+}

@@ -290,3 +290,106 @@ impl ArrivalRecorder {
         (message, taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::cases;
+
+    fn message(base_sequence: u16, deltas: &[Option<i16>]) -> TransportFeedback {
+        let mut time = 0;
+        let arrivals = deltas.iter().map(|delta| {
+            time += i32::from(delta.unwrap_or(0));
+            delta.map(|_| time)
+        });
+        TransportFeedback {
+            base_sequence,
+            reference_time: -7,
+            count: 250,
+            arrivals: arrivals.collect(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            number in prop::sample::select(vec![0, 1, 7, 300, MAX_READ as u16, MAX_READ as u16 + 1]),
+            data in prop::collection::vec(any::<u8>(), 0..120),
+        ) {
+            let _ = parse(&data);
+            let whole = [&[0, 1][..], &number.to_be_bytes(), &[0; 4], &data].concat();
+            if let Ok(message) = parse(&whole) {
+                prop_assert_eq!(message.arrivals.len(), usize::from(number));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            base: u16,
+            deltas in prop::collection::vec(
+                prop_oneof![Just(None), (0..256i16).prop_map(Some), any::<i16>().prop_map(Some)],
+                1..300,
+            ),
+        ) {
+            let message = message(base, &deltas);
+            let mut data = vec![9];
+            prop_assert!(write(&message, &mut data));
+            prop_assert_eq!(data.len() % 4, 1);
+            prop_assert_eq!(parse(&data[1..]), Ok(message));
+        }
+
+        #[test]
+        fn any_arrivals_are_told_in_bounded_messages(
+            arrivals in prop::collection::vec((any::<u16>(), 0.0..1e6f64), 0..300),
+        ) {
+            let mut recorder = ArrivalRecorder::default();
+            for (number, arrival) in arrivals {
+                recorder.record(number, arrival);
+            }
+            let messages = recorder.messages();
+            prop_assert!(messages.len() <= MAX_MESSAGES);
+            for message in messages {
+                let mut data = Vec::new();
+                prop_assert!(message.arrivals.len() <= MAX_WRITTEN && write(&message, &mut data));
+                prop_assert_eq!(parse(&data), Ok(message));
+            }
+            prop_assert!(recorder.messages().is_empty());
+        }
+    }
+
+    #[test]
+    fn arrivals_are_told_once_with_their_times() {
+        let mut recorder = ArrivalRecorder::default();
+        assert!(recorder.messages().is_empty());
+        for (number, arrival) in [(65_534, 10.0), (65_535, 10.01), (1, 10.03), (1, 11.0)] {
+            recorder.record(number, arrival);
+        }
+        let [message] = recorder.messages().try_into().unwrap();
+        let reference = 40_000 / 256;
+        let ticks = [Some(40_000), Some(40_040), None, Some(40_120)];
+        let expected = ticks.map(|each| each.map(|ticks| ticks - reference * 256));
+        assert_eq!((message.base_sequence, message.reference_time), (65_534, reference));
+        assert_eq!(message.arrivals, expected);
+        recorder.record(0, 10.04);
+        assert_eq!(recorder.messages()[0].arrivals.len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let mut data = vec![1];
+        let late = TransportFeedback { arrivals: vec![Some(0), Some(40_000)], ..message(0, &[]) };
+        assert!(!write(&late, &mut data) && data == [1]);
+        assert!(parse(&[0, 1, 0, 0, 0, 0, 1, 0, 0x20, 1, 0]).is_err(), "of no packet");
+        assert!(parse(&[0, 1, 0, 1, 0, 0, 1, 0, 0x60, 1]).is_err(), "a reserved symbol");
+    }
+
+    #[test]
+    fn numbers_unwrap_to_the_nearest() {
+        assert_eq!(unwrapped(2, 0x1_FFFF), 0x2_0002);
+        assert_eq!(unwrapped(0xFFFF, 0x2_0001), 0x1_FFFF);
+    }
+}
