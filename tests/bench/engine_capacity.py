@@ -30,7 +30,12 @@ from callfleet_engine.media.interface import (
     SubscribedTrack,
     TrackLayers,
 )
-from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
+from callfleet_engine.media.plane import (
+    AWAKE_SECONDS,
+    AiortcCall,
+    AiortcPlane,
+    MediaSettings,
+)
 from callfleet_engine.media.seams import Certificate
 from tests.bench.engine_clients import (
     ClientConnection,
@@ -42,6 +47,8 @@ from tests.bench.engine_clients import (
 )
 
 SETTLE_SECONDS = 2.0
+IDLE_SECONDS = 6.0
+"""Clients show every 5 s that they are there."""
 
 
 # the server process
@@ -260,7 +267,9 @@ async def measure(size: int, calls: int, clip: Clip, seconds: float, core: int |
             await person.subscribe_pc.up.wait()
     await asyncio.sleep(SETTLE_SECONDS)
     joined = await server.figures()
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(AWAKE_SECONDS)
+    resting = await server.figures()
+    await asyncio.sleep(IDLE_SECONDS)
     idle = await server.figures()
     stop = asyncio.Event()
     publishers = [p.publisher for p in people.values()]
@@ -296,7 +305,7 @@ async def measure(size: int, calls: int, clip: Clip, seconds: float, core: int |
         late_share=1 - (sent_after - sent_before) / wanted,
         join_cpu_ms=(joined["cpu"] - empty["cpu"]) / len(people) * 1000,
         kilobytes=(after["rss"] - empty["rss"]) / len(people) / 1024,
-        idle_cpu_share=(idle["cpu"] - joined["cpu"]) / (idle["at"] - joined["at"]) / len(people),
+        idle_cpu_share=(idle["cpu"] - resting["cpu"]) / (idle["at"] - resting["at"]) / len(people),
     )
 
 

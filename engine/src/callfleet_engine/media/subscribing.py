@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from aiortc.rtp import (
     RTCP_PSFB_FIR,
@@ -79,6 +81,8 @@ class Subscribing:
         self._by_ssrc: dict[int, DownTrack] = {}
         self._offered: dict[tuple[str, Source], Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
+        self._freezes_avoided: Counter[int] = Counter()
+        """By SSRC."""
         self._told_layers: dict[str, TrackLayers] = {}
         self._told_untaken: set[tuple[str, str, str]] = set()
         self.malformed = 0
@@ -257,6 +261,8 @@ class Subscribing:
                 downtracks.append(downtrack)
         given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
         self._egress.tick(next_step=given_out.next_step if given_out else None, now=now)
+        if given_out is not None:
+            self._freezes_avoided.update(d.ssrc for d in compress(downtracks, given_out.spared))
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
@@ -316,6 +322,8 @@ class Subscribing:
                 packets_lost=d.remote.packets_lost if d.remote else None,
                 jitter=d.remote.jitter / d.clock_rate if d.remote else None,
                 round_trip_time=d.round_trip_time,
+                layer=d.layer,
+                freezes_avoided=self._freezes_avoided[d.ssrc],
             )
             for d in self._by_ssrc.values()
             if d.track is not None
