@@ -9,6 +9,7 @@ use crate::egress::{Egress, Piece};
 use crate::numbering::Numbering;
 use crate::outgoing::Outgoing;
 use crate::packet::Packet;
+use crate::payload_types::PayloadTypes;
 use crate::published::LayerRef;
 use crate::rtcp::{self, ReceiverInfo, SenderInfo};
 use crate::rtp::{HEADER, Header, Identifiers, MARKER, MAX_BLOCK, renumber_extensions};
@@ -19,34 +20,6 @@ use crate::transport::Transport;
 const RETRANSMISSIONS_PER_TICK: u32 = 64;
 /// More than the descriptor of any payload whose numbers are changed.
 const MAX_EXTENT: usize = 24;
-
-/// From a publisher's payload types to a subscriber's, 0 where it has none.
-#[derive(Clone, Debug)]
-pub(crate) struct PayloadTypes([u8; 128]);
-
-impl Default for PayloadTypes {
-    fn default() -> Self {
-        Self([u8::MAX; 128])
-    }
-}
-
-impl PayloadTypes {
-    pub(crate) fn get(&self, from: u8) -> Option<u8> {
-        self.0.get(usize::from(from)).copied().filter(|to| *to != u8::MAX)
-    }
-}
-
-impl FromIterator<(u8, u8)> for PayloadTypes {
-    fn from_iter<T: IntoIterator<Item = (u8, u8)>>(pairs: T) -> Self {
-        let mut types = Self::default();
-        for (from, to) in pairs {
-            if let Some(place) = types.0.get_mut(usize::from(from)) {
-                *place = to & !MARKER;
-            }
-        }
-        types
-    }
-}
 
 /// A down track among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

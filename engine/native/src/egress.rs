@@ -207,13 +207,7 @@ impl Egress {
         true
     }
 
-    fn pad(
-        &mut self,
-        transport: &mut Transport,
-        after: Header,
-        now: f64,
-        outgoing: &mut Outgoing,
-    ) {
+    fn pad(&mut self, transport: &mut Transport, after: Header, now: f64, outgoing: &mut Outgoing) {
         if self.rtx.iter().any(|(of, _)| *of == after.ssrc) {
             self.padded = Some((after.ssrc, after.timestamp));
         }

@@ -14,6 +14,7 @@ mod malformed;
 pub mod numbering;
 mod outgoing;
 pub mod packet;
+mod payload_types;
 mod plane;
 mod published;
 mod published_layer;

@@ -6,10 +6,14 @@ use ahash::AHashMap;
 
 use crate::codecs::Marks;
 
-/// The most packets of a ring.
-pub const RING_PACKETS: usize = 512;
-/// The most bytes of a ring.
-pub const RING_BYTES: usize = 512 * 1024;
+/// Packets of one generation of a ring.
+pub const GENERATION_PACKETS: usize = 128;
+/// Bytes of one generation, more than its packets have.
+const GENERATION_BYTES: usize = 256 * 1024;
+const GENERATION_TICKS: u32 = 2;
+/// A packet is kept for five to six of them: a second at least, as libwebrtc keeps what it sent, or
+/// 640 packets of a faster stream.
+const GENERATIONS: usize = 6;
 
 /// A packet as every subscriber gets it but for its header's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,84 +34,107 @@ pub struct Packet<'a> {
     pub marks: Option<Marks>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Stored {
-    extended: i64,
     first: u8,
     marker_and_type: u8,
     timestamp: u32,
     marks: Option<Marks>,
-    payload_at: usize,
-    tail: Box<[u8]>,
+    /// Where its block begins, its payload, and where that ends.
+    at: [usize; 3],
 }
 
-impl Stored {
-    fn packet(&self) -> Option<Packet<'_>> {
-        let (block, payload) = self.tail.split_at_checked(self.payload_at)?;
-        Some(Packet {
-            extended: self.extended,
-            first: self.first,
-            marker_and_type: self.marker_and_type,
-            timestamp: self.timestamp,
-            block,
-            payload,
-            marks: self.marks,
-        })
-    }
-}
-
-/// The last packets of a stream by extended sequence number, bounded in number and bytes.
+/// Packets that came one after the other, in one piece of memory.
 #[derive(Debug, Default)]
-pub struct PacketRing {
-    /// In the order in which they were stored; `None` where one was replaced.
-    stored: VecDeque<Option<Stored>>,
-    /// How many have left the front of `stored`.
-    gone: usize,
-    /// Where each stands, counted from the first of all.
-    places: AHashMap<i64, usize>,
-    bytes: usize,
+struct Generation {
+    packets: AHashMap<i64, Stored>,
+    bytes: Vec<u8>,
 }
 
-impl PacketRing {
-    /// Keep a copy of it until enough others came.
-    pub fn store(&mut self, packet: &Packet<'_>) {
-        let mut tail = Vec::with_capacity(packet.block.len() + packet.payload.len());
-        tail.extend_from_slice(packet.block);
-        tail.extend_from_slice(packet.payload);
-        self.bytes += tail.len();
-        let place = self.gone + self.stored.len();
-        if let Some(before) = self.places.insert(packet.extended, place) {
-            let replaced = self.stored.get_mut(before - self.gone).and_then(Option::take);
-            self.bytes -= replaced.map_or(0, |each| each.tail.len());
-        }
-        self.stored.push_back(Some(Stored {
-            extended: packet.extended,
+impl Generation {
+    fn store(&mut self, packet: &Packet<'_>) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(packet.block);
+        let payload_at = self.bytes.len();
+        self.bytes.extend_from_slice(packet.payload);
+        let stored = Stored {
             first: packet.first,
             marker_and_type: packet.marker_and_type,
             timestamp: packet.timestamp,
             marks: packet.marks,
-            payload_at: packet.block.len(),
-            tail: tail.into_boxed_slice(),
-        }));
-        while self.places.len() > RING_PACKETS
-            || self.bytes > RING_BYTES
-            || matches!(self.stored.front(), Some(None))
-        {
-            let Some(oldest) = self.stored.pop_front() else {
-                return;
-            };
-            self.gone += 1;
-            if let Some(oldest) = oldest {
-                self.bytes -= oldest.tail.len();
-                self.places.remove(&oldest.extended);
+            at: [begin, payload_at, self.bytes.len()],
+        };
+        self.packets.insert(packet.extended, stored);
+    }
+
+    fn find(&self, extended: i64) -> Option<Packet<'_>> {
+        let Stored { first, marker_and_type, timestamp, marks, at: [begin, payload_at, end] } =
+            *self.packets.get(&extended)?;
+        Some(Packet {
+            extended,
+            first,
+            marker_and_type,
+            timestamp,
+            block: self.bytes.get(begin..payload_at)?,
+            payload: self.bytes.get(payload_at..end)?,
+            marks,
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.packets.len() >= GENERATION_PACKETS || self.bytes.len() >= GENERATION_BYTES
+    }
+
+    fn clear(&mut self) {
+        self.packets.clear();
+        self.bytes.clear();
+    }
+}
+
+/// The last packets of a stream by extended sequence number, bounded in number and age.
+#[derive(Debug, Default)]
+pub struct PacketRing {
+    newest: Generation,
+    /// The youngest first.
+    older: VecDeque<Generation>,
+    age: u32,
+}
+
+impl PacketRing {
+    /// Keep a copy of it until enough others came, or until it is old.
+    pub fn store(&mut self, packet: &Packet<'_>) {
+        self.newest.store(packet);
+        if self.newest.is_full() {
+            let oldest = self.turn();
+            // Its memory serves on: a stream that is fast now will be in a moment.
+            self.newest = oldest.unwrap_or_default();
+            self.newest.clear();
+        }
+    }
+
+    /// Ten times a second.
+    pub fn tick(&mut self) {
+        self.age += 1;
+        let is_empty = self.newest.packets.is_empty() && self.older.is_empty();
+        if self.age >= GENERATION_TICKS && !is_empty {
+            self.turn();
+            if self.older.iter().all(|each| each.packets.is_empty()) {
+                self.older.clear();
             }
         }
     }
 
+    /// Begin a new generation; the one that is over.
+    fn turn(&mut self) -> Option<Generation> {
+        self.age = 0;
+        self.older.push_front(std::mem::take(&mut self.newest));
+        if self.older.len() < GENERATIONS { None } else { self.older.pop_back() }
+    }
+
     /// The packet of that number, `None` if it is gone or never came.
     pub fn find(&self, extended: i64) -> Option<Packet<'_>> {
-        let place = *self.places.get(&extended)?;
-        self.stored.get(place - self.gone)?.as_ref()?.packet()
+        let mut generations = std::iter::once(&self.newest).chain(&self.older);
+        generations.find_map(|each| each.find(extended))
     }
 }
 
@@ -135,24 +162,33 @@ mod tests {
         assert_eq!(ring.find(8), None);
         ring.store(&packet(7, b"again"));
         assert_eq!(ring.find(7), Some(packet(7, b"again")));
-        assert_eq!(ring.bytes, 9);
     }
 
     #[test]
-    fn it_is_bounded_in_number_and_bytes() {
+    fn it_is_bounded_in_number() {
         let mut ring = PacketRing::default();
-        for number in 0..3 * RING_PACKETS as i64 {
-            ring.store(&packet(number, b""));
-            ring.store(&packet(number.max(20) - 20, b"late"));
-            assert!(ring.places.len() <= RING_PACKETS && ring.stored.len() <= 2 * RING_PACKETS);
+        for number in 0..2000 {
+            ring.store(&packet(number, b"payload"));
+            assert!(ring.find(number).is_some());
+            assert!(number < 640 || ring.find(number - 639).is_some());
+            assert!(ring.find(number - 768).is_none());
         }
-        let large = vec![0; RING_BYTES / 4];
-        for number in 0..20 {
-            ring.store(&packet(-number, &large));
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_is_forgotten() {
+        let mut ring = PacketRing::default();
+        ring.store(&packet(1, b""));
+        for _ in 0..10 {
+            assert!(ring.find(1).is_some());
+            ring.tick();
         }
-        assert_eq!(ring.places.len(), 3);
-        assert!(ring.find(-19).is_some() && ring.find(-16).is_none());
-        ring.store(&packet(1, &vec![0; RING_BYTES]));
-        assert!(ring.places.is_empty() && ring.bytes == 0);
+        ring.tick();
+        ring.tick();
+        assert!(ring.find(1).is_none());
+        for _ in 0..20 {
+            ring.tick();
+        }
+        assert!(ring.older.is_empty());
     }
 }

@@ -23,6 +23,8 @@ const MAX_READY: usize = 64;
 const STOP: u64 = u64::MAX;
 
 struct State {
+    /// None after the end.
+    sockets: Vec<OwnedFd>,
     core: Core,
     outgoing: Outgoing,
     outbox: Outbox,
@@ -31,7 +33,8 @@ struct State {
 }
 
 struct Shared {
-    sockets: Vec<OwnedFd>,
+    /// Whether there are sockets, or were.
+    has_io: bool,
     epoll: Epoll,
     stop: EventFd,
     ring: Ring<Event>,
@@ -60,15 +63,16 @@ impl Plane {
             let _ = receive_coalesced(socket.as_fd());
             epoll.add(socket.as_fd(), side as u64)?;
         }
+        let has_io = !sockets.is_empty();
         let state = State {
             core: Core::default(),
             outgoing: Outgoing::default(),
             outbox: Outbox::default(),
             coalescing: sockets.iter().map(|_| Coalescing::default()).collect(),
-        };
-        let has_io = !sockets.is_empty();
-        let shared = Arc::new(Shared {
             sockets,
+        };
+        let shared = Arc::new(Shared {
+            has_io,
             epoll,
             stop,
             ring: Ring::new()?,
@@ -100,21 +104,18 @@ impl Plane {
 
     /// Send a datagram that is not media.
     pub fn send(&self, side: usize, to: &SocketAddr, data: &[u8]) {
-        match self.shared.sockets.get(side) {
-            Some(socket) => {
-                let sent = send_to(socket.as_fd(), data, to);
-                if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
-                    self.shared.state.lock().core.totals_mut().send_buffer += 1;
-                }
+        let mut state = self.shared.state.lock();
+        let State { sockets, core, outgoing, .. } = &mut *state;
+        if let Some(socket) = sockets.get(side) {
+            let sent = send_to(socket.as_fd(), data, to);
+            if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                core.totals_mut().send_buffer += 1;
             }
-            None => {
-                let whole = |out: &mut [u8]| {
-                    out.copy_from_slice(data);
-                    Some(data.len())
-                };
-                let way = (u64::MAX, side, *to);
-                self.shared.state.lock().outgoing.push(way, data.len(), whole);
-            }
+        } else if !self.shared.has_io {
+            outgoing.push((u64::MAX, side, *to), data.len(), |out| {
+                out.copy_from_slice(data);
+                Some(data.len())
+            });
         }
     }
 
@@ -128,13 +129,14 @@ impl Plane {
         taken
     }
 
-    /// End the thread. The sockets are closed with the plane.
+    /// End the thread and close the sockets.
     pub fn stop(&self) {
         self.shared.stop.signal();
         if let Some(thread) = self.thread.lock().take() {
             // A thread that panicked has ended the process.
             let _ = thread.join();
         }
+        self.shared.state.lock().sockets.clear();
     }
 }
 
@@ -176,7 +178,7 @@ impl Shared {
 
     /// Take a batch of one socket.
     fn take(&self, side: usize, inbox: &mut Inbox, state: &mut State) {
-        let Some(socket) = self.sockets.get(side) else {
+        let Some(socket) = state.sockets.get(side) else {
             return;
         };
         inbox.clear();
@@ -199,13 +201,13 @@ impl Shared {
 
     /// Send all that is to leave.
     fn flush(&self, state: &mut State) {
-        let State { core, outgoing, outbox, coalescing } = state;
+        let State { sockets, core, outgoing, outbox, coalescing } = state;
         for event in outgoing.take_events() {
             if !self.ring.push(event) {
                 core.totals_mut().backlog += 1;
             }
         }
-        if self.sockets.is_empty() || outgoing.is_empty() {
+        if !self.has_io || outgoing.is_empty() {
             return;
         }
         outgoing.group();
@@ -213,8 +215,7 @@ impl Shared {
         let mut lost = Vec::new();
         for group in outgoing.datagrams().chunk_by(|one, other| one.side == other.side) {
             let side = group.first().map_or(0, |first| first.side);
-            let (Some(socket), Some(coalescing)) = (self.sockets.get(side), coalescing.get(side))
-            else {
+            let (Some(socket), Some(coalescing)) = (sockets.get(side), coalescing.get(side)) else {
                 continue;
             };
             let mut trains: Vec<Train> = Vec::with_capacity(group.len());

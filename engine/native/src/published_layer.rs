@@ -96,7 +96,12 @@ impl Layer {
     }
 
     /// Ask the publisher for a keyframe of a video, at most once in half a second.
-    pub(crate) fn request_keyframe(&mut self, feedback: &mut Feedback<'_>, outgoing: &mut Outgoing, now: f64) {
+    pub(crate) fn request_keyframe(
+        &mut self,
+        feedback: &mut Feedback<'_>,
+        outgoing: &mut Outgoing,
+        now: f64,
+    ) {
         if !self.is_video {
             return;
         }
@@ -114,7 +119,12 @@ impl Layer {
     }
 
     /// Ask for the packets that are missing of a video.
-    pub(crate) fn ask_again(&mut self, feedback: &mut Feedback<'_>, outgoing: &mut Outgoing, now: f64) {
+    pub(crate) fn ask_again(
+        &mut self,
+        feedback: &mut Feedback<'_>,
+        outgoing: &mut Outgoing,
+        now: f64,
+    ) {
         if !self.is_video {
             return;
         }
@@ -151,6 +161,7 @@ impl Layer {
     /// Ten times a second: repeat what is still wanted.
     pub(crate) fn tick(&mut self, feedback: &mut Feedback<'_>, outgoing: &mut Outgoing, now: f64) {
         self.rate.sample(now, self.stream.bytes_received());
+        self.ring.tick();
         let awaited = !self.waiting.is_empty() && now - self.last_packet < IDLE_SECONDS;
         if self.keyframe_wanted || awaited {
             self.request_keyframe(feedback, outgoing, now);
@@ -165,9 +176,9 @@ impl Layer {
         if self.stream.packets_received() == 0 {
             return None;
         }
-        let (lsr, dlsr) = self.last_report.map_or((0, 0), |(stamp, at)| {
-            (stamp, ((now - at) * 65_536.0) as i64 as u32)
-        });
+        let (lsr, dlsr) = self
+            .last_report
+            .map_or((0, 0), |(stamp, at)| (stamp, ((now - at) * 65_536.0) as i64 as u32));
         Some(ReceiverInfo {
             ssrc: self.ssrc,
             fraction_lost: self.stream.fraction_lost(),

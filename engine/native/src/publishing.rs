@@ -7,7 +7,7 @@ use crate::Malformed;
 use crate::downtrack::TrackRef;
 use crate::ingress::{Ingress, Outcome, TransportExtensions};
 use crate::outgoing::Outgoing;
-use crate::published::{Surroundings, Subscribers, Track, TrackSettings, TrackState};
+use crate::published::{Subscribers, Surroundings, Track, TrackSettings, TrackState};
 use crate::published_layer::Feedback;
 use crate::rtcp::{self, Packet};
 use crate::rtp::{self, Header};
@@ -316,9 +316,10 @@ impl Publisher {
     }
 
     pub(crate) fn figures(&self) -> Vec<LayerFigures> {
-        let layers = self.tracks.iter().flat_map(|track| {
-            track.layers.iter().map(|layer| (track.me.track, layer))
-        });
+        let layers = self
+            .tracks
+            .iter()
+            .flat_map(|track| track.layers.iter().map(|layer| (track.me.track, layer)));
         layers
             .map(|(track, layer)| LayerFigures {
                 track,

@@ -172,7 +172,8 @@ impl Subscriber {
             return;
         };
         let publisher = publishers.get_mut(&of.publisher);
-        let Some((track, mut feedback)) = publisher.and_then(|each| each.track_mut(of.track)) else {
+        let Some((track, mut feedback)) = publisher.and_then(|each| each.track_mut(of.track))
+        else {
             return;
         };
         if let Some(layer) = track.layer_mut(layer) {

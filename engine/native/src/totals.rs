@@ -1,8 +1,7 @@
 //! Counters that outlive the sessions they count.
 
 /// Upper bounds of the histogram of jitter, in seconds.
-pub const JITTER_BOUNDS_SECONDS: [f64; 9] =
-    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+pub const JITTER_BOUNDS_SECONDS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
 /// One plane's totals; the paths of packets add to them directly.
 #[derive(Clone, Debug, Default, PartialEq)]

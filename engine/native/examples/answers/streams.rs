@@ -126,6 +126,10 @@ impl Streams {
                 });
                 "stored".into()
             }
+            ["tick"] => {
+                self.ring.tick();
+                "ticked".into()
+            }
             ["find", extended] => shown(self.ring.find(number(extended)?).map(|packet| {
                 let digest = packet.payload.iter().map(|&byte| usize::from(byte)).sum::<usize>();
                 format!(

@@ -85,10 +85,8 @@ impl Plane {
     /// I/O.
     #[new]
     fn new(sockets: Vec<RawFd>, now: f64) -> PyResult<Self> {
-        let sockets = sockets
-            .iter()
-            .map(|socket| duplicate(*socket))
-            .collect::<std::io::Result<Vec<_>>>()?;
+        let sockets =
+            sockets.iter().map(|socket| duplicate(*socket)).collect::<std::io::Result<Vec<_>>>()?;
         Ok(Self(media::Plane::new(sockets, now)?))
     }
 
@@ -225,13 +223,7 @@ impl Plane {
         })
     }
 
-    fn renumber(
-        &self,
-        py: Python<'_>,
-        connection: u64,
-        down: usize,
-        identifiers: Vec<(u8, u8)>,
-    ) {
+    fn renumber(&self, py: Python<'_>, connection: u64, down: usize, identifiers: Vec<(u8, u8)>) {
         self.with(py, |core, _| core.renumber(connection, down, &identifiers));
     }
 
@@ -280,8 +272,8 @@ impl Plane {
         self.with(py, |core, outgoing| core.want_keyframe(connection, down, now, outgoing));
     }
 
-    fn set_padding(&self, py: Python<'_>, connection: u64, bytes: f64) {
-        self.with(py, |core, _| core.set_padding(connection, bytes));
+    fn set_padding(&self, py: Python<'_>, connection: u64, size: f64) {
+        self.with(py, |core, _| core.set_padding(connection, size));
     }
 
     /// Layer, target, and a payload type that is not taken, at this moment.
@@ -321,7 +313,7 @@ impl Plane {
         )
     }
 
-    /// End the thread; the sockets are closed with the object.
+    /// End the thread and close the sockets.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.stop());
     }

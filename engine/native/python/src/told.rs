@@ -17,12 +17,8 @@ pub(crate) type PyDownState = (Option<usize>, Option<usize>, Option<u8>);
 /// Subscriber, bytes sent, reports.
 pub(crate) type PyReports<'py> = (u64, u64, Vec<Bound<'py, PyTuple>>);
 /// Tracks, packets to estimate from by publisher, reports, down tracks by subscriber and number.
-pub(crate) type PyTold<'py> = (
-    Vec<PyTrack>,
-    Vec<(u64, Vec<PyOutcome>)>,
-    Vec<PyReports<'py>>,
-    Vec<(u64, usize, PyDownState)>,
-);
+pub(crate) type PyTold<'py> =
+    (Vec<PyTrack>, Vec<(u64, Vec<PyOutcome>)>, Vec<PyReports<'py>>, Vec<(u64, usize, PyDownState)>);
 /// Track, RID, SSRC, packets, bytes, lost, jitter, NACKs, PLIs.
 pub(crate) type PyLayerFigures = (u32, String, u32, u64, u64, i64, f64, u64, u64);
 /// Packets, bytes, sent again, NACKs, PLIs, lost, jitter in units of the timestamp, round trip.

@@ -30,8 +30,15 @@ def start(downtrack: Down, budget: float | None) -> None:
 
 def distribute(
     downtracks: Sequence[Down], budget: float | None, speaker: str | None
-) -> Allocation:
-    """Choose a layer for each attached down track; `budget` in bit/s, None if none is known."""
+) -> Allocation | None:
+    """Choose a layer for each attached down track; `budget` in bit/s.
+
+    Without a known budget (None) everybody gets what is wanted, and nothing is to be given out.
+    """
+    if budget is None:
+        for downtrack in downtracks:
+            downtrack.choose(_wanted(downtrack))
+        return None
     demands = [_demand(downtrack, speaker) for downtrack in downtracks]
     given_out = allocate(demands, budget)
     for downtrack, demand, number in zip(downtracks, demands, given_out.layers, strict=True):
@@ -40,6 +47,19 @@ def distribute(
         elif downtrack.track is not None:
             downtrack.choose(_unmeasured(downtrack.track, downtrack.most))
     return given_out
+
+
+def _wanted(downtrack: Down) -> int | None:
+    """What `allocate` gives without a limit."""
+    track, most = downtrack.track, downtrack.most
+    if track is None or most is None:
+        return None
+    if track.kind == "audio":
+        return 0
+    flowing = [state.index for state in track.states if state.live and state.bitrate > 0]
+    if not flowing:
+        return _unmeasured(track, most)
+    return max((index for index in flowing if index <= most), default=flowing[0])
 
 
 def _demand(downtrack: Down, speaker: str | None) -> Demand:

@@ -176,9 +176,12 @@ class InboundStats:
 class OutboundStats:
     """What a participant is sent (RTCOutboundRtpStreamStats) of what `participant` publishes.
 
-    `rid` is that of the layer that is sent, empty without simulcast or while nothing is.
-    `packets_lost`, `jitter` and `round_trip_time` are the client's own report
-    (RTCRemoteInboundRtpStreamStats), None before the first.
+    `rid` is that of the layer that is sent, empty without simulcast or while nothing is; `layer` is
+    its number, 0 the lowest and without simulcast, None while nothing is sent. `freezes_avoided`
+    counts how often a lower layer went on because the subscriber's bandwidth no longer carried the
+    one that was sent; a video that had to be paused was none. `packets_lost`, `jitter` and
+    `round_trip_time` are the client's own report (RTCRemoteInboundRtpStreamStats), None before the
+    first.
     """
 
     kind: Kind
@@ -196,6 +199,8 @@ class OutboundStats:
     packets_lost: int | None
     jitter: float | None
     round_trip_time: float | None
+    layer: int | None
+    freezes_avoided: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from callfleet_engine.media.codecs.payload import Marks
 
-GENERATION_PACKETS = 256
-GENERATION_TICKS = 5
-GENERATIONS = 3
-"""A packet is kept for two to three generations: a second at least, as libwebrtc keeps what it
-sent, or 512 packets of a faster stream."""
+GENERATION_PACKETS = 128
+GENERATION_TICKS = 2
+GENERATIONS = 6
+"""A packet is kept for five to six generations: a second at least, as libwebrtc keeps what it
+sent, or 640 packets of a faster stream."""
 
 
 class Packet(NamedTuple):

@@ -14,7 +14,6 @@ from callfleet_engine.media.interface import (
     MediaCounters,
     MediaError,
     MediaEvents,
-    Source,
     Stress,
 )
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
@@ -22,8 +21,8 @@ from callfleet_engine.media.python_forwarding import PythonForwarding
 from callfleet_engine.media.seams import Certificate
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS, AiortcSession
 from callfleet_engine.media.speaker import ActiveSpeaker
-from callfleet_engine.media.subscribing import Publishers
 from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
+from callfleet_engine.media.subscribing import Publishers
 from callfleet_engine.media.totals import Totals
 
 TICK_SECONDS = 0.1
@@ -165,6 +164,8 @@ class AiortcPlane:
     """All calls of this process. One timer serves all sessions."""
 
     name = "python"
+    threads = 1
+    """That can be busy at a time."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
@@ -177,7 +178,7 @@ class AiortcPlane:
         self._meter = StressMeter(
             forwards_per_core=settings.forwards_per_core,
             egress_bits_per_second=settings.egress_bits_per_second,
-            cores=cores_allowed(read_cpu_max()),
+            cores=cores_allowed(read_cpu_max(), threads=self.threads),
         )
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0

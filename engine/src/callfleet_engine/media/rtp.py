@@ -97,9 +97,32 @@ def extension(data: bytes, identifier: int) -> bytes | None:
 
     `identifier` is the one negotiated by `a=extmap`. Raises ValueError if truncated.
     """
-    for found, value in elements(data):
-        if found == identifier:
-            return value
+    first = data[0]
+    if not first & EXTENSION:
+        return None
+    at = 12 + 4 * (first & 0x0F)
+    if data[at : at + 2] != _ONE_BYTE_MARK:
+        return next((value for found, value in elements(data) if found == identifier), None)
+    # The walk of `elements` again, in line: it is done for each packet that comes.
+    if len(data) < at + 4:
+        raise ValueError("RTP header extension is truncated")
+    end = at + 4 + 4 * ((data[at + 2] << 8) | data[at + 3])
+    if len(data) < end:
+        raise ValueError("RTP header is truncated")
+    at += 4
+    while at < end:
+        header = data[at]
+        if header == 0:
+            at += 1
+            continue
+        if header >> 4 == 15:
+            return None
+        after = at + 2 + (header & 0x0F)
+        if after > end:
+            raise ValueError("RTP header extension is truncated")
+        if header >> 4 == identifier:
+            return data[at + 1 : after]
+        at = after
     return None
 
 

@@ -52,8 +52,8 @@ from callfleet_engine.media.negotiation import (
 )
 from callfleet_engine.media.rtp_seams import Receiver, Sender
 from callfleet_engine.media.sdp_seams import TABLES, described, with_tables
-from callfleet_engine.media.srtp_keys import SrtpKeys, exported
 from callfleet_engine.media.srtp import MAX_DATAGRAM, Incoming, Outgoing, Send
+from callfleet_engine.media.srtp_keys import SrtpKeys, exported
 
 DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
@@ -121,11 +121,16 @@ class MediaConnection(Protocol):
         ...
 
 
+def _no_connection(**_: object) -> None:
+    """In place of the one of aioice's that aiortc makes, and ours replaces."""
+
+
 class _IceGatherer(RTCIceGatherer):
     _connection: Any
+    _prepare = with_tables(RTCIceGatherer.__init__, Connection=_no_connection)
 
     def __init__(self, connection: MediaConnection) -> None:
-        super().__init__(iceServers=[])
+        self._prepare(iceServers=[])
         self._connection = connection
 
     def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802 (aiortc's name)
@@ -145,14 +150,16 @@ class _DtlsTransport(RTCDtlsTransport):
         certificate: RTCCertificate,
         on_rtp: Datagram,
         on_rtcp: Datagram,
+        *,
         on_keys: Callable[[SrtpKeys], None] | None,
     ) -> None:
         super().__init__(ice, [certificate])
         self._on_keys = on_keys
-        self._connection = connection
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
-        self._outgoing: Outgoing | None = None
+        self._outgoing = Outgoing(connection.send_now)
+        self.send_rtp = self._outgoing.rtp
+        self.send_rtcp = self._outgoing.rtcp
         self._incoming: Incoming | None = None
         connection.media_received = self._media_received
 
@@ -188,7 +195,7 @@ class _DtlsTransport(RTCDtlsTransport):
             return
         super()._setup_srtp()
         if self._tx_srtp is not None:
-            self._outgoing = Outgoing(self._tx_srtp, self._connection.send_now)
+            self._outgoing.use(self._tx_srtp)
             self._incoming = Incoming(self._rx_srtp)
 
     def _media_received(self, data: bytes) -> bool:
@@ -203,16 +210,6 @@ class _DtlsTransport(RTCDtlsTransport):
             return False
         take(plain)
         return True
-
-    def send_rtp(self, packet: bytes) -> bool:
-        """Protect and send an RTP packet; False if the transport is not up."""
-        outgoing = self._outgoing
-        return outgoing is not None and outgoing.rtp(packet)
-
-    def send_rtcp(self, packet: bytes) -> bool:
-        """Protect and send a compound RTCP packet; False if the transport is not up."""
-        outgoing = self._outgoing
-        return outgoing is not None and outgoing.rtcp(packet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +290,9 @@ class ForwardingPeerConnection(RTCPeerConnection):
     ) -> None:
         self._prepare(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self.ice = RTCIceTransport(_IceGatherer(connection))
-        self.dtls = _DtlsTransport(self.ice, connection, certificate, on_rtp, on_rtcp, on_keys)
+        self.dtls = _DtlsTransport(
+            self.ice, connection, certificate, on_rtp, on_rtcp, on_keys=on_keys
+        )
         # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
         # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
         self.dtls._set_role("server")  # noqa: SLF001 (a seam)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from aiortc import InvalidStateError
-from aiortc.exceptions import OperationError
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from callfleet_engine.media.description import (
     RemoteDescription,
@@ -32,6 +29,7 @@ from callfleet_engine.media.interface import (
     Source,
 )
 from callfleet_engine.media.link import Link
+from callfleet_engine.media.negotiating import NEGOTIATION_SECONDS, Pace, negotiated
 from callfleet_engine.media.playing import Playing
 from callfleet_engine.media.rtp import SILENCE
 from callfleet_engine.media.simulcast import with_simulcast
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-NEGOTIATION_SECONDS = 5.0
 MAX_PUBLISHERS = 24
 MAX_SCREENS = 4
 """A subscribe offer with pairs of m-lines for so many publishers, and so many screens, still fits a
@@ -82,6 +78,7 @@ class AiortcSession:
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
+        self._pace = Pace(self.tracks_changed)
         self._ended = False
         self._closed = False
 
@@ -113,7 +110,7 @@ class AiortcSession:
                 link.connection.restart()
             self._publish_remote = remote
             self._note_candidates(link, remote)
-            answer = await _negotiated(
+            answer = await negotiated(
                 link.pc.answer_offer(remote.description, client_is_dtls_server=remote.dtls_server)
             )
             self._check_open()
@@ -141,9 +138,7 @@ class AiortcSession:
                 playing.link.connection.restart()
             self._play_remote = remote
             self._note_candidates(playing.link, remote)
-            answer = await _negotiated(
-                playing.answer(remote, self._publishers(), self._loop.time())
-            )
+            answer = await negotiated(playing.answer(remote, self._publishers(), self._loop.time()))
             self._check_open()
         return answer
 
@@ -158,7 +153,7 @@ class AiortcSession:
         remote = check_answer(answer_sdp)
         self._negotiation = "answering"
         try:
-            await _negotiated(subscribing.answered(remote, self._publishers(), self._loop.time()))
+            await negotiated(subscribing.answered(remote, self._publishers(), self._loop.time()))
         except MediaError:
             self._negotiation = "offered"
             raise
@@ -308,6 +303,8 @@ class AiortcSession:
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
         if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:
+            if not self._pace.ready():
+                return
             self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
@@ -371,6 +368,7 @@ class AiortcSession:
         if self._ended:
             return
         self._ended = True
+        self._pace.cancel()
         self._publishing.close()
         if self._subscribing is not None:
             self._subscribing.close()
@@ -379,15 +377,3 @@ class AiortcSession:
 
 def _nothing_to_publish(_: bytes) -> None:
     """A subscribe connection receives no media."""
-
-
-async def _negotiated(step: Coroutine[None, None, T]) -> T:
-    """Run a step of aiortc's; what it refuses is the client's description."""
-    try:
-        async with asyncio.timeout(NEGOTIATION_SECONDS):
-            return await step
-    except (InvalidStateError, OperationError, ValueError) as error:
-        raise BadSdpError(
-            f"The description cannot be applied: {error}",
-            "Send the SDP of createOffer() or createAnswer() unchanged.",
-        ) from error

@@ -29,17 +29,24 @@ Send = Callable[[memoryview], bool]
 
 
 class Outgoing:
-    """Protects with a session and sends by `send`, which keeps nothing of what it is given."""
+    """Protects and sends by `send`, which keeps nothing of what it is given."""
 
     __slots__ = ("_send", "_session", "_srtp")
 
-    def __init__(self, session: pylibsrtp.Session, send: Send) -> None:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._session: pylibsrtp.Session | None = None
+        self._srtp: object = None
+
+    def use(self, session: pylibsrtp.Session) -> None:
+        """There are keys."""
         self._session = session  # owns what `_srtp` points to
         self._srtp = session._srtp[0]  # noqa: SLF001 (a seam)
-        self._send = send
 
     def rtp(self, packet: bytes) -> bool:
-        """Send an RTP packet of at most 1500 bytes; False if nothing went out."""
+        """Send an RTP packet of at most 1500 bytes; False without keys or an address."""
+        if self._srtp is None:
+            return False
         size = len(packet)
         _bytes[0:size] = packet
         _length[0] = size
@@ -47,6 +54,8 @@ class Outgoing:
 
     def rtcp(self, packet: bytes) -> bool:
         """The same of a compound RTCP packet."""
+        if self._srtp is None:
+            return False
         size = len(packet)
         _bytes[0:size] = packet
         _length[0] = size

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 from callfleet_engine.media import distribution, rtp
 from callfleet_engine.media.codec import Same, led_to, names
@@ -59,6 +61,8 @@ class Subscribing:
         self._by_ssrc: dict[int, Down] = {}
         self._offered: dict[tuple[str, Source], Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
+        self._freezes_avoided: Counter[int] = Counter()
+        """By SSRC."""
         self._told_layers: dict[str, TrackLayers] = {}
         self._told_untaken: set[tuple[str, str, str]] = set()
 
@@ -171,9 +175,14 @@ class Subscribing:
             downtrack.accept(taken, unwrapped)
             return
         downtrack.attach(track, taken, unwrapped)
-        downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
+        downtrack.most = self._wish(track)
         distribution.start(downtrack, self._transport.budget)
         track.request_keyframe(now)
+
+    def _wish(self, track: Published) -> int | None:
+        if not self._wishes:
+            return HIGHEST
+        return self._wishes.get((track.participant, track.source), HIGHEST)
 
     def rtcp_received(self, data: bytes, now: float) -> None:
         """Take an unprotected compound RTCP packet."""
@@ -186,12 +195,15 @@ class Subscribing:
 
     def tick(self, now: float, speaker: str | None) -> None:
         """Ten times a second: give out the bandwidth among what is published."""
+        downtracks = []
         for downtrack in self._by_ssrc.values():
             if (track := downtrack.track) is not None:
-                downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
-        downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
+                downtrack.most = self._wish(track)
+                downtracks.append(downtrack)
         given_out = distribution.distribute(downtracks, self._transport.budget, speaker)
-        self._transport.tick(next_step=given_out.next_step, now=now)
+        self._transport.tick(next_step=given_out.next_step if given_out else None, now=now)
+        if given_out is not None:
+            self._freezes_avoided.update(d.ssrc for d in compress(downtracks, given_out.spared))
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
@@ -235,7 +247,10 @@ class Subscribing:
     def stats(self) -> tuple[OutboundStats, ...]:
         """One for each m-line that sends."""
         sending = ((d, d.track) for d in self._by_ssrc.values() if d.track is not None)
-        return tuple(_stats(downtrack, track) for downtrack, track in sending)
+        return tuple(
+            _stats(downtrack, track, self._freezes_avoided[downtrack.ssrc])
+            for downtrack, track in sending
+        )
 
     def close(self) -> None:
         """Take nothing any more."""
@@ -243,7 +258,7 @@ class Subscribing:
             downtrack.detach()
 
 
-def _stats(downtrack: Down, track: Published) -> OutboundStats:
+def _stats(downtrack: Down, track: Published, freezes_avoided: int) -> OutboundStats:
     figures = downtrack.figures()
     return OutboundStats(
         kind=track.kind,
@@ -261,6 +276,8 @@ def _stats(downtrack: Down, track: Published) -> OutboundStats:
         packets_lost=figures.packets_lost,
         jitter=figures.jitter,
         round_trip_time=figures.round_trip_time,
+        layer=downtrack.layer,
+        freezes_avoided=freezes_avoided,
     )
 
 

@@ -29,8 +29,8 @@ from callfleet_engine.media import retransmission, rtcp, rtp, transport_feedback
 from callfleet_engine.media.codecs import READERS, red
 from callfleet_engine.media.codecs.payload import Payload, Shift, following, shifted
 from callfleet_engine.media.downtrack import SDES_CNAME
-from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.python_forwarding import _keyframe_ssrcs
+from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.timeline import SenderClock, continued, same_moments
 from callfleet_engine.media.transport_feedback import TransportFeedback
 
@@ -159,7 +159,14 @@ def _packet(packet: AnyRtcpPacket | TransportFeedback) -> str:  # noqa: PLR0911 
 
 def send_time_block(identifier: str, seconds: str, data: str, mapping: str) -> str:
     more = rtp.mapped(read(data), pairs(mapping))
-    elements = rtp.abs_send_time_element(int(identifier), float(seconds)) + more
+    return _block(rtp.abs_send_time_element(int(identifier), float(seconds)) + more)
+
+
+def level_block(identifier: int, level: int) -> str:
+    return _block(rtp.audio_level_element(identifier, level))
+
+
+def _block(elements: bytes) -> str:
     elements += bytes(-len(elements) % 4)
     return shown(rtp.ONE_BYTE.to_bytes(2, "big") + rtp.NUMBER.pack(len(elements) // 4) + elements)
 
@@ -251,7 +258,7 @@ ANSWERS: dict[str, Answer] = {
     "rtcp": compound,
     "mapped": lambda data, ids: shown(rtp.mapped(read(data), pairs(ids))),
     "send_time_block": send_time_block,
-    "level_block": lambda i, level: shown(rtp.audio_level_block(int(i), int(level))),
+    "level_block": lambda i, level: level_block(int(i), int(level)),
     "numbered": lambda data, i, n: shown(rtp.with_short_element(read(data), int(i), int(n))),
     "wrap": wrap,
     "padding": padding,

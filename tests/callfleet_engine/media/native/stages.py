@@ -70,9 +70,7 @@ class PythonStage:
         self.sent: dict[str, list[bytes]] = defaultdict(list)
         self.subscribers: dict[str, SubscribingTransport] = {}
         self._totals = Totals()
-        self._forwarding: Forwarding = PythonForwarding(
-            self._totals, MAX_BITRATE, lambda: self.now
-        )
+        self._forwarding: Forwarding = PythonForwarding(self._totals, MAX_BITRATE, lambda: self.now)
         self.publishing = self._forwarding.publishing(PUBLISHER)
         self._publisher = _Wire(self.sent[PUBLISHER])
 
@@ -190,7 +188,9 @@ class NativeStage:
             name = self._names[address[1]]
             server = self._servers[name]
             is_rtcp = 192 <= data[1] < 224
-            self.sent[name].append(server.unprotect_rtcp(data) if is_rtcp else server.unprotect(data))
+            self.sent[name].append(
+                server.unprotect_rtcp(data) if is_rtcp else server.unprotect(data)
+            )
 
     def counters(self) -> MediaCounters:
         totals = NativeTotals()

@@ -95,6 +95,10 @@ class Streams:
         self.packets.store(packet)
         return "stored"
 
+    def ring_tick(self) -> str:
+        self.packets.tick()
+        return "ticked"
+
     def ring_find(self, extended: str) -> str:
         packet = self.packets.find(int(extended))
         if packet is None:

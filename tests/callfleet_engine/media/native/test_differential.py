@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiortc import RTCRtpCodecParameters
@@ -150,9 +151,7 @@ class Both:
         self.negotiate()
 
     def negotiate(self) -> None:
-        remote = described(
-            SOURCES, rids={"1": RIDS}, ssrcs={"0": (AUDIO_SSRC,)}, repairs={}
-        )
+        remote = described(SOURCES, rids={"1": RIDS}, ssrcs={"0": (AUDIO_SSRC,)}, repairs={})
         for stage in self.stages:
             stage.negotiate(lines(numbered=self.numbered), remote)
 
@@ -255,12 +254,47 @@ class Both:
                     packed = transport_feedback.pack(message, sender_ssrc=1, media_ssrc=video)
                     self.report(name, packed)
 
-    def tick(self, speaker_wants: float) -> None:
+    def padding(self, index: int) -> None:
+        """What a publisher probes with."""
+        encoder = self.encoders[index]
+        self.media(encoder.padding(), (MID, b"1"), (RID, encoder.rid.encode()))
+
+    def keyframes(self, index: int) -> None:
+        """The layer's next frame is one."""
+        self.encoders[index].key = True
+
+    def restart(self, index: int) -> None:
+        """The layer goes on with another SSRC and other numbers."""
+        encoder = self.encoders[index]
+        encoder.ssrc += 1000
+        encoder.sequence += 20_000
+        encoder.timestamp += 1_000_000_000
+        encoder.key = True
+
+    def choose(self, name: str, layer: int | None) -> None:
+        for down in self.downs(name)[1]:
+            down.choose(layer)
+
+    def mute(self, source: Source, sending: bool) -> None:
+        for stage in self.stages:
+            stage.publishing.set_sending(source, sending, self.now)
+
+    def detach(self, name: str) -> None:
+        for pair in self.downs(name):
+            for down in pair:
+                down.detach()
+
+    def second(self) -> None:
+        """What a publisher is told once a second."""
+        for stage in self.stages:
+            stage.publishing.report(self.now)
+
+    def tick(self, next_step: float) -> None:
         for stage in self.stages:
             stage.now = self.now
             stage.tick()
             for transport in stage.subscribers.values():
-                transport.tick(next_step=speaker_wants, now=self.now)
+                transport.tick(next_step=next_step, now=self.now)
         python, native = self.stages
         for name in SUBSCRIBERS:
             assert native.subscribers[name].budget == python.subscribers[name].budget
@@ -283,7 +317,10 @@ class Both:
         self.native.take()
         python, native = self.stages
         for name in (*SUBSCRIBERS, PUBLISHER):
-            sent, others = python.sent[name][self.read[name] :], native.sent[name][self.read[name] :]
+            sent, others = (
+                python.sent[name][self.read[name] :],
+                native.sent[name][self.read[name] :],
+            )
             self.read[name] += len(sent)
             for ours, theirs in zip(sent, others, strict=True):
                 assert theirs.hex() == ours.hex(), name
@@ -328,51 +365,6 @@ HAPPENINGS = st.one_of(
 )
 
 
-def happen(both: Both, happening: tuple[object, ...]) -> None:
-    match happening:
-        case "video", int(packets), list(fates):
-            both.video(packets, fates)
-        case "sound", int(payload_type), int(level):
-            both.sound(payload_type, level)
-        case ("repaired",):
-            both.repaired()
-        case "padding", int(index):
-            both.media(
-                both.encoders[index].padding(), (MID, b"1"), (RID, both.encoders[index].rid.encode())
-            )
-        case "keyframes", int(index):
-            both.encoders[index].key = True
-        case "sender_report", int(index):
-            both.sender_report(index)
-        case "choose", str(name), layer:
-            for down, other in both.downs(name)[1:]:
-                assert layer is None or isinstance(layer, int)
-                down.choose(layer)
-                other.choose(layer)
-        case "mute", ("microphone" | "camera") as source, bool(sending):
-            for stage in both.stages:
-                stage.publishing.set_sending(source, sending, both.now)
-        case "client", str(name), str(kind), int(value):
-            both.client(name, kind, value)
-        case "tick", float(next_step):
-            both.tick(next_step)
-        case ("second",):
-            for stage in both.stages:
-                stage.publishing.report(both.now)
-        case "detach", str(name):
-            for pair in both.downs(name):
-                for down in pair:
-                    down.detach()
-        case "attach", str(name):
-            both.attach(name)
-        case "restart", int(index):
-            encoder = both.encoders[index]
-            encoder.ssrc += 1000
-            encoder.sequence += 20_000
-            encoder.timestamp += 1_000_000_000
-            encoder.key = True
-
-
 @pytest.fixture(autouse=True)
 def _same_bases(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is chosen at random is the same in both planes."""
@@ -382,14 +374,16 @@ def _same_bases(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.booleans(), st.lists(HAPPENINGS, max_size=60))
 def test_whatever_happens_both_planes_send_the_same(
-    numbered: bool, happenings: list[tuple[object, ...]]
+    numbered: bool, happenings: list[tuple[Any, ...]]
 ) -> None:
     both = Both(numbered)
     for name in SUBSCRIBERS:
         both.attach(name)
-    for happening in [("video", 2, []), ("sound", RED, 30), *happenings, ("tick", 50_000.0)]:
+    begin, end = [("video", 2, []), ("sound", RED, 30)], ("tick", 50_000.0)
+    for happening in [*begin, *happenings, end]:
         both.now += FRAME_SECONDS
-        happen(both, happening)
+        name, *arguments = happening
+        getattr(both, name)(*arguments)
         both.compare()
     ours, theirs = (stage.counters() for stage in both.stages)
     assert theirs == ours

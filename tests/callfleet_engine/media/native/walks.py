@@ -59,7 +59,7 @@ def numbering(chance: Random) -> Iterator[str]:
 
 
 def ring(chance: Random) -> Iterator[str]:
-    """The last packets, bounded in number and bytes."""
+    """The last packets, bounded in number and age."""
     for size in (4, 300, 1400):
         yield "ring new"
         number = 0x10000
@@ -69,7 +69,9 @@ def ring(chance: Random) -> Iterator[str]:
             block = chance.choice(("-", text))
             times = chance.randrange(size)
             yield f"ring store {number} {chance.randrange(1 << 32)} {block} {text} {times}"
-            yield f"ring find {number - chance.choice((0, 1, 5, 300, 511, 512, 513, 600))}"
+            yield f"ring find {number - chance.choice((0, 1, 5, 300, 511, 600, 640, 700))}"
+            if chance.random() < 0.02:
+                yield "ring tick"
 
 
 def budget(chance: Random) -> Iterator[str]:

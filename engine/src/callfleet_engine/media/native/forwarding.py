@@ -28,9 +28,7 @@ class NativeForwarding:
         """Of a new participant."""
         return NativePublishing(self, participant, self._max_bitrate)
 
-    def publisher(
-        self, link: Link, publishing: NativePublishing
-    ) -> tuple[_native.Plane, int]:
+    def publisher(self, link: Link, publishing: NativePublishing) -> tuple[_native.Plane, int]:
         """What the extension calls a publisher's link."""
         number = self._port.number_of(link.connection, publishes=True)
         self._publishers[number] = publishing
@@ -55,16 +53,11 @@ class NativeForwarding:
         for number in {told[0] for each in (tracks, noted, reports) for told in each}:
             if link := self._links.get(number):
                 link.active()
-        for number, track, layers, payload_type, loudest in tracks:
-            found = self._publishers[number].track(track) if number in self._publishers else None
-            if found is not None:
-                found.told(layers, payload_type, loudest)
+        for number, track, *state in tracks:
+            self._publishers[number].told(track, *state)
         for number, outcomes in noted:
-            if publishing := self._publishers.get(number):
-                publishing.noted(outcomes, now)
+            self._publishers[number].noted(outcomes, now)
         for number, size, told in reports:
-            if transport := self._subscribers.get(number):
-                transport.reported(size, told)
-        for number, down, state in downs:
-            if transport := self._subscribers.get(number):
-                transport.down_told(down, state)
+            self._subscribers[number].reported(size, told)
+        for number, down, changed in downs:
+            self._subscribers[number].down_told(down, changed)

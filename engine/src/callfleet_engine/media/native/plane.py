@@ -17,6 +17,7 @@ class NativePlane(AiortcPlane):
     """See `MediaPlane`."""
 
     name = "native"
+    threads = 2
     media_port: NativePort
     totals: NativeTotals
     forwarding: NativeForwarding

@@ -90,7 +90,6 @@ class NativePort(MediaPort):
             self.plane.stop()
             self._of_extension = []
             self._number = 0
-            del self.plane  # and with it its sockets
 
     def dropped(self) -> dict[Dropped, int]:
         """Datagrams that were not taken or not sent, by cause."""

@@ -63,9 +63,7 @@ class NativeTrack:
         """Ask the publisher for a keyframe of each layer that somebody gets."""
         self._publishing.plane.request_keyframes(self.connection, self.number, now)
 
-    def told(
-        self, layers: Sequence[_native.Layer], payload_type: int | None, loudest: int
-    ) -> None:
+    def told(self, layers: Sequence[_native.Layer], payload_type: int | None, loudest: int) -> None:
         """What came in since the last tick."""
         self.states = tuple(LayerState(*layer) for layer in layers)
         self._payload_type = payload_type
@@ -154,6 +152,17 @@ class NativePublishing:
         """What arrived since the last tick, of a publisher without transport-wide feedback."""
         if self._estimator is not None:
             self._estimator.outcomes([Outcome(*each) for each in outcomes], now)
+
+    def told(
+        self,
+        number: int,
+        layers: Sequence[_native.Layer],
+        payload_type: int | None,
+        loudest: int,
+    ) -> None:
+        """What came in on a track since the last tick."""
+        if track := self.track(number):
+            track.told(layers, payload_type, loudest)
 
     def track(self, number: int) -> NativeTrack | None:
         """The one that the extension calls so."""

@@ -71,7 +71,7 @@ def track_settings(
         codecs=codecs,
         redundant=(redundant, OPUS) if redundant is not None else None,
         audio_level=(level, _AUDIO_LEVEL) if level is not None else None,
-        forwarded=[(ids[uri], OFFERED_EXTENSIONS[uri]) for uri in FORWARDED_EXTENSIONS if uri in ids],
+        forwarded=[(ids[u], OFFERED_EXTENSIONS[u]) for u in FORWARDED_EXTENSIONS if u in ids],
         sending=sending,
     )
 

@@ -41,9 +41,10 @@ class NativeDown:
     @property
     def rid(self) -> str:
         """Of the layer that is sent now, empty without simulcast or while none is."""
-        if self.track is None or self.layer is None or not self.track.rids:
+        if self.track is None or self.layer is None:
             return ""
-        return self.track.rids[self.layer]
+        rids = self.track.rids  # fewer than before after a negotiation, until the next tick
+        return rids[self.layer] if self.layer < len(rids) else ""
 
     def attach(
         self, track: NativeTrack, mapping: Mapping[int, int], unwrapped: Mapping[int, int]

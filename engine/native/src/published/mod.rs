@@ -17,6 +17,11 @@ use crate::rtp::{
 use crate::subscribing::Subscriber;
 use crate::totals::Totals;
 
+mod settings;
+mod takers;
+
+pub use settings::{LayerState, TrackSettings, TrackState};
+
 /// Padding of one byte, which counts itself (RFC 3550 section 5.1).
 const EMPTY: &[u8] = b"\x01";
 
@@ -25,59 +30,6 @@ const EMPTY: &[u8] = b"\x01";
 pub(crate) struct LayerRef {
     pub(crate) track: TrackRef,
     pub(crate) layer: u32,
-}
-
-/// What was negotiated of one m-line that a client publishes.
-#[derive(Clone, Debug, Default)]
-pub struct TrackSettings {
-    /// Its number among those of its publisher.
-    pub track: u32,
-    /// Its m-line.
-    pub mid: String,
-    /// Audio or video.
-    pub is_video: bool,
-    /// Of its timestamps, in Hz.
-    pub clock_rate: u32,
-    /// Of a simulcast, from the lowest quality to the highest.
-    pub rids: Vec<String>,
-    /// The SSRC that the description declares; `None` with a simulcast.
-    pub declared: Option<u32>,
-    /// The payload types that may come, with their mime types.
-    pub codecs: Vec<(u8, String)>,
-    /// The payload type of RED, and that which its blocks get.
-    pub redundant: Option<(u8, u8)>,
-    /// Of the audio level: the publisher's number and the engine's.
-    pub audio_level: Option<(u8, u8)>,
-    /// Of the time of sending: the engine's number.
-    pub abs_send_time: u8,
-    /// Header extensions that are passed on: the publisher's numbers and the engine's.
-    pub forwarded: Vec<(u8, u8)>,
-    /// Whether what comes is forwarded.
-    pub sending: bool,
-}
-
-/// What comes in of one layer at a tick.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerState {
-    /// 0 is the lowest.
-    pub index: usize,
-    /// Empty without simulcast.
-    pub rid: String,
-    /// Whether it is sent.
-    pub live: bool,
-    /// Bit/s of the last three seconds.
-    pub bitrate: f64,
-}
-
-/// What the control is told of a track.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrackState {
-    /// From the lowest layer.
-    pub layers: Vec<LayerState>,
-    /// Of the last packet; `None` before the first.
-    pub payload_type: Option<u8>,
-    /// The highest audio level since the last time, in -dBov; 127 is silence.
-    pub loudest: u8,
 }
 
 /// The receiving side of one m-line of a publisher, with a layer for each encoding.
@@ -239,97 +191,6 @@ impl Track {
         under.or(self.layers.first()).map(|layer| layer.number)
     }
 
-    // down tracks
-
-    /// Find the chosen layer among those there are: it was chosen, or they have changed.
-    pub(crate) fn aim(&mut self, who: DownRef, subscribers: &mut Subscribers) {
-        let Some(down) = down_of(subscribers, who) else {
-            return;
-        };
-        let target = down.chosen.and_then(|most| self.layer_for(most));
-        if target == down.target {
-            return;
-        }
-        let Some(number) = target else {
-            self.leave(who, subscribers);
-            return;
-        };
-        if down.target != down.layer {
-            if let Some(before) = down.target.and_then(|before| self.layer_mut(before)) {
-                before.waiting.retain(|each| *each != who);
-            }
-        }
-        down.target = target;
-        if down.target != down.layer {
-            if let Some(layer) = self.layer_mut(number) {
-                layer.waiting.push(who);
-            }
-        }
-    }
-
-    fn leave(&mut self, who: DownRef, subscribers: &mut Subscribers) {
-        let Some(down) = down_of(subscribers, who) else {
-            return;
-        };
-        if down.target != down.layer {
-            if let Some(target) = down.target.and_then(|number| self.layer_mut(number)) {
-                target.waiting.retain(|each| *each != who);
-            }
-        }
-        if let Some(layer) = down.layer.and_then(|number| self.layer_mut(number)) {
-            layer.takers.retain(|each| *each != who);
-        }
-        (down.layer, down.target) = (None, None);
-    }
-
-    /// After a pause of the publisher: go on with the next keyframe.
-    fn resume(&mut self, who: DownRef, subscribers: &mut Subscribers) {
-        self.leave(who, subscribers);
-        self.aim(who, subscribers);
-    }
-
-    /// Forward to this down track from the next keyframe on.
-    pub(crate) fn attach(&mut self, who: DownRef, subscribers: &mut Subscribers) {
-        self.downs.push(who);
-        self.aim(who, subscribers);
-    }
-
-    /// Forward nothing to this one any more.
-    pub(crate) fn detach(&mut self, who: DownRef, subscribers: &mut Subscribers) {
-        self.leave(who, subscribers);
-        self.downs.retain(|each| *each != who);
-        if let Some(down) = down_of(subscribers, who) {
-            down.track = None;
-        }
-    }
-
-    /// Forward, or hold back what comes (muted).
-    pub(crate) fn set_sending(&mut self, sending: bool, subscribers: &mut Subscribers) {
-        if sending == self.settings.sending {
-            return;
-        }
-        self.settings.sending = sending;
-        self.loudest = SILENCE;
-        if sending {
-            for layer in &mut self.layers {
-                layer.held_back_until = layer.stream.highest();
-            }
-            for who in self.downs.clone() {
-                self.resume(who, subscribers);
-            }
-        }
-    }
-
-    /// Leave every subscriber.
-    pub(crate) fn close(&mut self, subscribers: &mut Subscribers, totals: &mut Totals) {
-        for layer in &mut self.layers {
-            totals.lost_packets_in += layer.stream.newly_lost();
-        }
-        for who in self.downs.clone() {
-            self.detach(who, subscribers);
-        }
-    }
-
     // packets
 
     /// Take one unprotected RTP packet of a layer; `again` if it came by RTX.
@@ -406,7 +267,8 @@ impl Track {
         let block = block.finish();
         let packet = Packet {
             extended,
-            first: header.first & VERSION_AND_PADDING | if block.is_empty() { 0 } else { EXTENSION },
+            first: header.first & VERSION_AND_PADDING
+                | if block.is_empty() { 0 } else { EXTENSION },
             marker_and_type: header.marker_and_type,
             timestamp,
             block,
