@@ -92,6 +92,11 @@ impl RtxStream {
         self.ssrc
     }
 
+    /// The number of its last packet.
+    pub fn sequence(&self) -> u16 {
+        self.sequence
+    }
+
     /// The header of the retransmission of a packet; its payload is the packet's number, of two
     /// bytes, and then the packet's payload. `None` if its payload type has no RTX.
     pub fn header(&mut self, of: Header) -> Option<Header> {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+
+import pytest
 
 from callfleet_engine.load.media import LoopedTrack, encode_audio, encode_video
 from callfleet_engine.load.peer import CountingPeerConnection
@@ -33,3 +36,14 @@ async def test_counts_what_comes_and_decodes_nothing() -> None:
     finally:
         await sending.close()
         await receiving.close()
+
+
+async def test_closing_ends_though_a_sender_does_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = CountingPeerConnection([], "all")
+    connection.close_seconds = 0.1
+    sender = connection.addTrack(LoopedTrack(encode_audio()))
+    monkeypatch.setattr(sender, "stop", asyncio.Event().wait)
+    await connection.close()
+    assert "not closed within 0.1 s" in caplog.text

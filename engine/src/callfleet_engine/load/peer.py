@@ -8,6 +8,7 @@ frames made of them are dropped instead of being decoded.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import time
 from collections.abc import Iterable
@@ -25,6 +26,8 @@ from aiortc.rtp import RtpPacket
 
 from callfleet_engine.load.reception import Reception
 
+log = logging.getLogger(__name__)
+
 
 class _NothingToDecode(queue.Queue[Any]):
     """Takes encoded frames and drops them; its reader ends at once."""
@@ -39,6 +42,10 @@ class _NothingToDecode(queue.Queue[Any]):
 
 class CountingPeerConnection(RTCPeerConnection):
     """Counts what it receives, by mid."""
+
+    close_seconds = 5.0
+    """How long `close` waits for aiortc: for ever, where a close or a task of a sender was
+    cancelled before it could say that it has ended."""
 
     def __init__(self, ice_servers: Iterable[dict[str, Any]], policy: str) -> None:
         """`ice_servers` are RTCIceServer dictionaries, `policy` an RTCIceTransportPolicy."""
@@ -76,6 +83,14 @@ class CountingPeerConnection(RTCPeerConnection):
         receiver._handle_rtp_packet = count  # type: ignore[method-assign]  # noqa: SLF001
         transceiver._callfleet_reception = reception  # type: ignore[attr-defined]  # noqa: SLF001
         return transceiver
+
+    async def close(self) -> None:
+        """End it, with a warning if aiortc does not come to an end."""
+        try:
+            async with asyncio.timeout(self.close_seconds):
+                await super().close()
+        except TimeoutError:
+            log.warning("a peer connection was not closed within %s s", self.close_seconds)
 
     @property
     def pair(self) -> str:

@@ -45,12 +45,13 @@ Dropped = Literal[
     "replayed",
     "address_in_use",
     "srtp",
+    "backlog",
     "send_buffer",
 ]
 """Why a datagram was not taken or not sent: media or DTLS from an address that no check made
 known; a check for nobody; STUN that is none; a check with a wrong password; a check seen before
 from elsewhere; a check from an address that is another's; media that is forged, replayed or
-damaged; the kernel's buffer was full."""
+damaged; STUN or DTLS that came faster than it was taken; the kernel's buffer was full."""
 
 DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 

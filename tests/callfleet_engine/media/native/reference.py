@@ -30,7 +30,7 @@ from callfleet_engine.media.codecs import READERS, red
 from callfleet_engine.media.codecs.payload import Payload, Shift, following, shifted
 from callfleet_engine.media.downtrack import SDES_CNAME
 from callfleet_engine.media.retransmission import RtxStream
-from callfleet_engine.media.subscribing import _keyframe_ssrcs
+from callfleet_engine.media.python_forwarding import _keyframe_ssrcs
 from callfleet_engine.media.timeline import SenderClock, continued, same_moments
 from callfleet_engine.media.transport_feedback import TransportFeedback
 
@@ -159,7 +159,9 @@ def _packet(packet: AnyRtcpPacket | TransportFeedback) -> str:  # noqa: PLR0911 
 
 def send_time_block(identifier: str, seconds: str, data: str, mapping: str) -> str:
     more = rtp.mapped(read(data), pairs(mapping))
-    return shown(rtp.abs_send_time_block(int(identifier), float(seconds), more))
+    elements = rtp.abs_send_time_element(int(identifier), float(seconds)) + more
+    elements += bytes(-len(elements) % 4)
+    return shown(rtp.ONE_BYTE.to_bytes(2, "big") + rtp.NUMBER.pack(len(elements) // 4) + elements)
 
 
 def write_sr(*about: str) -> str:

@@ -91,7 +91,8 @@ class Streams:
     ) -> str:
         before = read(block)
         tail = before + read(payload) * int(repeated)
-        self.packets.store(Packet(int(extended), 0x90, 97, int(timestamp), tail, len(before), None))
+        packet = Packet(int(extended), 0x90, 97, int(timestamp), 1, tail, len(before), None)
+        self.packets.store(packet)
         return "stored"
 
     def ring_find(self, extended: str) -> str:
