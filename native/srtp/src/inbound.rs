@@ -53,7 +53,7 @@ impl Inbound {
         self.profile
     }
 
-    /// A stream of that SSRC, which a genuine packet has begun or is about to.
+    /// The stream of that SSRC, `None` if it is new; an error if there is no room for another.
     fn known(&self, ssrc: u32) -> Result<Option<&Stream>, Error> {
         let found = self.streams.get(&ssrc);
         if found.is_none() && self.streams.len() >= Self::MAX_STREAMS {

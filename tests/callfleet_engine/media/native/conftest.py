@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,24 +17,33 @@ ANSWER_SECONDS = 120.0
 Ask = Callable[[Iterable[str]], list[str]]
 
 
+def built() -> str:
+    """The program's path; `make rust` has compiled most of it."""
+    cargo = shutil.which("cargo")
+    assert cargo, "cargo is missing: run `python -m tests.cluster prepare --for rust`"
+    messages = subprocess.run(
+        [
+            cargo,
+            "build",
+            "--locked",
+            "--quiet",
+            "--message-format=json",
+            "--package=callfleet-media",
+            "--example=answers",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=BUILD_SECONDS,
+    ).stdout
+    told = [json.loads(message) for message in messages.splitlines()]
+    return next(str(each["executable"]) for each in told if each.get("executable"))
+
+
 @pytest.fixture(scope="session")
 def ask() -> Ask:
     """Put questions to the native plane's parts."""
-    build = [
-        "cargo",
-        "build",
-        "--locked",
-        "--quiet",
-        "--package=callfleet-media",
-        "--example=answers",
-    ]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=BUILD_SECONDS)
-    metadata = subprocess.check_output(
-        ["cargo", "metadata", "--format-version=1", "--no-deps", "--offline"],
-        cwd=ROOT,
-        timeout=BUILD_SECONDS,
-    )
-    program = Path(json.loads(metadata)["target_directory"], "debug", "examples", "answers")
+    program = built()
 
     def ask(asked: Iterable[str]) -> list[str]:
         text = "".join(f"{question}\n" for question in asked)
