@@ -227,7 +227,7 @@ async def test_the_page_asks_for_no_more_than_a_tile_shows(
     _, alice_id = await join(browser, url, "Alice", problems, SMALL)
     bob, _ = await join(browser, url, "Bob", problems, SMALL + WATCH)
     await moves(bob, person(alice_id))
-    for width, most in ((2600, 2), (300, 0), (2600, 2)):
+    for width, most in ((2600, 2), (220, 0), (2600, 2)):
         await bob.set_viewport_size({"width": width, "height": 1400})
         await bob.wait_for_function(
             "([participant, most]) => window.said.findLast((m) => m.type === 'layer'"
