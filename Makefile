@@ -20,16 +20,16 @@ $(VENV)/ready: pyproject.toml requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
-	@! $(BIN)/python -c 'import callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
+	@! $(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
 
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native relay/native -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native engine/native relay/native -name '*.rs' -o -name Cargo.toml)
 
-native: $(VENV)/native ## Compile the relay's native data plane; needs a Rust compiler
+native: $(VENV)/native ## Compile the native planes of engine and relay; needs a Rust compiler
 
 $(VENV)/native: $(VENV)/ready $(RUST_SOURCES)
 	$(BIN)/python -m tests.cluster prepare --for rust
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c 'import callfleet_relay._native' || { echo "The native data plane was not built: see what 'cargo build --locked' says; Cargo.toml names the least version."; exit 1; }
+	$(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native' || { echo "A native plane was not built: see what 'cargo build --locked' says; Cargo.toml names the least version."; exit 1; }
 	@touch $@
 
 rust: setup ## Rust: style, common mistakes, tests
@@ -40,6 +40,8 @@ rust: setup ## Rust: style, common mistakes, tests
 
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
 	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release \
+		--package callfleet-media --package callfleet-srtp any_
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)

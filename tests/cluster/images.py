@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("operator", "engine", "relay")
 # What a wheel is made of. It is built from a copy: a build in the checkout leaves `build/`,
 # whose stale modules the next wheel would carry.
-RUST_SOURCES = ("Cargo.toml", "Cargo.lock", "native", "relay/native")
+RUST_SOURCES = ("Cargo.toml", "Cargo.lock", "native", "engine/native", "relay/native")
 SOURCES = (
     "pyproject.toml",
     "README.md",
@@ -165,18 +165,20 @@ def _build_wheel(sources: Path, out: Path) -> None:
 
 
 def _check_native(wheel: Path) -> None:
-    """A Rust compiler that is there must have made the native data plane."""
+    """A Rust compiler that is there must have made both native planes."""
     with zipfile.ZipFile(wheel) as archive:
-        is_there = any(Path(name).match("_native*.so") for name in archive.namelist())
-    if has_cargo() and not is_there:
+        names = [Path(name) for name in archive.namelist()]
+    packages = ("callfleet_engine", "callfleet_relay")
+    are_there = all(any(n.match(f"{package}/_native*.so") for n in names) for package in packages)
+    if has_cargo() and not are_there:
         raise HarnessError(
-            "the wheel has no native data plane, though there is a Rust compiler: see what "
+            "the wheel lacks a native plane, though there is a Rust compiler: see what "
             "`cargo build --release --locked` says; it needs the version in Cargo.toml or later"
         )
 
 
 def has_cargo() -> bool:
-    """Without it the wheel has no native data plane, and the relay's datagrams go by Python."""
+    """Without it the wheel has no native planes, and media goes by Python."""
     return shutil.which("cargo") is not None
 
 

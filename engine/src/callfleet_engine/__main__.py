@@ -102,7 +102,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--capacity", type=int, metavar="N", help="Participants at most.  [80]")
 @click.option("--limits-file", type=FILE, help="limits.json; wins over --capacity.")
 @click.option(
-    "--mediaplane", type=click.Choice(["auto", "python"]), help="Who forwards media.  [auto]"
+    "--mediaplane",
+    type=click.Choice(["auto", "python", "native"]),
+    help="What forwards media; auto: native where it loads.  [auto]",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Metrics and health.  [127.0.0.1:9090]")
 @click.option("--admin", metavar="HOST:PORT", help="Admin interface.  [127.0.0.1:9091]")

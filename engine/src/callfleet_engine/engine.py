@@ -25,6 +25,7 @@ from callfleet_engine.calls.sampling import SAMPLE_SECONDS
 from callfleet_engine.certificate import Certificate, UnusableCertificate
 from callfleet_engine.drain import DrainConflict
 from callfleet_engine.health import health_app
+from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.parts import Parts
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
 from callfleet_engine.signalling import pages
@@ -240,7 +241,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with Engine(settings, terminate) as engine:
-            _announce(engine.listening, engine.parts.plane.port)
+            _announce(engine.listening, engine.parts.plane)
             await terminate.wait()
             logger.info("ending", extra={"graceSeconds": settings.termination_grace})
             await _first(engine.drained(), stop.wait(), within_seconds=settings.termination_grace)
@@ -266,14 +267,15 @@ async def _first(*works: Coroutine[None, None, object], within_seconds: float) -
             task.result()
 
 
-def _announce(listening: Listening, media_port: int) -> None:
+def _announce(listening: Listening, plane: MediaPlane) -> None:
     line = {
         "event": "listening",
         "listen": str(listening.listen),
         "listenTls": str(listening.listen_tls) if listening.listen_tls else None,
         "metrics": str(listening.metrics),
         "admin": str(listening.admin),
-        "mediaPort": media_port,
+        "mediaPort": plane.port,
+        "mediaplane": plane.name,
     }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

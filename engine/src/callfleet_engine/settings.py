@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import uuid4
 
 from pydantic import (
@@ -107,7 +107,7 @@ class Settings(BaseModel):
     external_address_file: Path | None = None
     external_address_from: str = ""
     advertise: Advertise | None = None
-    mediaplane: str = "auto"
+    mediaplane: Literal["auto", "python", "native"] = "auto"
     open: bool = False
     keys_file: Path | None = None
     database: str = "sqlite:///calls.db"

@@ -21,6 +21,7 @@ from aiortc.rtp import (
 
 from callfleet_engine.media.codecs import red
 from callfleet_engine.media.codecs.payload import STILL, following, shifted
+from callfleet_engine.media.forwarding import DownFigures
 from callfleet_engine.media.layers import HIGHEST
 from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.numbering import Numbering
@@ -379,3 +380,16 @@ class DownTrack:
         self._totals.lost_packets_out += new
         if self._sent_report and report.dlsr and report.lsr == self._sent_report[0]:
             self.round_trip_time = max(now - self._sent_report[1] - report.dlsr / 65536, 0.0)
+
+    def figures(self) -> DownFigures:
+        """Totals, and what the client reported."""
+        return DownFigures(
+            packets_sent=self.packets_sent,
+            bytes_sent=self.bytes_sent,
+            retransmitted=self.retransmitted,
+            nack_count=self.nack_count,
+            pli_count=self.pli_count,
+            packets_lost=self.remote.packets_lost if self.remote else None,
+            jitter=self.remote.jitter / self.clock_rate if self.remote else None,
+            round_trip_time=self.round_trip_time,
+        )

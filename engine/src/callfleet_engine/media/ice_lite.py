@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aioice import Candidate, ConnectionClosed
 from aioice.utils import random_string
@@ -35,7 +35,7 @@ from callfleet_engine.media.stun_check import (
 if TYPE_CHECKING:
     from aioice import stun
 
-    from callfleet_engine.media.port import MediaPort, Side
+    from callfleet_engine.media.port import MediaPort
 
 MAX_ADDRESSES = 8
 CONSENT_SWEEPS = 15
@@ -50,6 +50,15 @@ MAX_QUEUED_DTLS = 64
 MAX_TRANSACTIONS = 64
 UFRAG_LENGTH = 8
 PASSWORD_LENGTH = 24
+
+
+class Side(Protocol):
+    """One socket of the port."""
+
+    @property
+    def sendto(self) -> Callable[[bytes | memoryview, Address], None]:
+        """Sends at once or drops."""
+        ...
 
 
 class LiteConnection:
@@ -232,13 +241,18 @@ class LiteConnection:
                 if source == self._selected:
                     self._selected_heard = self._port.sweeps
                 else:
-                    self._media_elsewhere(source)
+                    self.media_elsewhere(source)
             else:
                 self._port.drop("srtp")
         elif 19 < first < 64 and self._queue.qsize() < MAX_QUEUED_DTLS:
             self._queue.put_nowait(data)
 
-    def _media_elsewhere(self, source: Address) -> None:
+    def media_heard(self) -> None:
+        """Authentic media has come from the selected address."""
+        self._selected_heard = self._port.sweeps
+
+    def media_elsewhere(self, source: Address) -> None:
+        """Authentic media has come from another address of this connection."""
         self._heard[source] = self._port.sweeps
         silent = self._port.sweeps - self._selected_heard >= SILENT_SWEEPS_WITH_MEDIA
         if self._selected is not None and (silent or source == self._nominated):
@@ -250,6 +264,7 @@ class LiteConnection:
         self._selected_heard = self._port.sweeps
         self._nominated = None
         self._sendto = self._sides[source].sendto
+        self._port.route(self, source, self._sides[source])
         self._up.set()
         if moved:
             self.moved()
@@ -279,6 +294,7 @@ class LiteConnection:
         """Another connection has the address from now on."""
         if address == self._selected:
             self._selected, self._sendto = None, _nowhere
+            self._port.route(self, None, self._sides[address])
         del self._heard[address], self._sides[address]
 
     def _release(self, address: Address) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 MAX_LAYERS = 3
 HIGHEST = MAX_LAYERS - 1
@@ -19,7 +19,8 @@ RATE_SECONDS = 3.0
 _FALLING = (("f", "h", "q"), ("high", "medium", "low"), ("high", "mid", "low"))
 
 
-class LayerState(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LayerState:
     """One layer as it comes in; `bitrate` in bit/s, measured over the last three seconds."""
 
     index: int

@@ -9,19 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from callfleet_engine.media.advertised import Advertised
+from callfleet_engine.media.forwarding import Forwarding
 from callfleet_engine.media.interface import (
     MediaCounters,
     MediaError,
     MediaEvents,
-    Source,
     Stress,
 )
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
-from callfleet_engine.media.published import PublishedTrack
+from callfleet_engine.media.python_forwarding import PythonForwarding
 from callfleet_engine.media.seams import Certificate
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS, AiortcSession
 from callfleet_engine.media.speaker import ActiveSpeaker
 from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
+from callfleet_engine.media.subscribing import Publishers
 from callfleet_engine.media.totals import Totals
 
 TICK_SECONDS = 0.1
@@ -93,7 +94,7 @@ class AiortcCall:
         session.tracks_changed()
         return session
 
-    def published_to(self, subscriber: AiortcSession) -> dict[str, dict[Source, PublishedTrack]]:
+    def published_to(self, subscriber: AiortcSession) -> Publishers:
         """Everybody's tracks but one's own, in the order of joining."""
         return {
             name: tracks
@@ -163,20 +164,21 @@ class AiortcPlane:
     """All calls of this process. One timer serves all sessions."""
 
     name = "python"
+    threads = 1
+    """That can be busy at a time."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self.certificate = Certificate.generateCertificate()
         bound = tuple(Advertised(address, "bound") for address in settings.addresses)
-        self.media_port = MediaPort(
-            settings.advertised or (lambda: bound), consent_seconds=settings.consent_seconds
-        )
-        self.totals = Totals()
+        self.media_port = self._new_port(settings.advertised or (lambda: bound))
+        self.totals = self._new_totals()
+        self.forwarding = self._new_forwarding()
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
             forwards_per_core=settings.forwards_per_core,
             egress_bits_per_second=settings.egress_bits_per_second,
-            cores=cores_allowed(read_cpu_max()),
+            cores=cores_allowed(read_cpu_max(), threads=self.threads),
         )
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
@@ -184,6 +186,16 @@ class AiortcPlane:
         self._last_cpu = 0.0
         self._last = self.totals.snapshot()
         self._last_bytes = 0
+
+    def _new_port(self, advertised: Callable[[], Sequence[Advertised]]) -> MediaPort:
+        return MediaPort(advertised, consent_seconds=self.settings.consent_seconds)
+
+    def _new_totals(self) -> Totals:
+        return Totals()
+
+    def _new_forwarding(self) -> Forwarding:
+        clock = asyncio.get_running_loop().time
+        return PythonForwarding(self.totals, self.settings.max_video_bitrate, clock)
 
     @property
     def port(self) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 
 from callfleet_engine.media.description import RemoteDescription
+from callfleet_engine.media.forwarding import Forwarding
 from callfleet_engine.media.interface import Kind, Source
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.seams import MediaLine
 from callfleet_engine.media.subscribing import Publishers, Subscribing, Wishes
-from callfleet_engine.media.totals import Totals
 
 SOURCE_OF: dict[Kind, Source] = {"audio": "microphone", "video": "camera"}
 
@@ -26,10 +25,8 @@ class Playing(Subscribing):
     order of joining; one that became free goes to the next who has none.
     """
 
-    def __init__(
-        self, link: Link, totals: Totals, wishes: Wishes, clock: Callable[[], float]
-    ) -> None:
-        super().__init__(link, totals, wishes, clock)
+    def __init__(self, link: Link, forwarding: Forwarding, wishes: Wishes) -> None:
+        super().__init__(link, forwarding, wishes)
         self._pairs = self._groups[0].lines
         self._places: list[str | None] = []
 

@@ -53,6 +53,7 @@ from callfleet_engine.media.negotiation import (
 from callfleet_engine.media.rtp_seams import Receiver, Sender
 from callfleet_engine.media.sdp_seams import TABLES, described, with_tables
 from callfleet_engine.media.srtp import MAX_DATAGRAM, Incoming, Outgoing, Send
+from callfleet_engine.media.srtp_keys import SrtpKeys, exported
 
 DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
@@ -149,8 +150,11 @@ class _DtlsTransport(RTCDtlsTransport):
         certificate: RTCCertificate,
         on_rtp: Datagram,
         on_rtcp: Datagram,
+        *,
+        on_keys: Callable[[SrtpKeys], None] | None,
     ) -> None:
         super().__init__(ice, [certificate])
+        self._on_keys = on_keys
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
         self._outgoing = Outgoing(connection.send_now)
@@ -180,6 +184,15 @@ class _DtlsTransport(RTCDtlsTransport):
             self._set_state(self._state.FAILED)
 
     def _setup_srtp(self) -> None:
+        """As aiortc's, unless somebody else protects, who is told the keys."""
+        if self._on_keys is not None:
+            server = self._role == "server"
+            keys = exported(self._ssl, self._srtp_profiles, server=server)
+            if keys is None:
+                self._set_state(self._state.FAILED)
+            else:
+                self._on_keys(keys)
+            return
         super()._setup_srtp()
         if self._tx_srtp is not None:
             self._outgoing.use(self._tx_srtp)
@@ -243,8 +256,8 @@ class MediaLine:
 class ForwardingPeerConnection(RTCPeerConnection):
     """A peer connection that hands on unprotected packets and sends what it is given.
 
-    `on_rtp` and `on_rtcp` get each packet synchronously, plain. `on_state` is called at each
-    change of the ICE or DTLS state.
+    `on_rtp` and `on_rtcp` get each packet synchronously, plain; none where somebody else protects,
+    who is told the keys by `on_keys`. `on_state` is called at each change of the ICE or DTLS state.
     """
 
     createOffer = with_tables(  # noqa: N815 (aiortc's name)
@@ -273,10 +286,13 @@ class ForwardingPeerConnection(RTCPeerConnection):
         on_rtp: Datagram,
         on_rtcp: Datagram,
         on_state: Callable[[], None],
+        on_keys: Callable[[SrtpKeys], None] | None = None,
     ) -> None:
         self._prepare(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self.ice = RTCIceTransport(_IceGatherer(connection))
-        self.dtls = _DtlsTransport(self.ice, connection, certificate, on_rtp, on_rtcp)
+        self.dtls = _DtlsTransport(
+            self.ice, connection, certificate, on_rtp, on_rtcp, on_keys=on_keys
+        )
         # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
         # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
         self.dtls._set_role("server")  # noqa: SLF001 (a seam)

@@ -14,6 +14,7 @@ from callfleet_engine.media.description import (
     check_offer,
     check_play_offer,
 )
+from callfleet_engine.media.forwarding import Published
 from callfleet_engine.media.interface import (
     BadSdpError,
     FailureCause,
@@ -30,11 +31,9 @@ from callfleet_engine.media.interface import (
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.negotiating import NEGOTIATION_SECONDS, Pace, negotiated
 from callfleet_engine.media.playing import Playing
-from callfleet_engine.media.published import PublishedTrack
-from callfleet_engine.media.publishing import Publishing
 from callfleet_engine.media.rtp import SILENCE
 from callfleet_engine.media.simulcast import with_simulcast
-from callfleet_engine.media.subscribing import Subscribing
+from callfleet_engine.media.subscribing import Publishers, Subscribing
 
 if TYPE_CHECKING:
     from callfleet_engine.media.plane import AiortcCall
@@ -67,9 +66,7 @@ class AiortcSession:
         self._can_subscribe = can_subscribe
         self._client_offers = client_offers
         self._loop = asyncio.get_running_loop()
-        self._publishing = Publishing(
-            participant_id, call.plane.totals, call.plane.settings.max_video_bitrate
-        )
+        self._publishing = call.plane.forwarding.publishing(participant_id)
         self._publish_link: Link | None = None
         self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
@@ -86,7 +83,7 @@ class AiortcSession:
         self._closed = False
 
     @property
-    def tracks(self) -> dict[Source, PublishedTrack]:
+    def tracks(self) -> Mapping[Source, Published]:
         """What this participant publishes now."""
         return {} if self._ended else self._publishing.tracks
 
@@ -134,12 +131,8 @@ class AiortcSession:
             self._check_open()
             playing = self._playing
             if playing is None:
-                playing = Playing(
-                    self._new_link("subscribe"),
-                    self._call.plane.totals,
-                    self._wishes,
-                    self._loop.time,
-                )
+                link = self._new_link("subscribe")
+                playing = Playing(link, self._call.plane.forwarding, self._wishes)
                 self._playing = self._subscribing = playing
             elif self._play_remote is not None and remote.ufrag != self._play_remote.ufrag:
                 playing.link.connection.restart()
@@ -295,7 +288,7 @@ class AiortcSession:
 
     # the server's offers
 
-    def _publishers(self) -> dict[str, dict[Source, PublishedTrack]]:
+    def _publishers(self) -> Publishers:
         return self._call.published_to(self)
 
     def tracks_changed(self) -> None:
@@ -318,12 +311,8 @@ class AiortcSession:
 
     async def _offer(self) -> None:
         if self._subscribing is None:
-            self._subscribing = Subscribing(
-                self._new_link("subscribe"),
-                self._call.plane.totals,
-                self._wishes,
-                self._loop.time,
-            )
+            link = self._new_link("subscribe")
+            self._subscribing = Subscribing(link, self._call.plane.forwarding, self._wishes)
         if self._restart_wanted:
             self._restart_wanted = False
             self._subscribing.link.connection.restart()
@@ -349,6 +338,10 @@ class AiortcSession:
         if link.name == "subscribe" and self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         self._events.connected(link.name, path, seconds)
+
+    def link_active(self) -> None:
+        """Media or reports have come."""
+        self._call.touched = True
 
     def link_moved(self, link: Link) -> None:
         """The client is at another address; what was on its way to the old one is lost."""
