@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -156,6 +156,9 @@ def rates(start: Starting, setting: Setting) -> Iterator[Row]:
         for rate in RATES:
             figures = run.load(broadcast(rate), SUBSCRIBERS)
             yield Row("rates", f"4 x 50, {rate:,}/s", run.server.name, figures)
+        figures = run.load(replace(broadcast(RATES[-1]), frame_at_once=True), SUBSCRIBERS)
+        load = f"4 x 50, {RATES[-1]:,}/s, the 8 packets of a frame at once"
+        yield Row("rates", load, run.server.name, figures)
 
 
 def limit(start: Starting, setting: Setting) -> Iterator[Row]:
