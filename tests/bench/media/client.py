@@ -46,7 +46,8 @@ class Streams:
     video_bytes: int = 1150
     """Of payload in each packet."""
     frames_per_second: float = 25
-    """The packets of a frame leave together."""
+    frame_at_once: bool = False
+    """The packets of a frame leave together, else evenly spread as a browser's pacer does."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+import click
+
+from callfleet_engine.__main__ import main as engine
 from callfleet_relay.credentials import rest_password
 from tests.bench.media.programs import LIVEKIT, janus
 from tests.callfleet_engine.keys import join_keys
@@ -188,9 +191,16 @@ def videoroom(general: str, name: str, directory: Path, address: str) -> Iterato
         yield Server(name, child.pid, "janus", f"ws://127.0.0.1:{port}")
 
 
+def mediaplanes() -> list[str]:
+    """What the engine's flag of that name takes, each a plane."""
+    (flag,) = (option for option in engine.params if option.name == "mediaplane")
+    assert isinstance(flag.type, click.Choice)
+    return [name for name in flag.type.choices if name != "auto"]
+
+
 SERVERS: Mapping[str, Starting] = MappingProxyType(
     {
-        "callfleet-python": partial(callfleet, "python"),
+        **{f"callfleet-{plane}": partial(callfleet, plane) for plane in mediaplanes()},
         "livekit": partial(livekit, {}, "livekit"),
         "livekit-batch": partial(
             livekit,
@@ -204,8 +214,8 @@ SERVERS: Mapping[str, Starting] = MappingProxyType(
         "janus": partial(videoroom, "", "janus"),
     }
 )
-"""By name: the engine with a media plane, LiveKit as it is by default and with one port and
-batches, Janus with one event loop and as installed. Another plane of ours is another line."""
+"""By name: the engine with each of its planes, LiveKit as it is by default and with one port and
+batches, Janus with one event loop and as installed."""
 
 
 def _others(folder: Path, wanted: str) -> str:

@@ -12,7 +12,7 @@ import (
 
 const (
 	audioEvery = 20 * time.Millisecond
-	tick       = time.Millisecond
+	tick       = 500 * time.Microsecond
 	ntpEpoch   = 2208988800 // seconds from 1900 to 1970
 )
 
@@ -21,10 +21,11 @@ type streams struct {
 	// Audio says whether 50 packets of Opus are sent each second.
 	Audio      bool `json:"audio"`
 	AudioBytes int  `json:"audio_bytes"`
-	// Video is packets of VP8 each second; a frame's packets leave together.
+	// Video is packets of VP8 each second. They leave evenly, or those of a frame at once.
 	Video           float64 `json:"video"`
 	VideoBytes      int     `json:"video_bytes"`
 	FramesPerSecond float64 `json:"frames_per_second"`
+	FrameAtOnce     bool    `json:"frame_at_once"`
 }
 
 // media makes the packets of one track: valid headers of Opus or VP8 over a payload of zeros, with
@@ -38,7 +39,10 @@ type media struct {
 	packets   uint32
 	octets    uint32
 	due       time.Time
-	owed      float64
+	// Of the frame under way: its packets, the next one's place, whether it is a keyframe.
+	count, index int
+	key          bool
+	owed         float64
 }
 
 func newMedia(kind string) *media {
@@ -75,7 +79,10 @@ func (t *track) play(now time.Time, given streams) (int, time.Duration, error) {
 		if given.Video == 0 {
 			return 0, 0, nil
 		}
-		interval = time.Duration(float64(time.Second) / given.FramesPerSecond)
+		interval = time.Duration(float64(time.Second) / given.Video)
+		if given.FrameAtOnce {
+			interval = time.Duration(float64(time.Second) / given.FramesPerSecond)
+		}
 	} else if !given.Audio {
 		return 0, 0, nil
 	}
@@ -88,10 +95,13 @@ func (t *track) play(now time.Time, given streams) (int, time.Duration, error) {
 		m.due = m.due.Add(interval)
 		var count int
 		var err error
-		if m.kind == "audio" {
+		switch {
+		case m.kind == "audio":
 			count, err = t.sound(given)
-		} else {
+		case given.FrameAtOnce:
 			count, err = t.frame(given)
+		default:
+			count, err = t.piece(given)
 		}
 		sent += count
 		if err != nil {
@@ -114,33 +124,51 @@ func (t *track) sound(given streams) (int, error) {
 	return 1, t.send(packet)
 }
 
+// frame sends all packets of a frame at once.
 func (t *track) frame(given streams) (int, error) {
+	t.begin(given)
+	for sent := range t.media.count {
+		if err := t.part(given); err != nil {
+			return sent, err
+		}
+	}
+	return t.media.count, nil
+}
+
+// piece sends one packet, of the frame under way or of the next one.
+func (t *track) piece(given streams) (int, error) {
+	for t.media.index == t.media.count {
+		t.begin(given)
+	}
+	return 1, t.part(given)
+}
+
+func (t *track) begin(given streams) {
 	m := t.media
 	m.timestamp += uint32(90000 / given.FramesPerSecond)
 	m.owed += given.Video / given.FramesPerSecond
-	count := int(m.owed)
-	m.owed -= float64(count)
-	if count == 0 {
-		return 0, nil
+	m.index, m.count = 0, int(m.owed)
+	m.owed -= float64(m.count)
+	if m.count > 0 {
+		m.picture++
+		m.key = t.keyframe.Swap(false)
 	}
-	m.picture++
-	key := t.keyframe.Swap(false)
-	for index := range count {
-		payload := make([]byte, given.VideoBytes)
-		// RFC 7741 section 4.2: X; S on the first packet; I, L, T; picture id of 15 bits.
-		copy(payload, []byte{0x80, 0xE0, 0x80 | byte(m.picture>>8), byte(m.picture), byte(m.picture), 0})
-		if index == 0 {
-			payload[0] |= 0x10
-			payload[6] = 0x01 // an inter frame (RFC 6386 section 9.1)
-			if key {
-				copy(payload[6:], []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
-			}
-		}
-		if err := t.send(t.packet(payload, index == count-1)); err != nil {
-			return index, err
+}
+
+func (t *track) part(given streams) error {
+	m := t.media
+	payload := make([]byte, given.VideoBytes)
+	// RFC 7741 section 4.2: X; S on the first packet; I, L, T; picture id of 15 bits.
+	copy(payload, []byte{0x80, 0xE0, 0x80 | byte(m.picture>>8), byte(m.picture), byte(m.picture), 0})
+	if m.index == 0 {
+		payload[0] |= 0x10
+		payload[6] = 0x01 // an inter frame (RFC 6386 section 9.1)
+		if m.key {
+			copy(payload[6:], []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
 		}
 	}
-	return count, nil
+	m.index++
+	return t.send(t.packet(payload, m.index == m.count))
 }
 
 func (t *track) packet(payload []byte, marker bool) *rtp.Packet {

@@ -173,6 +173,7 @@ func (w *world) play(given streams, stop <-chan struct{}, stopped chan<- struct{
 				connections = append(connections, c)
 				for _, t := range c.tracks {
 					t.media.due, t.media.owed = time.Time{}, 0
+					t.media.index, t.media.count = 0, 0
 				}
 			}
 		}
@@ -184,9 +185,10 @@ func (w *world) play(given streams, stop <-chan struct{}, stopped chan<- struct{
 			return
 		default:
 		}
+		now := time.Now()
 		for index, c := range connections {
 			for _, t := range c.tracks {
-				w.account(t.play(time.Now(), given))
+				w.account(t.play(now, given))
 			}
 			if (step+index)%int(time.Second/tick) == 0 {
 				c.report()
