@@ -84,6 +84,7 @@ generate: setup ## Write the CRDs, the chart's copies of them, the alerts and th
 	$(BIN)/python -m callfleet_operator.status.reference > docs/reference/conditions.md
 	$(BIN)/python -m callfleet_operator.status.alerts > charts/callfleet/files/rules/conditions.yaml
 	$(BIN)/python -m tests.docs.command_lines > docs/reference/command-lines.md
+	$(BIN)/python -m tests.docs.relay_settings
 
 images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
 	$(BIN)/python -m tests.cluster images $(if $(REGISTRY),--registry $(REGISTRY))
