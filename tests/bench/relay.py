@@ -1,13 +1,13 @@
 """How much a relayed packet costs, beside coturn's turnserver in the same run.
 
 `python -m tests.bench.relay` takes about ten minutes and prints two tables: both data planes, and
-coturn. Servers run on one core and what loads them on another, by turns, on loopback. `--only` names
-the loads:
+coturn. Servers run on one core and what loads them on another, by turns, on loopback. `--only`
+names the loads:
 
-- udp: ChannelData as fast as the generator can, in bursts of 8 over 16 flows or one by one over 256.
-  The peer's socket is never read, the kernel counts what arrives.
-- stream: ChannelData of 16 clients over TCP and TLS in bursts of 8, from them and to them, at a pace
-  and as fast as it goes. Streams are relayed by the Python plane in any case.
+- udp: ChannelData as fast as the generator can, in bursts of 8 over 16 flows or one by one over
+  256. The peer's socket is never read, the kernel counts what arrives.
+- stream: ChannelData of 16 clients over TCP and TLS in bursts of 8, from them and to them, at a
+  pace and as fast as it goes.
 - echo: coturn's own client and echo peer (`turnutils_uclient`, 16 clients), paced; what it costs
   where a core is not full, both directions.
 - held: thousands of allocations that carry nothing: how fast they are set up, what memory they
@@ -69,9 +69,7 @@ def main() -> None:
             print_held(dict(hold_all(given.allocations)), head=not each)
 
 
-def compare(
-    loads: list[Load], rounds: int, seconds: float
-) -> dict[tuple[str, str], list[Result]]:
+def compare(loads: list[Load], rounds: int, seconds: float) -> dict[tuple[str, str], list[Result]]:
     """Runs by load and server."""
     results: dict[tuple[str, str], list[Result]] = {}
     for _ in range(rounds):

@@ -30,9 +30,11 @@ from .test_proxy_protocol import fixture
 BINDING = encode(Method.BINDING, Class.REQUEST, b"t" * 12, [])
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"allow_peer": ("127.0.0.0/8", "::1/128")})
+@pytest.fixture(params=["native", "python"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """Over both planes: one of them has the datagrams of a stream's session in Rust."""
+    update = {"allow_peer": ("127.0.0.0/8", "::1/128"), "dataplane": request.param}
+    return settings.model_copy(update=update)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Wheels that are built with a Rust compiler and without one, each installed by itself."""
+"""A wheel that is built where there is no Rust compiler.
+
+One that is built with it is in the relay's image: `tests/cluster/test_images.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.images import CHECKOUT, copy_sources
+from tests.cluster.images import copy_sources
 
 pytestmark = pytest.mark.slow
 
@@ -37,29 +41,22 @@ def run(*command: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("cargo", "tags", "plane"),
-    [
-        ("/nonexistent/cargo", ["py3", "none", "any"], "python"),
-        ("cargo", ["cp311", "abi3"], "callfleet_relay.transport.native"),
-    ],
-    ids=["without", "with"],
-)
-def test_both_work(tmp_path: Path, cargo: str, tags: list[str], plane: str) -> None:
+def test_one_that_was_built_without_a_compiler_works_everywhere(tmp_path: Path) -> None:
     copy_sources(tmp_path / "sources")
     run(
         *(sys.executable, "-m", "build", "--wheel", "--no-isolation"),
         *(f"--outdir={tmp_path}", str(tmp_path / "sources")),
-        CARGO=cargo,
-        CARGO_TARGET_DIR=str(CHECKOUT / "target"),
+        CARGO="/nonexistent/cargo",
     )
     (wheel,) = tmp_path.glob("*.whl")
 
-    assert wheel.stem.split("-")[2:][: len(tags)] == tags
+    assert wheel.stem.endswith("-py3-none-any")
 
     site = tmp_path / "site"
     flags = ("--quiet", "--no-index", "--no-deps", "--disable-pip-version-check")
     run(sys.executable, "-m", "pip", "install", *flags, f"--target={site}", str(wheel))
-    file, loaded = json.loads(run(sys.executable, "-c", ASK, PYTHONPATH=str(site)))
+    # Without `site` the editable install is not seen, its dependencies are.
+    path = f"{site}:{sysconfig.get_path('purelib')}"
+    file, loaded = json.loads(run(sys.executable, "-S", "-c", ASK, PYTHONPATH=path))
     assert Path(file).is_relative_to(site)
-    assert loaded == plane
+    assert loaded == "python"

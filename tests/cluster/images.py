@@ -52,8 +52,8 @@ class Image:
 
 
 NO_COMPILER = (
-    "There is no Rust compiler (cargo): the relay's image is made without the native data plane, and "
-    "Python relays. It works, and takes two to four times the CPU. To have it, install Rust as "
+    "There is no Rust compiler (cargo): the relay's image is made without the native data plane, "
+    "and Python relays. It works, and takes two to four times the CPU. To have it, install Rust as "
     "Cargo.toml's rust-version or later (on Debian 12: apt-get install cargo-web) and build again."
 )
 

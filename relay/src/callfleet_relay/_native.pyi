@@ -25,8 +25,8 @@ class StreamRelay:
     def bind_channel(self, number: int, peer: Address) -> None: ...
     def unbind_channel(self, number: int) -> None: ...
 
-# Where the first frame is that was not taken; packets and bytes that left; channel, start and end of
-# payloads that did not.
+# Where the first frame is that was not taken; packets and bytes that left; channel, start and end
+# of payloads that did not.
 Sent: TypeAlias = tuple[int, int, int, list[tuple[int, int, int]]]
 # Padded ChannelData; where each ends and how long its payload is; datagrams without a channel.
 Received: TypeAlias = tuple[bytes, list[tuple[int, int]], list[tuple[Address, bytes]]]

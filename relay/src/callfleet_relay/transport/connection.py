@@ -108,7 +108,7 @@ class Connection:
         return self.waiting + size <= MAX_QUEUED
 
     def queue_frames(self, frames: bytes, ends: list[tuple[int, int]]) -> None:
-        """Send several padded frames, which there is room for; `ends` has where each ends, first."""
+        """Send padded frames, which there is room for; `ends` has where each ends, first."""
         if self.tls is None:
             self.out += frames
             return

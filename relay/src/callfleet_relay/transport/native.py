@@ -176,7 +176,9 @@ class NativeDataPlane:
         self._plane.unbind_channel(event.session, event.number)
 
     def send_to_peer(self, event: SendToPeer) -> None:
-        self._plane.send_to_peer(event.session, write_address(event.peer), event.data, event.dont_fragment)
+        self._plane.send_to_peer(
+            event.session, write_address(event.peer), event.data, event.dont_fragment
+        )
 
     def close_session(self, session: int) -> Traffic:
         self._rates.close(self._users.pop(session))

@@ -32,6 +32,12 @@ class NativeRelaySocket(RelaySocket):
         self.native = _native.StreamRelay(bound.fileno())
 
 
+def _native_of(relay: RelaySocket) -> _native.StreamRelay:
+    if not isinstance(relay, NativeRelaySocket):
+        raise TypeError("a relay socket that this plane has not made")
+    return relay.native
+
+
 class NativeStreamDataPlane(StreamDataPlane):
     """See `DataPlane`."""
 
@@ -43,22 +49,20 @@ class NativeStreamDataPlane(StreamDataPlane):
     def bind_channel(self, event: BindChannel) -> None:
         super().bind_channel(event)
         relay = self._flows[event.session].relay_to(event.peer)
-        assert isinstance(relay, NativeRelaySocket)
-        relay.native.bind_channel(event.number, write_address(event.peer))
+        _native_of(relay).bind_channel(event.number, write_address(event.peer))
 
     def unbind_channel(self, event: UnbindChannel) -> None:
         super().unbind_channel(event)
         for relay in self._flows[event.session].relays.values():
-            assert isinstance(relay, NativeRelaySocket)
-            relay.native.unbind_channel(event.number)
+            _native_of(relay).unbind_channel(event.number)
 
     def _relay_socket(self, bound: socket.socket) -> RelaySocket:
         return NativeRelaySocket(bound)
 
     def _close_relay(self, relay: RelaySocket) -> None:
         super()._close_relay(relay)
-        assert isinstance(relay, NativeRelaySocket)
-        del relay.native  # and with it its duplicate of the socket
+        if isinstance(relay, NativeRelaySocket):
+            del relay.native  # and with it its duplicate of the socket
 
     def _take_frames(self, connection: Connection, end: int) -> int:
         position = 0
@@ -75,9 +79,8 @@ class NativeStreamDataPlane(StreamDataPlane):
     def _relay_frames(self, flow: Flow, position: int, end: int) -> int:
         """Relay the data that comes next; where something else begins."""
         for relay in tuple(flow.relays.values()):
-            assert isinstance(relay, NativeRelaySocket)
             data = bytes(self._input_view[position:end])
-            taken, packets, size, failed = self._batches.send(relay.native, data)
+            taken, packets, size, failed = self._batches.send(_native_of(relay), data)
             flow.traffic.packets_from_client += packets
             flow.traffic.bytes_from_client += size
             for number, start, stop in failed:
@@ -86,9 +89,8 @@ class NativeStreamDataPlane(StreamDataPlane):
         return position
 
     def _from_peers(self, flow: Flow, relay: RelaySocket) -> None:
-        assert isinstance(relay, NativeRelaySocket)
         try:
-            received = self._batches.receive(relay.native)
+            received = self._batches.receive(_native_of(relay))
         except OSError:
             received = None
         if received is None:  # what made it readable was an error
