@@ -71,7 +71,7 @@ class Flood:
 
 @dataclass(frozen=True)
 class Stream:
-    """ChannelData of 16 clients over TCP or TLS, in bursts of 8."""
+    """ChannelData of 16 clients over TCP or TLS, in bursts of 8; saturated, a burst is a write."""
 
     transport: str
     payload: int
@@ -106,12 +106,15 @@ class Stream:
     def _from_clients(
         self, server: Server, seconds: float, sink: socket.socket, clients: list[StreamClient]
     ) -> Result:
-        burst = channel_data(self.payload) * self.burst
+        packet = channel_data(self.payload)
+        # At a pace as a media client writes: each packet by itself.
+        writes = [packet] * self.burst if self.packets_per_second else [packet * self.burst]
         senders = [client.socket.sendall for client in clients]
 
         def send_round() -> None:
             for send in senders:
-                send(burst)
+                for data in writes:
+                    send(data)
 
         return measured(server, seconds, self._paced(send_round), lambda: arrived(sink))
 
