@@ -41,7 +41,7 @@ rust: setup ## Rust: style, common mistakes, tests
 	cargo test --locked --quiet
 
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
-	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane -- stun streams
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)

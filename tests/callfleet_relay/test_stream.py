@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
@@ -21,6 +21,7 @@ from callfleet_relay.settings import Settings, parse_address
 from callfleet_relay.transport import reception, stream, tcp
 from callfleet_relay.transport.connection import MAX_QUEUED, MAX_QUEUED_REPLIES
 from callfleet_relay.transport.connections import ConnectionEnd
+from tests.waiting import until
 
 from .certificates import Pair
 from .streams import REPLY_SECONDS, connected, echo_peer
@@ -68,12 +69,6 @@ def closed(relay: Relay, cause: ConnectionEnd) -> int:
 def connections(relay: Relay) -> int:
     assert relay.streams is not None
     return relay.streams.stream_figures().open.total()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(REPLY_SECONDS):
-        while not holds():  # noqa: ASYNC110 - the relay has no event for it
-            await asyncio.sleep(0.005)
 
 
 def relayed(message: object) -> Address:
