@@ -4,6 +4,9 @@ Connections, TLS and framing are those of `StreamDataPlane`, which is the refere
 brings goes to peers in one call, and what peers have sent comes framed, many datagrams a call. All
 that is out of the ordinary takes the way of the reference: a session with a bit rate, a frame that
 could not leave, a datagram of a peer without a channel.
+
+As the threads of the native plane do, the loop naps before it reads where it had something to relay
+just before: what comes meanwhile is taken at one go.
 """
 
 from __future__ import annotations
@@ -19,6 +22,12 @@ from callfleet_relay.transport.flow import Flow, RelaySocket
 from callfleet_relay.transport.native import read_address, write_address
 from callfleet_relay.transport.stream import StreamDataPlane
 from callfleet_relay.transport.udp import socket_address
+
+
+BUSY_SECONDS = 100e-6
+"""Who relays again so soon will soon have more to relay."""
+NAP_SECONDS = 50e-6
+"""How long that is waited for; the system adds its timer slack, 50 microseconds."""
 
 
 class NativeRelaySocket(RelaySocket):
@@ -40,6 +49,11 @@ def _native_of(relay: RelaySocket) -> _native.StreamRelay:
 
 class NativeStreamDataPlane(StreamDataPlane):
     """See `DataPlane`."""
+
+    _relays = False
+    """In this round of the loop."""
+    _relayed_until = 0.0
+    """End of the last round that did, by the monotonic clock."""
 
     @cached_property
     def _batches(self) -> _native.StreamBatches:
@@ -63,6 +77,23 @@ class NativeStreamDataPlane(StreamDataPlane):
         super()._close_relay(relay)
         if isinstance(relay, NativeRelaySocket):
             del relay.native  # and with it its duplicate of the socket
+
+    def _nap(self) -> None:
+        """Once a round, before it relays."""
+        if self._relays:
+            return
+        self._relays = True
+        self._loop.call_soon(self._end_round)
+        if time.monotonic() - self._relayed_until < BUSY_SECONDS:
+            time.sleep(NAP_SECONDS)
+
+    def _end_round(self) -> None:
+        self._relays = False
+        self._relayed_until = time.monotonic()
+
+    def _read(self, connection: Connection) -> None:
+        self._nap()
+        super()._read(connection)
 
     def _take_frames(self, connection: Connection, end: int) -> int:
         position = 0
@@ -89,6 +120,7 @@ class NativeStreamDataPlane(StreamDataPlane):
         return position
 
     def _from_peers(self, flow: Flow, relay: RelaySocket) -> None:
+        self._nap()
         try:
             received = self._batches.receive(_native_of(relay))
         except OSError:
