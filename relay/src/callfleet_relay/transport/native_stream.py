@@ -23,7 +23,6 @@ from callfleet_relay.transport.native import read_address, write_address
 from callfleet_relay.transport.stream import StreamDataPlane
 from callfleet_relay.transport.udp import socket_address
 
-
 BUSY_SECONDS = 100e-6
 """Who relays again so soon will soon have more to relay."""
 NAP_SECONDS = 50e-6
