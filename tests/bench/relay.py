@@ -36,6 +36,7 @@ Start = Callable[[Path], AbstractContextManager[Server]]
 
 PAYLOADS = (160, 1200)
 PACE = 16_000
+HELD_ROUNDS = 2
 LOADS: dict[str, list[Load]] = {
     "udp": [Flood(*shape, payload) for shape in ((16, 8), (256, 1)) for payload in PAYLOADS],
     "stream": [
@@ -65,7 +66,7 @@ def main() -> None:
     if loads:
         print_costs(compare(loads, given.rounds, given.seconds))
     if "held" in wanted:
-        for each in range(given.rounds if given.only == ["held"] else 1):
+        for each in range(HELD_ROUNDS):
             print_held(dict(hold_all(given.allocations)), head=not each)
 
 
