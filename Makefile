@@ -28,8 +28,10 @@ native: $(VENV)/native ## Compile the native planes of engine and relay; needs a
 
 $(VENV)/native: $(VENV)/ready $(RUST_SOURCES)
 	$(BIN)/python -m tests.cluster prepare --for rust
+	@# Alone first: what pip builds is optional, and goes on with what was built before.
+	cargo build --locked --quiet --release --package callfleet-relay-native --package callfleet-engine-native
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native' || { echo "A native plane was not built: see what 'cargo build --locked' says; Cargo.toml names the least version."; exit 1; }
+	$(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native'
 	@touch $@
 
 rust: setup ## Rust: style, common mistakes, tests
@@ -39,7 +41,7 @@ rust: setup ## Rust: style, common mistakes, tests
 	cargo test --locked --quiet
 
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
-	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane -- stun streams
 	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release \
 		--package callfleet-media --package callfleet-srtp any_
 
@@ -84,6 +86,7 @@ generate: setup ## Write the CRDs, the chart's copies of them, the alerts and th
 	$(BIN)/python -m callfleet_operator.status.reference > docs/reference/conditions.md
 	$(BIN)/python -m callfleet_operator.status.alerts > charts/callfleet/files/rules/conditions.yaml
 	$(BIN)/python -m tests.docs.command_lines > docs/reference/command-lines.md
+	$(BIN)/python -m tests.docs.relay_settings
 
 images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
 	$(BIN)/python -m tests.cluster images $(if $(REGISTRY),--registry $(REGISTRY))

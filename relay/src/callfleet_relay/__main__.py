@@ -163,7 +163,7 @@ CONTEXT = {
 @click.option("--pod-address", help="IP address of this pod.")
 @click.option(
     "--dataplane",
-    help="What relays the datagrams of UDP clients; auto: native where it loads.",
+    help="What relays; auto: native where it loads.",
     type=click.Choice(["auto", "python", "native"]),
 )
 @click.option("--dataplane-threads", help="Threads of the native data plane.", type=int)

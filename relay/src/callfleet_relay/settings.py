@@ -129,6 +129,15 @@ def _one_host(value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return value
 
 
+def _host(text: object) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(str(text))
+    except ValueError:
+        raise ValueError(
+            f"{str(text)!r} is no IP address: name one of this machine; host names are not resolved"
+        ) from None
+
+
 def _host_addresses(text: str) -> str:
     """The downward API's status.hostIPs has a comma between both."""
     for part in filter(None, text.split(",")):
@@ -184,7 +193,10 @@ class Settings(BaseModel):
     max_connections_per_address: int = Field(default=256, ge=1, le=60_000)
     idle_limit: int = Field(default=30, ge=1, le=3600)
     relay_address: Annotated[
-        tuple[Annotated[IPv4Address | IPv6Address, AfterValidator(_one_host)], ...],
+        tuple[
+            Annotated[IPv4Address | IPv6Address, BeforeValidator(_host), AfterValidator(_one_host)],
+            ...,
+        ],
         BeforeValidator(_several),
     ] = Field(min_length=1, max_length=2)
     external_address: Annotated[
@@ -377,7 +389,10 @@ class Settings(BaseModel):
 def describe(error: ValidationError) -> str:
     """What is wrong with which flag, one a line."""
     lines = []
+    wrong = {detail["loc"][:1] for detail in error.errors() if detail["type"] != "too_short"}
     for detail in error.errors():
+        if detail["type"] == "too_short" and detail["loc"][:1] in wrong:
+            continue  # a wrong item counts as none
         message = detail["msg"].removeprefix("Value error, ")
         flag = f"--{str(detail['loc'][0]).replace('_', '-')}: " if detail["loc"] else ""
         lines.append(f"{flag}{message}")
