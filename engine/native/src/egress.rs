@@ -150,6 +150,10 @@ impl Egress {
     }
 
     /// Send a packet again, by RTX where negotiated; false if that is not to be done now.
+    ///
+    /// Without RTX it would go under its old sequence number, so it must be the same to the byte
+    /// (RFC 7714 section 8.4: two packets under one nonce give AES-GCM's key for tags away). A new
+    /// transport-wide number would change it.
     pub(crate) fn send_again(
         &mut self,
         transport: &mut Transport,
@@ -158,6 +162,11 @@ impl Egress {
         outgoing: &mut Outgoing,
     ) -> bool {
         let Header { ssrc, sequence, .. } = piece.header;
+        let stream = self.rtx.iter().find(|(of, _)| *of == ssrc);
+        let wraps = stream.is_some_and(|(_, stream)| stream.wraps(piece.header.payload_type()));
+        if !wraps && self.transport_id.is_some() {
+            return false;
+        }
         if !self.retransmissions.take(ssrc, sequence, piece.len(), self.round_trip, now) {
             return false;
         }

@@ -97,6 +97,11 @@ impl RtxStream {
         self.sequence
     }
 
+    /// Whether packets of this payload type have a retransmission.
+    pub fn wraps(&self, payload_type: u8) -> bool {
+        self.payload_types.iter().any(|(from, _)| *from == payload_type)
+    }
+
     /// The header of the retransmission of a packet; its payload is the packet's number, of two
     /// bytes, and then the packet's payload. `None` if its payload type has no RTX.
     pub fn header(&mut self, of: Header) -> Option<Header> {

@@ -23,7 +23,7 @@ from callfleet_relay.message import (
     parse,
     unpack_address,
 )
-from callfleet_relay.settings import Settings, StunServer
+from callfleet_relay.settings import Settings, StunServer, read_external
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,15 @@ class PublicAddress:
             "source": str(self._server),
             "problem": self._problem,
         }
+
+
+def public_address(settings: Settings) -> PublicAddress | None:
+    """What is to be followed, if the settings name a server."""
+    if not settings.public_address_from:
+        return None
+    server = read_external(settings.public_address_from)
+    assert isinstance(server, StunServer)  # noqa: S101 - the settings take nothing else
+    return PublicAddress(server, settings.relay_address[0])
 
 
 def _waits() -> Iterator[float]:

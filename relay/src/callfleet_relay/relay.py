@@ -45,7 +45,7 @@ from callfleet_relay.events import (
     SessionEnded,
     UnbindChannel,
 )
-from callfleet_relay.external import Advertised, PublicAddress
+from callfleet_relay.external import Advertised, public_address
 from callfleet_relay.files import allow_files
 from callfleet_relay.limits import read_limits
 from callfleet_relay.measuring import Measuring
@@ -57,7 +57,7 @@ from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
-from callfleet_relay.settings import Settings, StunServer, format_address, read_external
+from callfleet_relay.settings import Settings, format_address
 from callfleet_relay.tickets import Tickets
 from callfleet_relay.transport.connections import StreamFigures, StreamLimits
 from callfleet_relay.transport.planes import Receivers, open_planes
@@ -90,7 +90,7 @@ class Relay(Collector):
         self.advertised = tuple(advertised) or tuple(
             Advertised(host, "--relay-address") for host in settings.relay_hosts
         )
-        self.public = _public_address(settings)
+        self.public = public_address(settings)
         hosts = [each.address for each in self.advertised]
         self.settings = settings
         self.release = version("callfleet")
@@ -400,11 +400,3 @@ class Relay(Collector):
     def _every_second(self) -> None:
         self._counters.users.advance(time.time())
         self.followed.check()
-
-
-def _public_address(settings: Settings) -> PublicAddress | None:
-    if not settings.public_address_from:
-        return None
-    server = read_external(settings.public_address_from)
-    assert isinstance(server, StunServer)  # noqa: S101 - the settings take nothing else
-    return PublicAddress(server, settings.relay_address[0])

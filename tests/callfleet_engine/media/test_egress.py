@@ -97,6 +97,14 @@ def test_without_negotiation_packets_stay_as_they_are() -> None:
     assert [p.sequence_number for p in s.packets] == [1, 1]
 
 
+def test_a_number_never_goes_twice_under_one_nonce() -> None:
+    s = Setup()
+    s.egress.rtx = {}
+    s.egress.send(*media(1), s.now)
+    assert not s.egress.send_again(*media(1))
+    assert len(s.packets) == 1
+
+
 def test_a_packet_is_not_sent_again_at_once() -> None:
     s = Setup()
     s.egress.send(*media(1), s.now)

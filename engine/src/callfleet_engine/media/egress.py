@@ -89,16 +89,24 @@ class Egress:
         return True
 
     def send_again(self, head: bytes, tail: bytes) -> bool:
-        """Send a packet again, by RTX where negotiated; False if that is not to be done now."""
+        """Send a packet again, by RTX where negotiated; False if that is not to be done now.
+
+        Without RTX it would go under its old sequence number, so it must be the same to the byte
+        (RFC 7714 section 8.4: two packets under one nonce give AES-GCM's key for tags away). A new
+        transport-wide number would change it.
+        """
         self._earn()
         now = self._clock()
         packet = self._unnumbered(head, tail)
-        _, _, sequence, _, ssrc = rtp.HEADER.unpack_from(packet)
+        _, marker_and_type, sequence, _, ssrc = rtp.HEADER.unpack_from(packet)
+        stream = self.rtx.get(ssrc)
+        wraps = stream is not None and marker_and_type & 0x7F in stream.payload_types
+        if not wraps and self._transport_id is not None:
+            return False
         if not self._retransmissions.take(
             ssrc, sequence, len(packet), round_trip=self.round_trip, now=now
         ):
             return False
-        stream = self.rtx.get(ssrc)
         return self._transmit((stream.wrap(packet) if stream is not None else None) or packet, now)
 
     def _unnumbered(self, head: bytes, tail: bytes) -> bytes:
