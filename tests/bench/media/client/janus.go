@@ -93,9 +93,13 @@ func (j *janus) subscribe(p *participant) error {
 			return true
 		})
 	}
-	attached, err := j.plugin(handle, message{
-		"request": "join", "ptype": "subscriber", "room": room, "streams": wanted,
-	}, "")
+	join := message{"request": "join", "ptype": "subscriber", "room": room, "streams": wanted}
+	attached, err := j.plugin(handle, join, "")
+	// Janus knows a feed once DTLS is done on its side too, a little after ours.
+	for end := time.Now().Add(answerPatience); errors.Is(err, errNoFeed) && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		attached, err = j.plugin(handle, join, "")
+	}
 	if err != nil {
 		return err
 	}
@@ -118,7 +122,10 @@ func (j *janus) attach(p *participant) (handle any, room int, err error) {
 	return attached.inner("data")["id"], room, err
 }
 
-var errRoomExists = errors.New("the room is there already")
+var (
+	errRoomExists = errors.New("the room is there already")
+	errNoFeed     = errors.New("there is no such feed")
+)
 
 // plugin sends a message to the plugin, with an offer or answer if it is not empty.
 func (j *janus) plugin(handle any, body message, sdp string) (message, error) {
@@ -138,8 +145,11 @@ func (j *janus) plugin(handle any, body message, sdp string) (message, error) {
 	}
 	data := answer.inner("plugindata").inner("data")
 	if code, failed := data["error_code"]; failed {
-		if code == 427.0 {
+		switch code {
+		case 427.0:
 			return nil, errRoomExists
+		case 428.0:
+			return nil, errNoFeed
 		}
 		return nil, fmt.Errorf("%s: %s", body.text("request"), data.text("error"))
 	}
