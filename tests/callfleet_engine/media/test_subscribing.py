@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
+from callfleet_engine.media.downtrack import DownTrack
 from callfleet_engine.media.interface import OutboundStats, Source
 from callfleet_engine.media.link import Link
+from callfleet_engine.media.python_forwarding import PythonForwarding, PythonTransport
 from callfleet_engine.media.subscribing import Subscribing
 from tests.callfleet_engine.media.simulcast import Simulcast
 
@@ -28,10 +30,9 @@ class Setup(Simulcast):
             pc=SimpleNamespace(add_line=lambda _: line),
         )
         self.wishes: dict[tuple[str, Source], int | None] = {}
-        self.subscribing = Subscribing(
-            cast("Link", link), self.totals, self.wishes, lambda: self.now
-        )
-        self.down = self.subscribing._new_line("camera").downtrack
+        forwarding = PythonForwarding(self.totals, 1_000_000, lambda: self.now)
+        self.subscribing = Subscribing(cast("Link", link), forwarding, self.wishes)
+        self.down = cast("DownTrack", self.subscribing._new_line("camera").downtrack)
         self.attach()
 
     def tick(self, remb: float | None = None) -> OutboundStats:
@@ -43,7 +44,7 @@ class Setup(Simulcast):
                     self.deliver(index, data + bytes(900))
             self.asked.clear()
         if remb is not None:
-            self.subscribing._egress.remb(remb, self.now)
+            cast("PythonTransport", self.subscribing._transport).remb(remb, self.now)
         self.track.tick(self.now)
         self.subscribing.tick(self.now, None)
         [stats] = self.subscribing.stats()

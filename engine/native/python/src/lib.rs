@@ -28,6 +28,11 @@ enum Address {
 /// datagrams of unknown sources, refused by SRTP, the ring, and the kernel, malformed packets.
 type Totals = (u64, u64, u64, u64, u64, Vec<u64>, f64, u64, u64, u64, u64, u64);
 
+/// SSRC of what is repeated, SSRC, payload types, first number.
+type Rtx = (u32, u32, Vec<(u8, u8)>, u16);
+/// Socket, address, data.
+type Sent<'py> = (usize, Bound<'py, PyTuple>, Bound<'py, PyBytes>);
+
 fn read_address(address: &Address) -> PyResult<SocketAddr> {
     let (Address::Four(host, port) | Address::Six(host, port, _, _)) = address;
     let ip: IpAddr = host
@@ -194,13 +199,7 @@ impl Plane {
     // subscribers
 
     /// `rtx`: SSRC of what is repeated, SSRC, payload types, first number.
-    fn subscribe(
-        &self,
-        py: Python<'_>,
-        connection: u64,
-        transport_id: Option<u8>,
-        rtx: Vec<(u32, u32, Vec<(u8, u8)>, u16)>,
-    ) {
+    fn subscribe(&self, py: Python<'_>, connection: u64, transport_id: Option<u8>, rtx: Vec<Rtx>) {
         let streams = rtx.into_iter().map(|(of, ssrc, payload_types, sequence)| {
             media::RtxSettings { of, ssrc, payload_types, sequence }
         });
@@ -335,10 +334,7 @@ impl Plane {
     }
 
     /// What would have been sent: socket, address, data.
-    fn take_datagrams<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(usize, Bound<'py, PyTuple>, Bound<'py, PyBytes>)>> {
+    fn take_datagrams<'py>(&self, py: Python<'py>) -> PyResult<Vec<Sent<'py>>> {
         let taken = self.0.take_datagrams();
         taken
             .iter()

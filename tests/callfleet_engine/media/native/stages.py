@@ -31,9 +31,11 @@ class Stage(Protocol):
     """One plane. `sent` has what each participant was sent, in order: RTP and RTCP."""
 
     now: float
-    sent: Mapping[str, list[bytes]]
-    publishing: PublishingHalf
+    sent: dict[str, list[bytes]]
     subscribers: dict[str, SubscribingTransport]
+
+    @property
+    def publishing(self) -> PublishingHalf: ...
 
     def subscribe(self, name: str) -> SubscribingTransport: ...
 

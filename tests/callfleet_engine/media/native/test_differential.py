@@ -299,10 +299,10 @@ class Both:
         for name in SUBSCRIBERS:
             assert native.subscribers[name].budget == python.subscribers[name].budget
         for source, track in python.publishing.tracks.items():
-            other = native.publishing.tracks[source]
-            assert other.states == track.states
-            assert other.take_loudest() == track.take_loudest()
-            assert other.mime_type == track.mime_type
+            twin = native.publishing.tracks[source]
+            assert twin.states == track.states
+            assert twin.take_loudest() == track.take_loudest()
+            assert twin.mime_type == track.mime_type
         for name in SUBSCRIBERS:
             for down, other in self.downs(name):
                 assert (other.layer, other.target, other.rid) == (down.layer, down.target, down.rid)

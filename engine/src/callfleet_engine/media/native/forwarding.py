@@ -53,8 +53,8 @@ class NativeForwarding:
         for number in {told[0] for each in (tracks, noted, reports) for told in each}:
             if link := self._links.get(number):
                 link.active()
-        for number, track, *state in tracks:
-            self._publishers[number].told(track, *state)
+        for number, track, layers, payload_type, loudest in tracks:
+            self._publishers[number].told(track, layers, payload_type, loudest)
         for number, outcomes in noted:
             self._publishers[number].noted(outcomes, now)
         for number, size, told in reports:

@@ -182,8 +182,8 @@ class NativePublishing:
         if not self._by_mid:
             return ()
         found = []
-        for number, rid, ssrc, *figures in self.plane.published(self.connection):
-            packets, size, lost, jitter, nacks, plis = figures
+        for figures in self.plane.published(self.connection):
+            number, rid, ssrc, packets, size, lost, jitter, nacks, plis = figures
             track = self.track(number)
             if track is None or track.media is None:
                 continue

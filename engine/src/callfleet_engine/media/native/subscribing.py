@@ -87,9 +87,10 @@ class NativeDown:
 
     def figures(self) -> DownFigures:
         """Totals, and what the client reported."""
-        *sent, lost, jitter, round_trip = self._plane.figures(self._connection, self.number)
+        figures = self._plane.figures(self._connection, self.number)
+        packets, size, again, nacks, plis, lost, jitter, round_trip = figures
         seconds = None if jitter is None else jitter / self._clock_rate
-        return DownFigures(*sent, lost, seconds, round_trip)
+        return DownFigures(packets, size, again, nacks, plis, lost, seconds, round_trip)
 
     def told(self, layer: int | None, target: int | None, untaken: int | None) -> None:
         """What the extension sends."""
