@@ -76,6 +76,8 @@ class Running:
     client: Client
     setting: Setting
     directory: Path
+    relay: Server | None = None
+    """The relay between them, if there is one."""
 
     def load(self, streams: Streams, fanout: int) -> dict[str, float]:
         """Send, and count at the sockets; `fanout` is how many receive each packet.
@@ -86,8 +88,10 @@ class Running:
         self.client.send(streams)
         time.sleep(WARM_SECONDS)
         first, cpu = self.client.figures(), self.server.cpu_seconds()
+        relay = self.relay.cpu_seconds() if self.relay else 0.0
         time.sleep(self.setting.seconds)
         last, cpu_last = self.client.figures(), self.server.cpu_seconds()
+        relay_last = self.relay.cpu_seconds() if self.relay else 0.0
         self.client.send(Streams())
         drained = self._drained()
         seconds, packets = last.at - first.at, last.received - first.received
@@ -97,6 +101,7 @@ class Running:
             "forwarded_per_second": packets / seconds,
             "cpu_us_per_packet": (cpu_last - cpu) / max(packets, 1) * 1e6,
             "cpu_share": (cpu_last - cpu) / seconds,
+            "relay_cpu_share": (relay_last - relay) / seconds,
             "lost_share": 1 - (drained.received - quiet.received) / expected,
             "delay_p50_ms": last.delay_p50_ms,
             "delay_p99_ms": last.delay_p99_ms,
@@ -241,19 +246,18 @@ def qualities(start: Starting, setting: Setting) -> Iterator[Row]:
             relay, access = None, None
             if relayed:
                 relay, access = stack.enter_context(servers.relay(run.directory, setting.address))
+            measured = replace(run, relay=relay)
             empty = run.server.resident_bytes()
             relay_empty = relay.resident_bytes() if relay else 0
             run.client.join(run.server, people, at_once=8, relay=access)
             for quality, streams in QUALITIES.items():
-                run.load(streams, SIZE - 1)
-                relay_cpu, began = relay.cpu_seconds() if relay else 0.0, time.monotonic()
-                figures = run.load(streams, SIZE - 1)
-                took = time.monotonic() - began
+                measured.load(streams, SIZE - 1)
+                figures = measured.load(streams, SIZE - 1)
                 figures["cpu_percent_each"] = figures["cpu_share"] / len(people) * 100
                 grown = run.server.resident_bytes() - empty
                 figures["kilobytes_with_media"] = grown / len(people) / 1000
                 if relay:
-                    used = (relay.cpu_seconds() - relay_cpu) / took
+                    used = figures["relay_cpu_share"]
                     figures["relay_cpu_percent_each"] = used / len(people) * 100
                     grown = relay.resident_bytes() - relay_empty
                     figures["relay_kilobytes"] = grown / len(people) / 1000
