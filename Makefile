@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help setup native rust fuzz-rust demo clean-demo test test-unit lint types imports generated generate images bench lock compare scale
+.PHONY: help setup native rust fuzz-rust demo clean-demo test test-unit lint types imports generated generate images bench bench-media lock compare scale
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -20,16 +20,18 @@ $(VENV)/ready: pyproject.toml requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
-	@! $(BIN)/python -c 'import callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
+	@! $(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native' 2> /dev/null || touch $(VENV)/native
 
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native relay/native -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find native engine/native relay/native -name '*.rs' -o -name Cargo.toml)
 
-native: $(VENV)/native ## Compile the relay's native data plane; needs a Rust compiler
+native: $(VENV)/native ## Compile the native planes of engine and relay; needs a Rust compiler
 
 $(VENV)/native: $(VENV)/ready $(RUST_SOURCES)
 	$(BIN)/python -m tests.cluster prepare --for rust
+	@# Alone first: what pip builds is optional, and goes on with what was built before.
+	cargo build --locked --quiet --release --package callfleet-relay-native --package callfleet-engine-native
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c 'import callfleet_relay._native' || { echo "The native data plane was not built: see what 'cargo build --locked' says; Cargo.toml names the least version."; exit 1; }
+	$(BIN)/python -c 'import callfleet_engine._native, callfleet_relay._native'
 	@touch $@
 
 rust: setup ## Rust: style, common mistakes, tests
@@ -39,7 +41,9 @@ rust: setup ## Rust: style, common mistakes, tests
 	cargo test --locked --quiet
 
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
-	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane stun
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane -- stun streams
+	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release \
+		--package callfleet-media --package callfleet-srtp any_
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -82,12 +86,16 @@ generate: setup ## Write the CRDs, the chart's copies of them, the alerts and th
 	$(BIN)/python -m callfleet_operator.status.reference > docs/reference/conditions.md
 	$(BIN)/python -m callfleet_operator.status.alerts > charts/callfleet/files/rules/conditions.yaml
 	$(BIN)/python -m tests.docs.command_lines > docs/reference/command-lines.md
+	$(BIN)/python -m tests.docs.relay_settings
 
 images: setup ## Build the images; REGISTRY=... also pushes them and prints the Helm values
 	$(BIN)/python -m tests.cluster images $(if $(REGISTRY),--registry $(REGISTRY))
 
 bench: setup ## Every table of the source document that has been measured so far
 	$(BIN)/python -m tests.bench
+
+bench-media: setup ## The media plane beside LiveKit and Janus, as root; SCENES="rates limit calls joins qualities"
+	$(BIN)/python -m tests.bench media $(SCENES)
 
 compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; 20 minutes
 	$(BIN)/python -m tests.compare

@@ -19,8 +19,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from callfleet_engine.media.choice import Wanted, make_plane
 from callfleet_engine.media.interface import (
     FailureCause,
     LossCause,
@@ -30,7 +31,7 @@ from callfleet_engine.media.interface import (
     SubscribedTrack,
     TrackLayers,
 )
-from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
+from callfleet_engine.media.plane import AWAKE_SECONDS, AiortcCall, MediaSettings
 from callfleet_engine.media.seams import Certificate
 from tests.bench.engine_clients import (
     ClientConnection,
@@ -42,6 +43,8 @@ from tests.bench.engine_clients import (
 )
 
 SETTLE_SECONDS = 2.0
+IDLE_SECONDS = 6.0
+"""Clients show every 5 s that they are there."""
 
 
 # the server process
@@ -85,9 +88,9 @@ def say(**message: object) -> None:
     sys.stdout.flush()
 
 
-async def serve() -> None:
+async def serve(mediaplane: Wanted) -> None:
     """Take commands from standard input, one JSON object a line."""
-    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), attempt_seconds=60))
+    plane = make_plane(mediaplane, MediaSettings(addresses=("127.0.0.1",), attempt_seconds=60))
     await plane.start()
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(
@@ -137,13 +140,15 @@ class Server:
         self._task = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, core: int | None) -> Server:
+    async def start(cls, core: int | None, mediaplane: Wanted) -> Server:
         pin = functools.partial(os.sched_setaffinity, 0, {core}) if core is not None else None
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tests.bench.engine_capacity",
             "--serve",
+            "--mediaplane",
+            mediaplane,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,
@@ -235,9 +240,8 @@ class Row:
         return self.participants / self.cpu_share
 
 
-async def measure(size: int, calls: int, clip: Clip, seconds: float, core: int | None) -> Row:
-    """Run `calls` calls of `size` and measure for `seconds`."""
-    server = await Server.start(core)
+async def measure(size: int, calls: int, clip: Clip, seconds: float, server: Server) -> Row:
+    """Run `calls` calls of `size` and measure for `seconds`; stops the server."""
     certificate = Certificate.generateCertificate()
     people = {
         f"c{c}p{p}": Participant(f"c{c}p{p}", f"c{c}", certificate)
@@ -260,7 +264,9 @@ async def measure(size: int, calls: int, clip: Clip, seconds: float, core: int |
             await person.subscribe_pc.up.wait()
     await asyncio.sleep(SETTLE_SECONDS)
     joined = await server.figures()
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(AWAKE_SECONDS)
+    resting = await server.figures()
+    await asyncio.sleep(IDLE_SECONDS)
     idle = await server.figures()
     stop = asyncio.Event()
     publishers = [p.publisher for p in people.values()]
@@ -296,7 +302,7 @@ async def measure(size: int, calls: int, clip: Clip, seconds: float, core: int |
         late_share=1 - (sent_after - sent_before) / wanted,
         join_cpu_ms=(joined["cpu"] - empty["cpu"]) / len(people) * 1000,
         kilobytes=(after["rss"] - empty["rss"]) / len(people) / 1024,
-        idle_cpu_share=(idle["cpu"] - joined["cpu"]) / (idle["at"] - joined["at"]) / len(people),
+        idle_cpu_share=(idle["cpu"] - resting["cpu"]) / (idle["at"] - resting["at"]) / len(people),
     )
 
 
@@ -317,7 +323,8 @@ async def run(arguments: argparse.Namespace) -> None:
     )
     fewest = float("inf")
     for size, calls in arguments.loads:
-        row = await measure(size, calls, clip, arguments.seconds, server_core)
+        server = await Server.start(server_core, arguments.mediaplane)
+        row = await measure(size, calls, clip, arguments.seconds, server)
         print(
             f"{row.size:4}  {row.participants:6}  {row.forwarded_per_second:11.0f}  "
             f"{row.cpu_share:5.0%}  {row.microseconds:9.1f}  {row.participants_per_core:11.0f}  "
@@ -341,6 +348,7 @@ def load(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--mediaplane", choices=get_args(Wanted), default="auto")
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--bitrate", type=int, default=700_000, help="of the video, bit/s")
     parser.add_argument(
@@ -351,7 +359,7 @@ def main() -> None:
         default=[(2, 20), (2, 40), (3, 20), (3, 38), (6, 5), (6, 12)],
     )
     arguments = parser.parse_args()
-    asyncio.run(serve() if arguments.serve else run(arguments))
+    asyncio.run(serve(arguments.mediaplane) if arguments.serve else run(arguments))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class FullConnection(Connection):
         else:
             super().data_received(data, component)
 
-    def send_now(self, data: bytes) -> bool:
+    def send_now(self, data: bytes | memoryview) -> bool:
         """Send on the selected pair without awaiting; False if there is none."""
         pair = self._nominated.get(1)
         if pair is None:

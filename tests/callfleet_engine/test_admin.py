@@ -69,6 +69,7 @@ async def test_status(pod: Pod) -> None:
                 "source": "--media-address",
             }
         ],
+        "addressProblem": "",
     }
 
 

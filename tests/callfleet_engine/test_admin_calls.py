@@ -50,6 +50,7 @@ async def test_every_stream_of_a_call_is_told(pod: Pod) -> None:  # noqa: F811 -
         assert subscribed["type"] == "outbound-rtp"
         assert subscribed["participant"] == joined["participant"]
         assert subscribed["packetsSent"] > 0
+        assert (subscribed["layer"], subscribed["freezesAvoided"]) == (0, 0)
         assert published["bitsPerSecond"] is not None
         assert subscribed["bitsPerSecond"] is not None
     finally:

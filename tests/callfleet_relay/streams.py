@@ -1,4 +1,4 @@
-"""A TURN client over TCP or TLS, for relays of this process and of others."""
+"""TURN clients on a loop, over TCP, TLS and UDP, for relays of this process and of others."""
 
 from __future__ import annotations
 
@@ -28,35 +28,26 @@ REPLY_SECONDS = 20.0
 CHANNEL = 0x4000
 
 
-class StreamClient(Client):
-    """Like `Client`, with a connection in place of a world."""
+class LoopClient(Client):
+    """Like `Client`, with a network in place of a world."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        credential: Credential | None = None,
-    ) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(self, transport: asyncio.BaseTransport, credential: Credential | None) -> None:
         super().__init__(
             make_world(),
-            writer.get_extra_info("sockname")[:2],
+            transport.get_extra_info("sockname")[:2],
             credential=credential or real_credential(),
         )
 
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
     async def frame(self) -> bytes:
         """The next STUN message or ChannelData, without padding."""
-        async with asyncio.timeout(REPLY_SECONDS):
-            head = await self.reader.readexactly(4)
-            length = int.from_bytes(head[2:], "big")
-            if head[0] & 0xC0:
-                body = await self.reader.readexactly(length + -length % 4)
-                return head + body[:length]
-            return head + await self.reader.readexactly(length + 16)
+        raise NotImplementedError
 
     async def exchange(self, data: bytes) -> Message:
         """The reply to a request; ChannelData that comes before is passed over."""
-        self.writer.write(data)
+        self.write(data)
         while (reply := await self.frame())[0] & 0xC0:
             pass
         return parse(reply)
@@ -85,7 +76,66 @@ class StreamClient(Client):
     def send_data(self, payload: bytes, number: int = CHANNEL) -> None:
         """ChannelData."""
         data = number.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload
-        self.writer.write(data + bytes(-len(payload) % 4))
+        self.write(data + bytes(-len(payload) % 4))
+
+
+class DatagramClient(LoopClient, asyncio.DatagramProtocol):
+    """Over UDP; nothing is sent twice."""
+
+    def __init__(self, transport: asyncio.DatagramTransport, credential: Credential | None) -> None:
+        super().__init__(transport, credential)
+        self.transport = transport
+        self.came: asyncio.Queue[bytes] = asyncio.Queue()
+        transport.set_protocol(self)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - asyncio's
+        self.came.put_nowait(data)
+
+    def write(self, data: bytes) -> None:
+        self.transport.sendto(data)
+
+    async def frame(self) -> bytes:
+        async with asyncio.timeout(REPLY_SECONDS):
+            return await self.came.get()
+
+
+@asynccontextmanager
+async def over_udp(
+    address: Address, credential: Credential | None = None
+) -> AsyncIterator[DatagramClient]:
+    """A client of the relay at `address`."""
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr=address
+    )
+    try:
+        yield DatagramClient(transport, credential)
+    finally:
+        transport.close()
+
+
+class StreamClient(LoopClient):
+    """Over TCP or TLS."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        credential: Credential | None = None,
+    ) -> None:
+        self.reader, self.writer = reader, writer
+        super().__init__(writer.transport, credential)
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def frame(self) -> bytes:
+        async with asyncio.timeout(REPLY_SECONDS):
+            head = await self.reader.readexactly(4)
+            length = int.from_bytes(head[2:], "big")
+            if head[0] & 0xC0:
+                body = await self.reader.readexactly(length + -length % 4)
+                return head + body[:length]
+            return head + await self.reader.readexactly(length + 16)
 
     def stop_reading(self) -> None:
         """Leave what comes in the kernel's buffers."""

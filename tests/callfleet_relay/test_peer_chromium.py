@@ -21,6 +21,8 @@ pytestmark = pytest.mark.peer
 CALL_SECONDS = 60.0
 ENOUGH = 20
 """Video frames and audio packets that make it a call."""
+SOME_COLOURS = 10
+"""More than a picture has that shows nothing."""
 PAGE = Path(__file__).parent / "call.html"
 ORIGIN = "http://localhost/call"
 FLAGS = [
@@ -62,7 +64,7 @@ async def open_tab(browser: Browser, ice_server: dict[str, str]) -> Page:
     ids=["udp", "tcp", "tls"],
 )
 async def test_two_tabs_see_and_hear_each_other(
-    start_stream_relay: StartRelay, browser: Browser, listener: str, url: str
+    start_stream_relay: StartRelay, browser: Browser, listener: str, url: str, tmp_path: Path
 ) -> None:
     listen = f"{listener}://127.0.0.1:0"
     relay = start_stream_relay("--allow-peer", "127.0.0.0/8", "--allow-hairpin", "--listen", listen)
@@ -85,6 +87,9 @@ async def test_two_tabs_see_and_hear_each_other(
             while figures["framesDecoded"] < ENOUGH or figures["audioPackets"] < ENOUGH:
                 figures = await page.evaluate("figures()")
             assert (figures["local"], figures["remote"]) == ("relay", "relay")
+            assert await page.evaluate("colours()") > SOME_COLOURS
+        screenshot = await caller.screenshot(path=tmp_path / f"{listener}.png")
+        assert screenshot.startswith(b"\x89PNG")
 
         metrics = await asyncio.to_thread(fetch, f"{relay.metrics_url}/metrics")
     assert 'dropped_packets_total{cause="malformed"} 0.0' in metrics

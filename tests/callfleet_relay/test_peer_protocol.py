@@ -29,18 +29,20 @@ LOOPBACK_IPV6 = ("--relay-address", "::1", "--listen", "udp://[::1]:0", "--allow
 
 
 @pytest.mark.parametrize(
-    ("flags", "messages"),
+    ("flags", "messages", "dataplane"),
     [
-        (("-c", "-m", "20", "-n", "150"), 3000),
-        (("-c", "-s", "-m", "20", "-n", "150"), 3000),
-        (("-m", "4"), 160),
+        (("-c", "-m", "20", "-n", "150"), 3000, "native"),
+        (("-c", "-m", "20", "-n", "150"), 3000, "python"),
+        (("-c", "-s", "-m", "20", "-n", "150"), 3000, "native"),
+        (("-c", "-s", "-m", "20", "-n", "150"), 3000, "python"),
+        (("-m", "4"), 160, "auto"),
     ],
-    ids=["channels", "indications", "pairs-of-ports"],
+    ids=["channels", "channels-python", "indications", "indications-python", "pairs-of-ports"],
 )
 def test_no_message_is_lost_over_ipv4(
-    start_relay: StartRelay, flags: tuple[str, ...], messages: int
+    start_relay: StartRelay, flags: tuple[str, ...], messages: int, dataplane: str
 ) -> None:
-    relay = start_relay(*LOOPBACK)
+    relay = start_relay(*LOOPBACK, "--dataplane", dataplane)
     with echo_peer() as port:
         counts = run_uclient(relay.address, *flags, "-e", "127.0.0.1", "-r", str(port))
 

@@ -91,22 +91,35 @@ def test_coturns_client_loses_nothing(
 
 
 @pytest.mark.parametrize(
-    ("listener", "host", "mode"),
+    ("listener", "host", "mode", "dataplane"),
     [
-        ("tcp", "127.0.0.1", ("-c",)),
-        ("tcp", "::1", ("-c", "-s")),
-        ("tls", "127.0.0.1", ("-c", "-s")),
-        ("tls", "::1", ("-c",)),
+        ("tcp", "127.0.0.1", ("-c",), "native"),
+        ("tcp", "127.0.0.1", ("-c",), "python"),
+        ("tcp", "::1", ("-c", "-s"), "native"),
+        ("tls", "127.0.0.1", ("-c", "-s"), "native"),
+        ("tls", "::1", ("-c",), "native"),
+        ("tls", "::1", ("-c",), "python"),
     ],
-    ids=["tcp-channels", "tcp-ipv6-indications", "tls-indications", "tls-ipv6-channels"],
+    ids=[
+        "tcp-channels",
+        "tcp-channels-python",
+        "tcp-ipv6-indications",
+        "tls-indications",
+        "tls-ipv6-channels",
+        "tls-ipv6-channels-python",
+    ],
 )
 def test_coturns_client_loses_nothing_over_a_stream(
-    start_stream_relay: StartRelay, host: str, listener: str, mode: tuple[str, ...]
+    start_stream_relay: StartRelay,
+    host: str,
+    listener: str,
+    mode: tuple[str, ...],
+    dataplane: str,
 ) -> None:
     listen = f"{listener}://{format_address((host, 0))}"
     relay = start_stream_relay(
         *("--listen", listen, "--relay-address", host, "--max-allocations-per-user", "100"),
-        *("--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128"),
+        *("--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128", "--dataplane", dataplane),
     )
     flags = [*mode, "-t", "-m", "8", "-n", "150"]
     flags += ["-S"] if listener == "tls" else []

@@ -1,4 +1,9 @@
-"""The security regression list: what TURN servers have been attacked with, one test each."""
+"""The security regression list: what TURN servers have been attacked with, one test each.
+
+Two of the list need sockets: ChannelData that overruns its datagram is in `test_dataplane.py`
+(`test_channel_data_that_overruns_goes_nowhere`, both planes), the slow reader in `test_stream.py`
+(`test_who_does_not_read_loses_data_and_then_the_connection`, both planes, TCP and TLS).
+"""
 
 from __future__ import annotations
 

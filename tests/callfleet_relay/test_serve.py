@@ -63,6 +63,22 @@ def call(relay: RelayProcess, method: str, path: str, body: object = None) -> di
     return answer
 
 
+def test_tells_where_a_stun_server_sees_it(start_relay: StartRelay) -> None:
+    server = start_relay()
+    named = str(server.listening["listen"][0]).replace("udp://", "stun:")
+    relay = start_relay("--public-address-from", named)
+    told = {"address": "127.0.0.1", "source": named, "problem": ""}
+    wait_until(lambda: call(relay, "GET", "/status")["public"] == told)
+    status = call(relay, "GET", "/status")
+    assert status["addresses"] == [{"address": "127.0.0.1", "source": "--relay-address"}]
+
+
+def test_goes_on_while_no_stun_server_answers(start_relay: StartRelay) -> None:
+    relay = start_relay("--public-address-from", "stun:no-such-host.invalid:3478")
+    wait_until(lambda: "public address not known" in relay.log.read_text())
+    assert call(relay, "GET", "/status")["admission"] == "open"
+
+
 def test_says_what_it_got_serves_there_and_ends_at_once_when_sealed(
     start_relay: StartRelay,
 ) -> None:

@@ -31,7 +31,10 @@ def settings(**more: object) -> Settings:
         ({"listen": ("udp://::1:3478",)}, "for IPv6 [IP]:PORT"),
         ({"listen": ("udp://127.0.0.1:70000",)}, "port 70000 is above 65535"),
         ({"relay_address": "0.0.0.0"}, "--relay-address: 0.0.0.0 is not the address of one host"),
-        ({"relay_address": "here"}, "--relay-address: "),
+        (
+            {"relay_address": "here"},
+            "--relay-address: 'here' is no IP address: name one of this machine",
+        ),
         ({"external_address": "2001:db8::1"}, "--external-address: it must be of the same family"),
         ({"relay_address": ("10.0.0.1", "10.0.0.2")}, "--relay-address: two addresses are one of"),
         ({"external_address": ("192.0.2.1", "192.0.2.2")}, "--external-address: two of them are"),

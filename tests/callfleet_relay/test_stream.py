@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
@@ -21,6 +21,7 @@ from callfleet_relay.settings import Settings, parse_address
 from callfleet_relay.transport import reception, stream, tcp
 from callfleet_relay.transport.connection import MAX_QUEUED, MAX_QUEUED_REPLIES
 from callfleet_relay.transport.connections import ConnectionEnd
+from tests.waiting import until
 
 from .certificates import Pair
 from .streams import REPLY_SECONDS, connected, echo_peer
@@ -30,9 +31,11 @@ from .test_proxy_protocol import fixture
 BINDING = encode(Method.BINDING, Class.REQUEST, b"t" * 12, [])
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"allow_peer": ("127.0.0.0/8", "::1/128")})
+@pytest.fixture(params=["native", "python"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """Over both planes: one of them has the datagrams of a stream's session in Rust."""
+    update = {"allow_peer": ("127.0.0.0/8", "::1/128"), "dataplane": request.param}
+    return settings.model_copy(update=update)
 
 
 @pytest.fixture
@@ -66,12 +69,6 @@ def closed(relay: Relay, cause: ConnectionEnd) -> int:
 def connections(relay: Relay) -> int:
     assert relay.streams is not None
     return relay.streams.stream_figures().open.total()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(REPLY_SECONDS):
-        while not holds():  # noqa: ASYNC110 - the relay has no event for it
-            await asyncio.sleep(0.005)
 
 
 def relayed(message: object) -> Address:

@@ -23,12 +23,13 @@ from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings
 from callfleet_relay.transport import peer_stream
 from callfleet_relay.transport.connections import ConnectionEnd
+from tests.waiting import until
 
 from .certificates import Pair
 from .conftest import RelayProcess, StartRelay
 from .streams import REPLY_SECONDS, StreamClient, connected
 from .support import TCP, attribute, error_of, relayed_of
-from .test_stream import address_of, closed, until
+from .test_stream import address_of, closed
 
 BIG = 8 << 20
 

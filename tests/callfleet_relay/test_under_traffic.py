@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
+from aioice.stun import Method
 
 from .certificates import Pair, make_pair
 from .conftest import START_SECONDS, RelayProcess, StartRelay
-from .streams import EchoPeer, StreamClient, connected, echo_peer
-from .support import SECRET, error_of
+from .streams import EchoPeer, LoopClient, connected, echo_peer, over_udp
+from .support import SECRET, error_of, lifetime, plain_credential
 from .test_serve import call, log_of
 
 pytestmark = pytest.mark.slow
 
 WINDOW = 8
 """Packets of one client that are on their way at a time."""
-BETWEEN = 200
+SHORT_SECONDS = 6.0
+"""How long one client's credential is good for."""
+BETWEEN = 100
 """Packets of each client before and after each change."""
 
 
@@ -31,7 +34,7 @@ BETWEEN = 200
 class Traffic:
     """One client's packets to an echo, and what came back."""
 
-    client: StreamClient
+    client: LoopClient
     sent: int = 0
     received: list[int] = field(default_factory=list)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW))
@@ -97,7 +100,7 @@ def rotate(secret_file: Path) -> None:
     secret_file.write_bytes(b"a-newer-secret-of-more-than-32-characters\n" + SECRET + b"\n")
 
 
-async def join(client: StreamClient, peer: EchoPeer) -> Traffic:
+async def join(client: LoopClient, peer: EchoPeer) -> Traffic:
     assert error_of(await client.open()) is None
     assert error_of(await client.bind_channel(peer.address)) is None
     return Traffic(client)
@@ -115,8 +118,13 @@ def secrets_mount(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.parametrize("dataplane", ["native", "python"])
 async def test_no_packet_is_lost_to_a_change(
-    start_relay: StartRelay, tmp_path: Path, secrets_mount: Path, secret_file: Path
+    start_relay: StartRelay,
+    tmp_path: Path,
+    secrets_mount: Path,
+    secret_file: Path,
+    dataplane: str,
 ) -> None:
     first, second = make_pair(tmp_path / "v1"), make_pair(tmp_path / "v2")
     mount(secrets_mount, first)
@@ -124,24 +132,33 @@ async def test_no_packet_is_lost_to_a_change(
     limits.write_text("{}")
     data = secrets_mount / "..data"
     relay = start_relay(
-        *("--listen", "tcp://127.0.0.1:0", "--listen", "tls://127.0.0.1:0"),
+        *("--listen", "udp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"),
+        *("--listen", "tls://127.0.0.1:0", "--dataplane", dataplane, "--credential-grace", "0"),
         *("--cert", str(data / "tls.crt"), "--key", str(data / "tls.key")),
         *("--allow-peer", "127.0.0.0/8", "--limits-file", str(limits)),
     )
-    tcp, tls = relay.addresses
+    udp, tcp, tls = relay.addresses
     drain = {"podUid": relay.listening["podUid"], "drainId": "d1"}
 
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(echo_peer())
+        brief = plain_credential("brief", expires=time.time() + SHORT_SECONDS)
+        expiring = await stack.enter_async_context(over_udp(udp, brief))
+        assert error_of(await expiring.open()) is None
+        datagrams = await stack.enter_async_context(over_udp(udp))
         over_tcp = await stack.enter_async_context(connected(tcp))
         over_tls = await stack.enter_async_context(connected(tls, context=first.client_context))
-        crowd = Crowd([await join(over_tcp, peer), await join(over_tls, peer)])
+        crowd = Crowd([await join(each, peer) for each in (datagrams, over_tcp, over_tls)])
         await crowd.goes_on()
 
         mount(secrets_mount, second)
         await until(lambda: len(log_of(relay, "certificate read")) == 1)
         async with connected(tls, context=second.client_context) as late:
             assert error_of(await late.open()) is None
+        await crowd.goes_on()
+
+        await until(lambda: ("udp", "credential_expired") in ends(relay))
+        assert error_of(await expiring.request(Method.REFRESH)) in {401, 437}
         await crowd.goes_on()
 
         second.certificate.write_text("broken")
@@ -151,12 +168,12 @@ async def test_no_packet_is_lost_to_a_change(
         second.key.write_bytes(first.key.read_bytes())
         await crowd.goes_on()
 
-        limits.write_text('{"maxAllocations": 3, "realm": "other", "maxAlocations": 1}')
+        limits.write_text('{"maxAllocationsPerUser": 3, "realm": "other", "maxAlocations": 1}')
         rotate(secret_file)
         relay.process.send_signal(signal.SIGHUP)
         await until(lambda: reloaded(relay))
-        status: dict[str, Any] = await asyncio.to_thread(call, relay, "GET", "/status")
-        assert status["allocationCapacity"] == 3
+        async with over_udp(udp) as fourth:
+            assert error_of(await fourth.open()) == 486
         (refused,) = log_of(relay, "not taken from the limits file")[-1:]
         assert refused["needs_restart"] == ["realm"]
         assert refused["unknown"] == ["maxAlocations"]
@@ -176,16 +193,24 @@ async def test_no_packet_is_lost_to_a_change(
         for each in crowd.clients:
             assert each.received == list(range(each.sent))
             assert each.sent > 7 * BETWEEN
+        assert error_of(await datagrams.request(Method.REFRESH, lifetime(0))) is None
 
     assert await asyncio.to_thread(relay.process.wait, START_SECONDS) == 0
     ended = log_of(relay, "session ended")
-    assert {(line["transport"], line["cause"]) for line in ended} == {
+    assert ends(relay) == {
+        ("udp", "credential_expired"),
+        ("udp", "deleted"),
         ("tcp", "closed"),
         ("tls", "closed"),
     }
     assert sum(int(str(line["packets_to_client"])) for line in ended) == sum(
         each.sent for each in crowd.clients
     )
+
+
+def ends(relay: RelayProcess) -> set[tuple[object, object]]:
+    """Transport and cause of each session that has ended."""
+    return {(line["transport"], line["cause"]) for line in log_of(relay, "session ended")}
 
 
 def reloaded(relay: RelayProcess) -> bool:

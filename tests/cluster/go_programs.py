@@ -44,10 +44,10 @@ class GoProgram:
 
 @dataclass(frozen=True)
 class PinnedPrograms:
-    """Programs of one module whose whole tree a go.mod and go.sum of ours pin."""
+    """Programs of one module, or of ours that uses it, whose whole tree a go.mod and go.sum pin."""
 
     folder: Path
-    """Where go.mod and go.sum are."""
+    """Where go.mod and go.sum are, and the program if it is ours."""
     module: str
     packages: tuple[str, ...]
     settings: dict[str, str]
@@ -57,7 +57,7 @@ class PinnedPrograms:
 
     def version(self) -> str:
         """What go.mod pins, such as "v1.35.4"."""
-        line = rf"^\s*{re.escape(self.module)} (v\S+)"
+        line = rf"^(?:require)?\s*{re.escape(self.module)} (v\S+)"
         found = re.search(line, (self.folder / "go.mod").read_text(), re.MULTILINE)
         if found is None:
             raise HarnessError(f"{self.folder}/go.mod names no version of {self.module}")
@@ -65,7 +65,8 @@ class PinnedPrograms:
 
     def path(self) -> Path:
         """The folder that holds the programs; they are built if they are not there yet."""
-        pins = ((self.folder / name).read_bytes() for name in ("go.mod", "go.sum"))
+        names = ("go.mod", "go.sum", *sorted(each.name for each in self.folder.glob("*.go")))
+        pins = ((self.folder / name).read_bytes() for name in names)
         key = digest(*pins, *self._flags(), *self.packages)
         return made_once(f"{self.folder.name}/{self.version()}-{key}", self._build)
 

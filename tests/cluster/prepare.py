@@ -61,7 +61,7 @@ class Requirement:
         return shutil.which(self.name, path=path) is not None
 
 
-GO = Requirement("go", "golang-go", (API, CLUSTER))
+GO = Requirement("go", "golang-go", (API, CLUSTER, PEERS))
 """Any Go: one too old for what is built fetches a newer one (go_toolchain)."""
 CARGO = Requirement("cargo", "cargo-web", (RUST, IMAGES), newer="cargo")
 """Of Debian 12 the one that is kept current. Any that builds Cargo.toml's `rust-version`."""

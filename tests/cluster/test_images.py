@@ -25,7 +25,9 @@ MODULES = {
         "callfleet_operator, callfleet_operator.gateway.otlp, kopf, kubernetes, "
         "prometheus_api_client, cryptography"
     ),
-    "engine": "callfleet_engine, aiortc, av, pylibsrtp, asyncpg, aiosqlite",
+    "engine": (
+        "callfleet_engine, callfleet_engine._native, aiortc, av, pylibsrtp, asyncpg, aiosqlite"
+    ),
     "relay": "callfleet_relay, callfleet_relay._native, aioice, uvloop, aiohttp",
 }
 POD = {

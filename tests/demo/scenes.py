@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from tests.charts.dashboard import QUIET, queries
+from tests.cluster.images import has_cargo
 from tests.demo.media import watch_media_while_draining
 from tests.demo.sizes import Sizes
 from tests.demo.snapshot import Pod, Snapshot
@@ -133,6 +134,7 @@ def dashboard(stage: Stage) -> None:
         met=True,
         seen=f"{len(asked)} queries",
     )
+    _dataplane(stage)
 
 
 def prometheus_away(stage: Stage) -> None:
@@ -237,6 +239,21 @@ def _event_reasons(stage: Stage, kind: str) -> set[str]:
         f"involvedObject.kind={kind}", "-o", "jsonpath={.items[*].reason}",
     )  # fmt: skip
     return set(reasons.split())
+
+
+def _dataplane(stage: Stage) -> None:
+    """What relays, by the relays' own metric."""
+    expected = "native" if has_cargo() else "python"
+    metric = f'callfleet_relay_info{{namespace="{stage.namespace}"'
+    others = f'{metric},dataplane!="{expected}"}}'
+    mine = f'{metric},dataplane="{expected}"}}'
+    stage.wait("the relays' info in Prometheus", lambda _: _series(stage, mine) > 0)
+    stage.expect(
+        "dashboard",
+        f"relays relay by the {expected} data plane",
+        met=not _series(stage, others),
+        seen=f"callfleet_relay_info of {_series(stage, mine)} relays",
+    )
 
 
 def _series(stage: Stage, expression: str) -> int:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.cluster import choice, prepare
 from tests.scale.chart import chart
-from tests.scale.fleet import Size
-from tests.scale.measurement import Measured, measure, setting
+from tests.scale.fleet import CLUSTERS_A_NAMESPACE, Size
+from tests.scale.measurement import Measured, grow, measure, set_up, setting
 from tests.scale.table import missed, table
 
 WHOLE = 2000
@@ -33,10 +33,17 @@ def main() -> int:
     parser.add_argument("--chart", type=Path, default=DOCS / "scale.svg")
     parser.add_argument("--json", type=Path, help="where to write the figures as well")
     options = parser.parse_args()
+    sizes = [WHOLE * percent // 100 for percent in sorted(options.percent)]
+    if any(size % CLUSTERS_A_NAMESPACE for size in sizes[:-1]):
+        parser.error(
+            f"an operator serves whole namespaces, of {CLUSTERS_A_NAMESPACE} CallClusters each: "
+            f"all but the largest --percent have to be multiples of "
+            f"{CLUSTERS_A_NAMESPACE * 100 // WHOLE}"
+        )
     prepare.require(prepare.API)
     # Ended by a signal, what was started ends with the blocks that started it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    found = _measured([WHOLE * percent // 100 for percent in sorted(options.percent)], options)
+    found = _measured(sizes, options)
     misses = missed(found[-1])
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)
@@ -62,6 +69,8 @@ def _measured(sizes: list[int], options: argparse.Namespace) -> list[Measured]:
 
     async def run() -> None:
         async with setting(server, Size(sizes[-1]), say, tick=TICK) as here:
+            await grow(here, sizes[-1])
+            await set_up(here, options.patience_seconds)
             for clusters in sizes:
                 one = await measure(
                     here,

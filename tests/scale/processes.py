@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,9 @@ class Operator:
 
 @asynccontextmanager
 async def operator(
-    kubeconfig: Path, prometheus: str, log: Path, tick: int
+    kubeconfig: Path, prometheus: str, log: Path, tick: int, namespaces: Sequence[str] = ()
 ) -> AsyncIterator[Operator]:
-    """The operator for all namespaces, as the chart runs it but for where it listens."""
+    """The operator for some namespaces or all, as the chart runs it but for where it listens."""
     command = [
         *(sys.executable, "-m", "callfleet_operator", "run"),
         "--operator-namespace=callfleet-system",
@@ -63,6 +63,7 @@ async def operator(
         f"--tick-seconds={tick}",
         # On a machine with no time left for it an operator with a Lease ends, as it should.
         "--no-leader-election",
+        *(f"--namespace={name}" for name in namespaces),
     ]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     async with _process(command, log, environment) as (process, line):

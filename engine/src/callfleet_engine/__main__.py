@@ -27,6 +27,16 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.version_option(package_name="callfleet")
 @click.option("--listen", metavar="HOST:PORT", help="Signalling and page.  [127.0.0.1:8080]")
 @click.option(
+    "--listen-tls",
+    metavar="HOST:PORT",
+    help="Signalling, the page and WHIP over TLS, beside --listen, on which engines reach each "
+    "other.",
+)
+@click.option(
+    "--tls-cert", type=FILE, help="PEM certificate of --listen-tls, its chain after it. Followed."
+)
+@click.option("--tls-key", type=FILE, help="Its PEM key, without a passphrase. Followed.")
+@click.option(
     "--media-address",
     multiple=True,
     metavar="IP",
@@ -50,6 +60,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=FILE,
     help="The same, a line each with where it comes from; read again when it changes. No calls "
     "are taken while it is empty.",
+)
+@click.option(
+    "--external-address-from",
+    metavar="stun:HOST:PORT",
+    help="The same, as this STUN server sees the first --media-address; asked again every five "
+    "minutes. No calls are taken before it has answered.",
 )
 @click.option(
     "--advertise",
@@ -86,7 +102,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--capacity", type=int, metavar="N", help="Participants at most.  [80]")
 @click.option("--limits-file", type=FILE, help="limits.json; wins over --capacity.")
 @click.option(
-    "--mediaplane", type=click.Choice(["auto", "python"]), help="Who forwards media.  [auto]"
+    "--mediaplane",
+    type=click.Choice(["auto", "python", "native"]),
+    help="What forwards media; auto: native where it loads.  [auto]",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Metrics and health.  [127.0.0.1:9090]")
 @click.option("--admin", metavar="HOST:PORT", help="Admin interface.  [127.0.0.1:9091]")

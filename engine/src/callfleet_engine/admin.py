@@ -77,6 +77,8 @@ class Status(_Json):
     stress: dict[str, float]
     relays: int
     addresses: tuple[Address, ...]
+    address_problem: str
+    """What is awaited while there is no address; empty if there is one."""
 
 
 _DRAIN = TypeAdapter(DrainRequest)

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import signal
+import socket
+import ssl
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -20,8 +22,10 @@ from callfleet_engine.background import Background
 from callfleet_engine.calls.moving import Batches
 from callfleet_engine.calls.rates import RATE_SECONDS
 from callfleet_engine.calls.sampling import SAMPLE_SECONDS
+from callfleet_engine.certificate import Certificate, UnusableCertificate
 from callfleet_engine.drain import DrainConflict
 from callfleet_engine.health import health_app
+from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.parts import Parts
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
 from callfleet_engine.signalling import pages
@@ -47,6 +51,7 @@ class Listening:
     """What was bound."""
 
     listen: Endpoint
+    listen_tls: Endpoint | None
     metrics: Endpoint
     admin: Endpoint
 
@@ -106,11 +111,12 @@ class Engine:
         # when they are ready.
         signalling, listen = bind("listen", settings.listen)
         stack.callback(signalling.close)
+        over_tls, tls_endpoint, certificate = _bind_tls(settings, stack)
         metrics, metrics_endpoint = bind("metrics", settings.metrics)
         stack.callback(metrics.close)
         admin, admin_endpoint = bind("admin", _admin_endpoint(settings))
         stack.callback(admin.close)
-        self.listening = Listening(listen, metrics_endpoint, admin_endpoint)
+        self.listening = Listening(listen, tls_endpoint, metrics_endpoint, admin_endpoint)
 
         self.parts = parts = Parts(settings, listen, client)
         health = health_app(parts.metrics, self._why_not_ready)
@@ -129,6 +135,10 @@ class Engine:
         await stack.enter_async_context(parts.samples)
         background = Background()
         stack.push_async_callback(background.finish, 0)
+        if settings.external_address_from:
+            background.keep(parts.media_addresses.follow, "external address")
+        if certificate is not None:
+            background.keep(certificate.follow, "certificate")
         background.keep(parts.journal.run, "journal")
         background.keep(parts.peers.run, "heartbeats")
         background.keep(self._maintain, "maintenance")
@@ -140,7 +150,7 @@ class Engine:
         parts.signalling.add_routes(app)
         parts.whip.add_routes(app)
         pages.add_routes(app)
-        await stack.enter_async_context(serving(app, signalling))
+        await stack.enter_async_context(serving(app, signalling, over_tls))
         stack.callback(self._end_calls)
         self._ready = True
 
@@ -231,7 +241,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with Engine(settings, terminate) as engine:
-            _announce(engine.listening, engine.parts.plane.port)
+            _announce(engine.listening, engine.parts.plane)
             await terminate.wait()
             logger.info("ending", extra={"graceSeconds": settings.termination_grace})
             await _first(engine.drained(), stop.wait(), within_seconds=settings.termination_grace)
@@ -257,16 +267,32 @@ async def _first(*works: Coroutine[None, None, object], within_seconds: float) -
             task.result()
 
 
-def _announce(listening: Listening, media_port: int) -> None:
+def _announce(listening: Listening, plane: MediaPlane) -> None:
     line = {
         "event": "listening",
         "listen": str(listening.listen),
+        "listenTls": str(listening.listen_tls) if listening.listen_tls else None,
         "metrics": str(listening.metrics),
         "admin": str(listening.admin),
-        "mediaPort": media_port,
+        "mediaPort": plane.port,
+        "mediaplane": plane.name,
     }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+def _bind_tls(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[tuple[socket.socket, ssl.SSLContext] | None, Endpoint | None, Certificate | None]:
+    if settings.listen_tls is None or settings.tls_cert is None or settings.tls_key is None:
+        return None, None, None
+    try:
+        certificate = Certificate(settings.tls_cert, settings.tls_key)
+    except UnusableCertificate as error:
+        raise InvalidSettings(f"{flag('tls_cert')}, {flag('tls_key')}: {error}") from error
+    bound, endpoint = bind("listen_tls", settings.listen_tls)
+    stack.callback(bound.close)
+    return (bound, certificate.context), endpoint, certificate
 
 
 def _admin_endpoint(settings: Settings) -> Endpoint:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from callfleet_engine.media.advertised import Advertised, advertised
 from callfleet_engine.reloading import Reloading
+from callfleet_engine.seen_address import SeenAddress, StunServer
 from callfleet_engine.settings import InvalidSettings, Settings, flag
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,17 @@ class MediaAddresses:
                 self._file = Reloading(path, lambda found: read_addresses(found, families))
             except (OSError, ValueError) as error:
                 raise InvalidSettings(f"{flag('external_address_file')}: {error}") from error
+        self._seen: SeenAddress | None = None
+        if settings.external_address_from:
+            server = StunServer.of(settings.external_address_from)
+            self._seen = SeenAddress(server, settings.media_address[0])
         self._told: tuple[Advertised, ...] | None = None
 
     def __call__(self) -> tuple[Advertised, ...]:
         """The addresses in the order of preference; empty while an external one is awaited."""
         external = (*self._given, *(self._file.value if self._file else ()))
+        if self._seen is not None and self._seen.address is not None:
+            external = (*external, self._seen.address)
         found = advertised(self._mode, internal=self._internal, external=external)
         if not found and self._told:
             return self._told  # running calls need one, and the old one is the best guess
@@ -56,9 +63,16 @@ class MediaAddresses:
                 logger.warning("no calls are taken: %s", self.why_none)
         return found
 
+    async def follow(self) -> None:
+        """Learn the address that only others can tell. Never ends where there is one to learn."""
+        if self._seen is not None:
+            await self._seen.follow()
+
     @property
     def why_none(self) -> str:
         """What is awaited while there is no address."""
+        if self._seen is not None:
+            return f"no external address is known: {self._seen.problem}"
         return (
             "no external address is known; the operator writes one into "
             f"{flag('external_address_file')} once this pod's node has one"

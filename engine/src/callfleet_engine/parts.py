@@ -27,6 +27,7 @@ from callfleet_engine.calls.sampling import Sampler
 from callfleet_engine.calls.surroundings import Services
 from callfleet_engine.drain import Drain
 from callfleet_engine.limits import FixedLimits, LimitsSource, read_limits
+from callfleet_engine.media.choice import NativeUnavailableError, make_plane
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
 from callfleet_engine.media_addresses import MediaAddresses
 from callfleet_engine.metrics import Gauges, Metrics
@@ -80,13 +81,7 @@ class Parts:
         self.sampler = Sampler(self.samples)
         self.rates = BitRates()
         self.media_addresses = MediaAddresses(settings)
-        self.plane = AiortcPlane(
-            MediaSettings(
-                addresses=settings.media_address,
-                port=settings.media_port,
-                advertised=self.media_addresses,
-            )
-        )
+        self.plane = _plane(settings, self.media_addresses)
         self.me = Owner(settings.pod_uid, settings.pod_address or str(listening))
         self.peers = Peers(
             self.store,
@@ -197,6 +192,7 @@ class Parts:
                 Address(address=told.address, port=self.plane.port, source=told.source)
                 for told in self.media_addresses()
             ),
+            address_problem="" if self.media_addresses() else self.media_addresses.why_none,
         )
 
     def _call_lost(self, route: CallRoute) -> None:
@@ -217,6 +213,16 @@ def _limits(settings: Settings) -> LimitsSource:
     if settings.limits_file:
         return _read("limits_file", settings.limits_file, read_limits)
     return FixedLimits(settings.fixed_limits)
+
+
+def _plane(settings: Settings, advertised: MediaAddresses) -> AiortcPlane:
+    media = MediaSettings(
+        addresses=settings.media_address, port=settings.media_port, advertised=advertised
+    )
+    try:
+        return make_plane(settings.mediaplane, media)
+    except NativeUnavailableError as error:
+        raise InvalidSettings(f"{flag('mediaplane')} {settings.mediaplane}: {error}") from error
 
 
 def _join_keys(settings: Settings) -> JoinKeys | None:

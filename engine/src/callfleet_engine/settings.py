@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import uuid4
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
 
 from callfleet_engine.limits import Limits
 from callfleet_engine.media.advertised import Advertise
+from callfleet_engine.seen_address import StunServer
 from callfleet_engine.store.interface import InvalidDatabaseUrl
 from callfleet_engine.store.settings import SqliteFile, parse_database_url
 from callfleet_engine.turn.relays import Relay
@@ -95,14 +96,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: At = Endpoint(host="127.0.0.1", port=8080)
+    listen_tls: At | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     metrics: At = Endpoint(host="127.0.0.1", port=9090)
     admin: At = Endpoint(host="127.0.0.1", port=9091)
     media_address: Addresses = ("127.0.0.1",)
     media_port: int = Field(0, ge=0, le=65_535)
     external_address: Addresses = ()
     external_address_file: Path | None = None
+    external_address_from: str = ""
     advertise: Advertise | None = None
-    mediaplane: str = "auto"
+    mediaplane: Literal["auto", "python", "native"] = "auto"
     open: bool = False
     keys_file: Path | None = None
     database: str = "sqlite:///calls.db"
@@ -132,6 +137,11 @@ class Settings(BaseModel):
         if len(set(families)) < len(families):
             raise ValueError(f"{', '.join(value)}: give at most one address of IPv4 and of IPv6")
         return value
+
+    @field_validator("external_address_from")
+    @classmethod
+    def _a_stun_server(cls, value: str) -> str:
+        return str(StunServer.of(value)) if value else ""
 
     @field_validator("database")
     @classmethod
@@ -178,6 +188,16 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _tls_belongs_together(self) -> Self:
+        given = [self.listen_tls, self.tls_cert, self.tls_key]
+        if any(given) and not all(given):
+            raise ValueError(
+                "--listen-tls, --tls-cert and --tls-key belong together: the port, the certificate "
+                "with its chain, and its key"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _media_is_reached(self) -> Self:
         if not self.media_address:
             raise ValueError("--media-address is empty: give an address of this host")
@@ -189,10 +209,10 @@ class Settings(BaseModel):
                     f"--external-address: {text} is an address of IPv{version}; give a "
                     "--media-address of the same kind too"
                 )
-        has_external = self.external_address or self.external_address_file
-        if self.advertise in {"external", "both"} and not has_external:
+        if self.advertise in {"external", "both"} and not self._has_external:
             raise ValueError(
-                f"--advertise {self.advertise} needs --external-address or --external-address-file"
+                f"--advertise {self.advertise} needs --external-address, --external-address-file "
+                "or --external-address-from"
             )
         return self
 
@@ -217,8 +237,12 @@ class Settings(BaseModel):
         """What was asked for; without it the external address where there is to be one."""
         if self.advertise is not None:
             return self.advertise
-        has_external = self.external_address or self.external_address_file
-        return "external" if has_external else "internal"
+        return "external" if self._has_external else "internal"
+
+    @property
+    def _has_external(self) -> bool:
+        given = self.external_address, self.external_address_file, self.external_address_from
+        return any(given)
 
     @property
     def fixed_limits(self) -> Limits:

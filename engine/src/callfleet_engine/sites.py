@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,12 +38,19 @@ def bind(field: str, wanted: Endpoint) -> tuple[socket.socket, Endpoint]:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, bound: socket.socket) -> AsyncIterator[None]:
-    """Serve the application until left; the socket is closed then."""
+async def serving(
+    app: web.Application,
+    bound: socket.socket,
+    over_tls: tuple[socket.socket, ssl.SSLContext] | None = None,
+) -> AsyncIterator[None]:
+    """Serve the application until left; the sockets are closed then."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
         await runner.setup()
         await web.SockSite(runner, bound, backlog=BACKLOG).start()
+        if over_tls is not None:
+            tls, context = over_tls
+            await web.SockSite(runner, tls, ssl_context=context, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()

@@ -1,9 +1,9 @@
 //! Sending many datagrams at a time.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::sys::{Outgoing, SendSlots, send_to};
 
@@ -35,7 +35,7 @@ impl Train {
         if self.is_closed
             || size == 0
             || size > self.segment
-            || self.segment >= coalescing.below.get()
+            || self.segment >= coalescing.below.load(Relaxed)
             || self.count >= MAX_SEGMENTS
             || self.bytes.saturating_add(size) > MAX_TRAIN_BYTES
         {
@@ -55,12 +55,12 @@ impl Train {
 /// What a socket is known to refuse of UDP_SEGMENT.
 #[derive(Debug)]
 pub struct Coalescing {
-    below: Cell<usize>,
+    below: AtomicUsize,
 }
 
 impl Default for Coalescing {
     fn default() -> Self {
-        Self { below: Cell::new(usize::MAX) }
+        Self { below: AtomicUsize::new(usize::MAX) }
     }
 }
 
@@ -70,9 +70,9 @@ impl Coalescing {
         match error.raw_os_error() {
             // Longer than a packet on the way may be: shorter ones can still go together.
             Some(libc::EINVAL | libc::EMSGSIZE) => {
-                self.below.set(self.below.get().min(segment));
+                self.below.fetch_min(segment, Relaxed);
             }
-            Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => self.below.set(0),
+            Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => self.below.store(0, Relaxed),
             _ => {}
         }
     }

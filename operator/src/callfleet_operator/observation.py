@@ -241,9 +241,12 @@ class Connections:
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """Everything one decision depends on, apart from the spec and the memory."""
+    """Everything one decision depends on, apart from the spec and the memory.
+
+    Each is one look and equal to no other: what is worked out of one is kept by its identity.
+    """
 
     now: datetime
     pods: tuple[FleetPod, ...]

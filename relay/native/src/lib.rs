@@ -7,6 +7,7 @@
 mod plane;
 mod rates;
 mod ring;
+mod streams;
 mod stun;
 mod tables;
 mod to_clients;
@@ -16,4 +17,5 @@ mod worker;
 pub use plane::{Figures, Opening, Plane};
 pub use rates::{BitRates, Limit};
 pub use ring::{Handed, Ring};
+pub use streams::{Received, Sent, StreamBatches, StreamRelay};
 pub use tables::{Client, Drop, Ports, Traffic};

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::process;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ahash::{AHashMap, RandomState};
 use callfleet_udp::{Coalescing, Epoll, EventFd, Inbox, Outbox, Ready};
@@ -16,6 +17,11 @@ use crate::tables::{Client, Tables};
 /// Messages received before they are sent on; each may be of several datagrams.
 pub(crate) const BATCH: usize = 64;
 const MAX_READY: usize = 256;
+/// Who had something to do again so soon will soon have more.
+const BUSY: Duration = Duration::from_micros(50);
+/// How long that is waited for: what comes meanwhile is received, and leaves, at one go. The system
+/// adds its timer slack, 50 microseconds.
+const NAP: Duration = Duration::from_micros(50);
 
 const LISTENER: u64 = 1 << 63;
 pub(crate) const STOP: u64 = u64::MAX;
@@ -93,6 +99,7 @@ impl Runner {
         let mut ready = Vec::with_capacity(MAX_READY);
         let mut relays = Vec::with_capacity(MAX_READY);
         loop {
+            let idle_since = Instant::now();
             if let Err(error) = worker.epoll.wait(&mut ready, MAX_READY) {
                 if error.kind() == ErrorKind::Interrupted {
                     continue;
@@ -104,7 +111,9 @@ impl Runner {
             if ready.iter().any(|each| each.token == STOP) {
                 return;
             }
+            let is_busy = idle_since.elapsed() < BUSY;
             let mut tables = worker.tables.lock();
+            let before = tables.packets;
             relays.clear();
             for Ready { token } in &ready {
                 if token & LISTENER != 0 {
@@ -120,7 +129,11 @@ impl Runner {
                 }
             }
             self.take_from_peers(worker, &relays, &mut inbox, &mut tables);
+            let relayed = tables.packets - before;
             MutexGuard::unlock_fair(tables);
+            if is_busy && (1..BATCH as u64).contains(&relayed) {
+                thread::sleep(NAP);
+            }
         }
     }
 

@@ -67,6 +67,11 @@ CONTEXT = {
     multiple=True,
 )
 @click.option(
+    "--public-address-from",
+    help="stun:HOST:PORT of a STUN server to ask where clients reach the listeners; "
+    "/admin/v1/status tells it. Relayed addresses do not depend on it.",
+)
+@click.option(
     "--host-address",
     help="IP address of this pod's host, or both with a comma between, as status.hostIPs of the "
     "downward API has them.",
@@ -158,7 +163,7 @@ CONTEXT = {
 @click.option("--pod-address", help="IP address of this pod.")
 @click.option(
     "--dataplane",
-    help="What relays the datagrams of UDP clients; auto: native where it loads.",
+    help="What relays; auto: native where it loads.",
     type=click.Choice(["auto", "python", "native"]),
 )
 @click.option("--dataplane-threads", help="Threads of the native data plane.", type=int)

@@ -95,11 +95,11 @@ class Allocation:
 
     def end_at(self, now: float) -> SessionEnd | None:
         """Why it is over by `now`, if it is."""
-        if self.credential_ends <= now:
-            return SessionEnd.CREDENTIAL_EXPIRED
-        if max(self.expires.values()) <= now:
-            return SessionEnd.EXPIRED
-        return None
+        if self.credential_ends > now and max(self.expires.values()) > now:
+            return None
+        # Lifetimes are whole seconds: one that the credential has cut ends up to a second before.
+        is_cut = self.credential_ends < now + 1
+        return SessionEnd.CREDENTIAL_EXPIRED if is_cut else SessionEnd.EXPIRED
 
     def expire(self, now: float) -> list[Event]:
         """End what is over of an allocation that goes on: an address, permissions, channels."""

@@ -23,7 +23,7 @@ from callfleet_relay.message import (
     parse,
     unpack_address,
 )
-from callfleet_relay.settings import Settings, StunServer
+from callfleet_relay.settings import Settings, StunServer, read_external
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ LONGEST_WAIT_SECONDS = 16.0
 RETRANSMIT_SECONDS = (0.5, 1.0, 2.0)
 """How long each of a round's requests is waited for (RFC 8489 section 6.2.1)."""
 RESOLVE_SECONDS = 5.0
+AGAIN_SECONDS = 300.0
 _MAX_ANSWER = 2048
 
 
@@ -102,6 +103,57 @@ async def find_address(settings: Settings, local: IPv4Address | IPv6Address) -> 
         f"--external-address {server}: {reason}: name a STUN server that answers to "
         f"{local}, or the address itself"
     )
+
+
+class PublicAddress:
+    """Where clients reach the listeners, as a STUN server sees this host: for whoever hands the
+    relay out. Relayed addresses do not depend on it."""
+
+    def __init__(self, server: StunServer, local: IPv4Address | IPv6Address) -> None:
+        self._server = server
+        self._local = local
+        self._address = ""
+        self._problem = "no answer yet"
+
+    async def follow(self) -> None:
+        """Ask until there is an answer, and then now and again. Never ends.
+
+        An address stays until another one is told.
+        """
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                self._address = await ask(self._server, self._local)
+            except (OSError, BadAnswerError) as error:
+                problem = str(error) or "no answer"
+                if problem != self._problem:
+                    logger.warning(
+                        "public address not known: %s", problem, extra={"server": str(self._server)}
+                    )
+                self._problem = problem
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            else:
+                self._problem = ""
+                wait = FIRST_WAIT_SECONDS
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    def as_dict(self) -> dict[str, str]:
+        """As the contracts have it."""
+        return {
+            "address": self._address,
+            "source": str(self._server),
+            "problem": self._problem,
+        }
+
+
+def public_address(settings: Settings) -> PublicAddress | None:
+    """What is to be followed, if the settings name a server."""
+    if not settings.public_address_from:
+        return None
+    server = read_external(settings.public_address_from)
+    assert isinstance(server, StunServer)  # noqa: S101 - the settings take nothing else
+    return PublicAddress(server, settings.relay_address[0])
 
 
 def _waits() -> Iterator[float]:

@@ -45,7 +45,7 @@ from callfleet_relay.events import (
     SessionEnded,
     UnbindChannel,
 )
-from callfleet_relay.external import Advertised
+from callfleet_relay.external import Advertised, public_address
 from callfleet_relay.files import allow_files
 from callfleet_relay.limits import read_limits
 from callfleet_relay.measuring import Measuring
@@ -90,6 +90,7 @@ class Relay(Collector):
         self.advertised = tuple(advertised) or tuple(
             Advertised(host, "--relay-address") for host in settings.relay_hosts
         )
+        self.public = public_address(settings)
         hosts = [each.address for each in self.advertised]
         self.settings = settings
         self.release = version("callfleet")
@@ -260,6 +261,7 @@ class Relay(Collector):
             "peers": self.server.policy.pushed_count,
             "dataplane": self.plane.name,
             "addresses": [each.as_dict() for each in self.advertised],
+            **({"public": self.public.as_dict()} if self.public else {}),
             "listen": self.listening,
             "connections": dict(self.streams.stream_figures().open) if self.streams else {},
             "traffic": {

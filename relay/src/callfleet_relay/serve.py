@@ -56,6 +56,9 @@ async def serve(settings: Settings) -> None:
         admin = _bind_http("--admin", settings.admin, stack)
         relay = await _start(settings, [metrics.getsockname()[:2], admin.getsockname()[:2]])
         stack.callback(relay.close)
+        if relay.public is not None:
+            following = asyncio.create_task(relay.public.follow(), name="public address")
+            stack.callback(following.cancel)
         verifier = _follow_admin_keys(relay)
         await _serve_http(metrics_app(relay), metrics, stack)
         await _serve_http(admin_app(relay, verifier), admin, stack)

@@ -93,6 +93,12 @@ def _external(text: str) -> str:
     return text
 
 
+def _stun_server(text: str) -> str:
+    if text and not isinstance(read_external(text), StunServer):
+        raise ValueError(f"{text!r} is no STUN server: write stun:HOST:PORT")
+    return text
+
+
 def read_external(text: str) -> External:
     """`IP`, `host`, or `stun:HOST:PORT`. Raises ValueError."""
     if text == "host":
@@ -121,6 +127,15 @@ def _one_host(value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if value.is_unspecified or value.is_multicast:
         raise ValueError(f"{value} is not the address of one host: name the one peers see")
     return value
+
+
+def _host(text: object) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(str(text))
+    except ValueError:
+        raise ValueError(
+            f"{str(text)!r} is no IP address: name one of this machine; host names are not resolved"
+        ) from None
 
 
 def _host_addresses(text: str) -> str:
@@ -178,12 +193,16 @@ class Settings(BaseModel):
     max_connections_per_address: int = Field(default=256, ge=1, le=60_000)
     idle_limit: int = Field(default=30, ge=1, le=3600)
     relay_address: Annotated[
-        tuple[Annotated[IPv4Address | IPv6Address, AfterValidator(_one_host)], ...],
+        tuple[
+            Annotated[IPv4Address | IPv6Address, BeforeValidator(_host), AfterValidator(_one_host)],
+            ...,
+        ],
         BeforeValidator(_several),
     ] = Field(min_length=1, max_length=2)
     external_address: Annotated[
         tuple[Annotated[str, AfterValidator(_external)], ...], BeforeValidator(_several)
     ] = Field(default=(), max_length=2)
+    public_address_from: Annotated[str, AfterValidator(_stun_server)] = ""
     host_address: Annotated[str, AfterValidator(_host_addresses)] = ""
     relay_ports: str = "49152-65535"
     realm: str = Field(default="callfleet", min_length=1, max_length=127)
@@ -370,7 +389,10 @@ class Settings(BaseModel):
 def describe(error: ValidationError) -> str:
     """What is wrong with which flag, one a line."""
     lines = []
+    wrong = {detail["loc"][:1] for detail in error.errors() if detail["type"] != "too_short"}
     for detail in error.errors():
+        if detail["type"] == "too_short" and detail["loc"][:1] in wrong:
+            continue  # a wrong item counts as none
         message = detail["msg"].removeprefix("Value error, ")
         flag = f"--{str(detail['loc'][0]).replace('_', '-')}: " if detail["loc"] else ""
         lines.append(f"{flag}{message}")

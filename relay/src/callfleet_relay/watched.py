@@ -100,7 +100,9 @@ class Followed:
             source.load()
         except OSError as error:
             path = error.filename or source.path
-            raise UnusableFileError(f"{flag} {path}: {error.strerror}") from error
+            raise UnusableFileError(
+                f"{flag} {path}: {error.strerror}: name a file that this user can read"
+            ) from error
         except ValueError as error:
             raise UnusableFileError(f"{flag} {source.path}: {error}") from error
         self._sources.append(source)

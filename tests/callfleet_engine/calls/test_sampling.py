@@ -42,6 +42,8 @@ OUTBOUND = OutboundStats(
     packets_lost=None,
     jitter=None,
     round_trip_time=None,
+    layer=0,
+    freezes_avoided=0,
 )
 
 

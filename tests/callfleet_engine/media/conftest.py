@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import aioice.ice
 import pytest
 
+from callfleet_engine.media.native.plane import NativePlane
 from callfleet_engine.media.plane import AiortcCall, AiortcPlane, MediaSettings
 from tests.callfleet_engine.media.peers import Peer
 
@@ -15,9 +16,16 @@ def loopback_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["127.0.0.1"])
 
 
+@pytest.fixture(params=[AiortcPlane, NativePlane], ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> type[AiortcPlane]:
+    """Each of the two planes, which are to behave alike."""
+    found: type[AiortcPlane] = request.param
+    return found
+
+
 @pytest.fixture
-async def plane() -> AsyncIterator[AiortcPlane]:
-    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",)))
+async def plane(kind: type[AiortcPlane]) -> AsyncIterator[AiortcPlane]:
+    plane = kind(MediaSettings(addresses=("127.0.0.1",)))
     await plane.start()
     yield plane
     await plane.close()

@@ -6,4 +6,4 @@ from callfleet_engine.media.packet import Packet
 
 
 def stored(extended: int, payload: bytes) -> Packet:
-    return Packet(extended, 0x80, 97, extended * 900, payload, 0, None)
+    return Packet(extended, 0x90, 97, extended * 900, 1, b"\0" + payload, 1, None)

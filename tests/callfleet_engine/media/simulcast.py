@@ -115,8 +115,8 @@ class Simulcast:
         ]
         self.down = DownTrack(77, self._send, self._send, self._send_rtcp, self.totals)
 
-    def _send(self, data: bytes) -> bool:
-        self.wire.append(data)
+    def _send(self, head: bytes, tail: bytes, _: float = 0.0) -> bool:
+        self.wire.append(rtp.without_number(head, tail))
         return True
 
     def _send_rtcp(self, data: bytes) -> bool:

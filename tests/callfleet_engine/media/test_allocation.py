@@ -31,6 +31,32 @@ def video(**changes: object) -> Demand:
 
 
 @pytest.mark.parametrize(
+    ("budget", "demand", "spared"),
+    [
+        (300e3, video(current=2), True),
+        (700e3, video(current=2), True),
+        (300e3, video(current=2, wanted=2), True),
+        # Nothing was sent before, it goes on, or it is raised.
+        (300e3, video(), False),
+        (300e3, video(current=0), False),
+        (3e6, video(current=1), False),
+        # A pause is a freeze.
+        (50e3, video(current=2), False),
+        # The client wants no more.
+        (300e3, video(current=2, wanted=1), False),
+        (None, video(current=2, wanted=0), False),
+        # The layer has ended.
+        (300e3, Demand("video", layers(150e3, 500e3), current=2), False),
+        (300e3, AUDIO, False),
+    ],
+)
+def test_a_lower_layer_in_time_is_a_freeze_avoided(
+    budget: float | None, demand: Demand, spared: bool
+) -> None:
+    assert allocate([demand], budget).spared == (spared,)
+
+
+@pytest.mark.parametrize(
     ("budget", "demands", "expected"),
     [
         (None, [AUDIO, video(), video()], (0, 2, 2)),
@@ -71,7 +97,7 @@ def test_the_next_step_is_said() -> None:
     assert given_out.spent == 190e3
     assert given_out.next_step == pytest.approx(540e3 / 0.9)
     assert allocate([AUDIO, video(current=2)], None).next_step is None
-    assert allocate([AUDIO], 10e3) == Allocation((0,), 40e3, None)
+    assert allocate([AUDIO], 10e3) == Allocation((0,), (False,), 40e3, None)
 
 
 def live_layers(rates: list[float], missing: set[int]) -> tuple[Layer, ...]:
@@ -137,7 +163,8 @@ def test_only_live_and_wanted_layers_are_given(demands: list[Demand], budget: fl
 @given(DEMANDS, BUDGET)
 def test_nothing_swings_while_nothing_changes(demands: list[Demand], budget: float) -> None:
     first = allocate(demands, budget)
-    assert allocate(put_in_again(demands, first), budget) == first
+    again = allocate(put_in_again(demands, first), budget)
+    assert again == replace(first, spared=(False,) * len(demands))
 
 
 def order(demands: list[Demand]) -> list[int]:

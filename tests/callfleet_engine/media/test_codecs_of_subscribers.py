@@ -124,8 +124,8 @@ class Setup:
         self.down = DownTrack(77, self._send, self._send, lambda _: True, totals)
         self.sequence = 0
 
-    def _send(self, data: bytes) -> bool:
-        self.wire.append(data)
+    def _send(self, head: bytes, tail: bytes, _: float = 0.0) -> bool:
+        self.wire.append(rtp.without_number(head, tail))
         return True
 
     def attach(self, *subscribed: RTCRtpCodecParameters) -> None:

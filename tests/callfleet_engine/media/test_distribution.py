@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from aiortc.rtp import RtcpPacket, RtcpSrPacket
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callfleet_engine.media.allocation import Allocation
 from callfleet_engine.media.distribution import distribute, start
+from callfleet_engine.media.layers import LayerState
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.retransmission import RtxStream, unwrap
 from tests.callfleet_engine.media.simulcast import VP8, Simulcast
@@ -25,7 +28,7 @@ class Setup(Simulcast):
         self.attach()
         self.budget: float | None = None
 
-    def tick(self, live: tuple[int, ...] = (0, 1, 2)) -> Allocation:
+    def tick(self, live: tuple[int, ...] = (0, 1, 2)) -> Allocation | None:
         for _ in range(TICK_FRAMES):
             self.now += 1 / 30
             for index in live:
@@ -37,7 +40,7 @@ class Setup(Simulcast):
         self.track.tick(self.now)
         return distribute([self.down], self.budget, None)
 
-    def ticks(self, count: int, live: tuple[int, ...] = (0, 1, 2)) -> Allocation:
+    def ticks(self, count: int, live: tuple[int, ...] = (0, 1, 2)) -> Allocation | None:
         found = self.tick(live)
         for _ in range(count - 1):
             found = self.tick(live)
@@ -47,13 +50,34 @@ class Setup(Simulcast):
 def test_without_a_known_limit_the_best_is_sent() -> None:
     s = Setup()
     found = s.ticks(20)
-    assert (s.down.layer, found.next_step) == (2, None)
+    assert (s.down.layer, found) == (2, None)
     s.down.most = 1
     s.ticks(10)
     assert s.down.layer == 1
     s.down.most = None
     s.tick()
     assert s.down.target is None
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 100e3])), max_size=3),
+    st.sampled_from([None, 0, 1, 2]),
+)
+def test_no_known_limit_is_the_same_as_a_wide_one(
+    layers: list[tuple[bool, float]], most: int | None
+) -> None:
+    s = Setup()
+    for index in range(len(layers)):
+        s.layer(index)
+    s.track.states = tuple(
+        LayerState(index, "", live, rate) for index, (live, rate) in enumerate(layers)
+    )
+    targets = []
+    for budget in (None, 1e12):
+        s.down.most = most
+        distribute([s.down], budget, None)
+        targets.append(s.down.target)
+    assert targets[0] == targets[1]
 
 
 def test_a_budget_lowers_pauses_and_raises() -> None:
@@ -63,6 +87,7 @@ def test_a_budget_lowers_pauses_and_raises() -> None:
     s.budget = (low + middle) / 2
     found = s.ticks(10)
     assert s.down.layer == 0
+    assert found is not None
     assert found.next_step is not None
     s.budget = low / 2
     s.ticks(10)
@@ -79,7 +104,8 @@ def test_nothing_swings_while_rates_wander_a_little() -> None:
     s = Setup()
     s.ticks(40)
     s.budget = 1.02 * s.track.states[1].bitrate * 1.04
-    chosen = [s.tick().layers[0] for _ in range(60)]
+    chosen = [found.layers[0] for _ in range(60) if (found := s.tick()) is not None]
+    assert len(chosen) == 60
     assert None not in chosen
     assert sum(a != b for a, b in pairwise(chosen)) <= 1
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.media.downtrack import RETRANSMISSIONS_PER_TICK, DownTrack
-from callfleet_engine.media.packet import RING_PACKETS
+from callfleet_engine.media.packet import GENERATION_PACKETS, GENERATIONS
 from callfleet_engine.media.published import PublishedTrack
-from callfleet_engine.media.rtp import HEADER
+from callfleet_engine.media.rtp import HEADER, without_number
 from callfleet_engine.media.totals import Totals
 
 PUBLISHED, SUBSCRIBED = 120, 97
@@ -26,9 +26,9 @@ class Wire:
     packets: list[RtpPacket] = field(default_factory=list)
     rtcp: list[bytes] = field(default_factory=list)
 
-    def send(self, data: bytes) -> bool:
+    def send(self, head: bytes, tail: bytes, _: float = 0.0) -> bool:
         if self.up:
-            self.packets.append(RtpPacket.parse(data))
+            self.packets.append(RtpPacket.parse(without_number(head, tail)))
         return self.up
 
     def send_rtcp(self, data: bytes) -> bool:
@@ -191,7 +191,7 @@ def test_nack_is_answered_with_the_same_packet() -> None:
 def test_nack_for_what_is_gone_or_never_was_is_not_answered() -> None:
     s = Setup()
     s.attach()
-    for sequence in range(RING_PACKETS + 50):
+    for sequence in range(GENERATIONS * GENERATION_PACKETS + 50):
         s.publish(sequence)
     numbers = s.wire.numbers
     s.down.retransmit([numbers[0], (numbers[-1] + 5) & 0xFFFF])

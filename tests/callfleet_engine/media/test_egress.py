@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.media import rtp
-from callfleet_engine.media.egress import HISTORY, Egress
+from callfleet_engine.media.egress import Egress
 from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.transport_feedback import ArrivalRecorder, TransportFeedback
 from tests.callfleet_engine.media.paths import Path
@@ -45,7 +45,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         self.egress = Egress(self.send, lambda: self.now)
-        self.egress.transport_id = NUMBER_ID
+        self.egress.negotiated(NUMBER_ID)
         self.egress.rtx[MEDIA] = RtxStream(RTX, {PT: RTX_PT}, 0)
 
     def send(self, data: bytes) -> bool:
@@ -59,17 +59,19 @@ class Setup:
         return [p.extensions.transport_sequence_number for p in self.packets]
 
 
-def media(sequence: int, size: int = 1000, ssrc: int = MEDIA) -> bytes:
-    block = rtp.abs_send_time_block(3, 1.0)
-    return rtp.HEADER.pack(0x90, PT, sequence & 0xFFFF, sequence * 90, ssrc) + block + bytes(size)
+def media(sequence: int, size: int = 1000, ssrc: int = MEDIA) -> tuple[bytes, bytes]:
+    """What stands before and behind the transport-wide number."""
+    number = NUMBER_ID << 4 | 1
+    head = rtp.HEAD.pack(0x90, PT, sequence & 0xFFFF, sequence * 90, ssrc, rtp.ONE_BYTE, 2, number)
+    return head, b"\0" + rtp.abs_send_time_element(3, 1.0) + bytes(size)
 
 
 def test_packets_of_all_streams_are_numbered_in_a_row() -> None:
     s = Setup()
     for sequence in range(3):
-        assert s.egress.send(media(sequence))
-        assert s.egress.send(media(sequence, ssrc=99))
-    assert s.egress.send_again(media(1))
+        assert s.egress.send(*media(sequence), s.now)
+        assert s.egress.send(*media(sequence, ssrc=99), s.now)
+    assert s.egress.send_again(*media(1))
     assert s.numbers == list(range(7))
     assert all(p.extensions.abs_send_time for p in s.packets)
     assert s.packets[-1].ssrc == RTX
@@ -78,39 +80,47 @@ def test_packets_of_all_streams_are_numbered_in_a_row() -> None:
 def test_what_was_not_sent_takes_no_number() -> None:
     s = Setup()
     s.up = False
-    assert not s.egress.send(media(0))
+    assert not s.egress.send(*media(0), s.now)
     s.up = True
-    s.egress.send(media(0))
+    s.egress.send(*media(0), s.now)
     assert s.numbers == [0]
 
 
 def test_without_negotiation_packets_stay_as_they_are() -> None:
     s = Setup()
-    s.egress.transport_id = None
+    s.egress.negotiated(None)
     s.egress.rtx.clear()
-    s.egress.send(media(1))
-    s.egress.send_again(media(1))
+    s.egress.send(*media(1), s.now)
+    s.egress.send_again(*media(1))
     assert s.numbers == [None, None]
     assert [p.ssrc for p in s.packets] == [MEDIA, MEDIA]
     assert [p.sequence_number for p in s.packets] == [1, 1]
 
 
+def test_a_number_never_goes_twice_under_one_nonce() -> None:
+    s = Setup()
+    s.egress.rtx = {}
+    s.egress.send(*media(1), s.now)
+    assert not s.egress.send_again(*media(1))
+    assert len(s.packets) == 1
+
+
 def test_a_packet_is_not_sent_again_at_once() -> None:
     s = Setup()
-    s.egress.send(media(1))
-    assert s.egress.send_again(media(1))
-    assert not s.egress.send_again(media(1))
+    s.egress.send(*media(1), s.now)
+    assert s.egress.send_again(*media(1))
+    assert not s.egress.send_again(*media(1))
     s.now += 0.2
-    assert s.egress.send_again(media(1))
+    assert s.egress.send_again(*media(1))
 
 
 def test_a_flood_of_requests_costs_a_share_of_what_was_sent() -> None:
     s = Setup()
     for sequence in range(400):
-        s.egress.send(media(sequence))
+        s.egress.send(*media(sequence), s.now)
     first = sum(s.sizes)
     for sequence in range(400):
-        s.egress.send_again(media(sequence))
+        s.egress.send_again(*media(sequence))
         s.now += 0.001
     assert sum(s.sizes) - first < 0.6 * first
 
@@ -122,7 +132,7 @@ def talk(s: Setup, path: Path, seconds: float, *, size: int, next_step: float | 
     frames = int(seconds * 30)
     for frame in range(frames):
         before = s.egress.padding_sent
-        s.egress.send(media(frame, size))
+        s.egress.send(*media(frame, size), s.now)
         padded += s.egress.padding_sent > before
         for packet, length in zip(s.packets[sent:], s.sizes[sent:], strict=True):
             number = packet.extensions.transport_sequence_number
@@ -209,13 +219,12 @@ def test_loss_in_receiver_reports_counts_without_feedback_of_packets() -> None:
 def test_whatever_a_subscriber_reports_does_no_harm(messages: list[TransportFeedback]) -> None:
     s = Setup()
     for sequence in range(50):
-        s.egress.send(media(sequence, 100))
+        s.egress.send(*media(sequence, 100), s.now)
         s.now += 0.01
     for message in messages:
         s.egress.feedback(message, s.now)
         s.now += 0.1
-    assert s.egress.send(media(51))
-    assert len(s.egress._history) == HISTORY
+    assert s.egress.send(*media(51), s.now)
 
 
 def test_feedback_of_what_nobody_sent_is_left_out() -> None:
@@ -227,7 +236,7 @@ def test_feedback_of_what_nobody_sent_is_left_out() -> None:
 @pytest.mark.parametrize("profile", [0xBEDE, 0x1000])
 def test_the_number_stands_in_either_form_of_extension(profile: int) -> None:
     if profile == 0xBEDE:
-        block = rtp.abs_send_time_block(3, 1.0)
+        block = b"\xbe\xde\0\1" + rtp.abs_send_time_element(3, 1.0)
     else:
         block = b"\x10\x00\x00\x02" + b"\x03\x03abc" + bytes(3)
     packet = rtp.HEADER.pack(0x90, PT, 1, 2, 3) + block + b"payload"

@@ -299,8 +299,8 @@ async def test_a_client_that_hangs_up_is_lost(peers: Make) -> None:
         await alice.session.publish("v=0")
 
 
-async def test_a_client_that_falls_silent_is_lost() -> None:
-    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), consent_seconds=1.5))
+async def test_a_client_that_falls_silent_is_lost(kind: type[AiortcPlane]) -> None:
+    plane = kind(MediaSettings(addresses=("127.0.0.1",), consent_seconds=1.5))
     await plane.start()
     alice = Peer("alice").join(plane.open_call("other"))
     await alice.publish(AudioStreamTrack())
@@ -389,8 +389,8 @@ async def test_the_path_is_told_by_the_clients_candidates(
     assert [(pc, found) for pc, found, _ in alice.connected_events] == [("publish", path)]
 
 
-async def test_an_attempt_ends_in_time(call: AiortcCall) -> None:
-    plane = AiortcPlane(MediaSettings(addresses=("127.0.0.1",), attempt_seconds=0.3))
+async def test_an_attempt_ends_in_time(kind: type[AiortcPlane]) -> None:
+    plane = kind(MediaSettings(addresses=("127.0.0.1",), attempt_seconds=0.3))
     await plane.start()
     call = plane.open_call("other")
     alice, bob = Peer("alice").join(call), Peer("bob").join(call)

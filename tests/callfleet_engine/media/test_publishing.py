@@ -6,6 +6,7 @@ from typing import cast
 
 from aiortc import RTCRtpCodecParameters
 from aiortc.rtp import RtcpSdesPacket, RtcpSenderInfo, RtcpSrPacket
+from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ class Setup:
             for mid in SOURCES
         }
         remote = RemoteDescription(
+            description=SessionDescription(),
             ufrag="u",
             fingerprints=frozenset(),
             mids=tuple(SOURCES),

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.media import rtp
-from callfleet_engine.media.packet import RING_BYTES, RING_PACKETS, PacketRing
+from callfleet_engine.media.packet import (
+    GENERATION_PACKETS,
+    GENERATION_TICKS,
+    GENERATIONS,
+    PacketRing,
+)
 from callfleet_engine.media.retransmission import (
     BUDGET_BYTES,
     BUDGET_FLOOR_BYTES,
@@ -24,7 +29,7 @@ from callfleet_engine.media.retransmission import (
 )
 from tests.callfleet_engine.media.packets import stored
 
-BLOCK = rtp.abs_send_time_block(3, 1.5)
+BLOCK = b"\xbe\xde\0\1" + rtp.abs_send_time_element(3, 1.5)
 
 
 def media(sequence: int, payload: bytes, *, block: bytes = b"", marker: int = 0) -> bytes:
@@ -35,33 +40,31 @@ def media(sequence: int, payload: bytes, *, block: bytes = b"", marker: int = 0)
 # the ring
 
 
-@given(st.lists(st.tuples(st.integers(0, 1500), st.integers(1, 3)), max_size=1200))
-def test_a_ring_is_bounded_and_keeps_the_latest(packets: list[tuple[int, int]]) -> None:
-    ring, number, kept = PacketRing(), 0, list[int]()
-    for size, step in packets:
-        number += step
-        ring.store(stored(number, bytes(size)))
-        kept.append(size)
-        assert ring.find(number) is not None
-    assert len(ring._packets) <= RING_PACKETS
-    assert ring._bytes == sum(len(p.tail) for p in ring._packets.values()) <= RING_BYTES
-    assert ring.find(number + 1) is None
+@given(st.lists(st.integers(1, 3), max_size=1200), st.sets(st.integers(0, 1200), max_size=20))
+def test_a_ring_is_bounded_and_keeps_the_latest(steps: list[int], ticks: set[int]) -> None:
+    ring, numbers = PacketRing(), [0]
+    for index, step in enumerate(steps):
+        numbers.append(numbers[-1] + step)
+        ring.store(stored(numbers[-1], b"payload"))
+        if index in ticks:
+            ring.tick()
+    kept = (GENERATIONS - 1) * GENERATION_PACKETS
+    if len(ticks) < GENERATION_TICKS:
+        assert all(ring.find(number) is not None for number in numbers[1:][-kept:])
+    gone = len(numbers) - GENERATIONS * GENERATION_PACKETS
+    assert all(ring.find(number) is None for number in numbers[: max(gone, 0)])
+    assert ring.find(numbers[-1] + 1) is None
 
 
-def test_a_ring_of_large_packets_is_bounded_in_bytes() -> None:
+def test_a_ring_keeps_a_packet_for_a_second_at_least_and_two_at_most() -> None:
     ring = PacketRing()
-    for number in range(RING_PACKETS):
-        ring.store(stored(number, bytes(1500)))
-    assert ring.find(0) is None
-    assert ring.find(RING_PACKETS - 1) is not None
-    assert ring._bytes <= RING_BYTES
-
-
-def test_a_packet_that_comes_twice_counts_once() -> None:
-    ring = PacketRing()
-    ring.store(stored(1, bytes(10)))
-    ring.store(stored(1, bytes(20)))
-    assert ring._bytes == 20
+    for before in range(GENERATION_TICKS):
+        ring.store(stored(before, b"payload"))
+        for tick in range(20):
+            ring.tick()
+            if tick < 9:
+                assert ring.find(before) is not None
+        assert ring.find(before) is None
 
 
 # RTX

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from callfleet_engine.media import rtp
 
-MID, LEVEL, TIME = 4, 1, 3
+MID, LEVEL, TIME, NUMBER = 4, 1, 3, 6
 
 
 def extensions_map() -> HeaderExtensionsMap:
@@ -21,6 +21,7 @@ def extensions_map() -> HeaderExtensionsMap:
                 RTCRtpHeaderExtensionParameters(id=MID, uri=rtp.MID_URI),
                 RTCRtpHeaderExtensionParameters(id=LEVEL, uri=rtp.AUDIO_LEVEL_URI),
                 RTCRtpHeaderExtensionParameters(id=TIME, uri=rtp.ABS_SEND_TIME_URI),
+                RTCRtpHeaderExtensionParameters(id=NUMBER, uri=rtp.TRANSPORT_NUMBER_URI),
             ]
         )
     )
@@ -90,9 +91,33 @@ def test_truncated_extensions_are_refused(tail: bytes) -> None:
         rtp.extension(data, 1)
 
 
-def test_blocks_are_read_back_by_aiortc() -> None:
-    header = b"\x90\x60" + bytes(10)
-    level = RtpPacket.parse(header + rtp.audio_level_block(LEVEL, 0x85), extensions_map())
-    assert level.extensions.audio_level == (True, 5)
-    stamped = RtpPacket.parse(header + rtp.abs_send_time_block(TIME, 65.5), extensions_map())
-    assert stamped.extensions.abs_send_time == int(1.5 * 2**18)  # seconds modulo 64
+def numbered(*elements: bytes) -> tuple[bytes, bytes]:
+    """A packet before and behind its transport-wide number."""
+    block = b"".join(elements)
+    words = 1 + len(block) // 4
+    head = rtp.HEAD.pack(0x90, 96, 7, 8, 9, rtp.ONE_BYTE, words, NUMBER << 4 | 1)
+    return head, b"\0" + block + b"payload"
+
+
+@pytest.mark.parametrize("number", [0, 0xFFFF])
+@pytest.mark.parametrize("level", [b"", rtp.audio_level_element(LEVEL, 0x85)])
+@pytest.mark.parametrize("stamp", [b"", rtp.abs_send_time_element(TIME, 65.5)])
+def test_elements_are_read_back_by_aiortc(number: int, level: bytes, stamp: bytes) -> None:
+    head, tail = numbered(stamp, level)
+    for data, expected in (
+        (head + rtp.NUMBER.pack(number) + tail, number),
+        (rtp.without_number(head, tail), None),
+    ):
+        packet = RtpPacket.parse(data, extensions_map())
+        assert packet.extensions.transport_sequence_number == expected
+        assert packet.extensions.audio_level == ((True, 5) if level else None)
+        seconds = int(1.5 * 2**18) if stamp else None  # modulo 64
+        assert packet.extensions.abs_send_time == seconds
+        assert (packet.sequence_number, packet.timestamp, packet.ssrc) == (7, 8, 9)
+        assert packet.payload == b"payload"
+
+
+def test_a_number_is_added_as_it_was_taken_away() -> None:
+    head, tail = numbered(rtp.audio_level_element(LEVEL, 5))
+    again = rtp.with_short_element(rtp.without_number(head, tail), NUMBER, 0xABCD)
+    assert again == head + b"\xab\xcd" + tail

@@ -27,11 +27,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import load_der_x509_certificate
 
-from callfleet_engine.media import seams
 from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.port import MediaPort
 from callfleet_engine.media.rtp import HEADER
+from callfleet_engine.media.rtp_seams import Receiver, Sender
 from callfleet_engine.media.seams import Certificate, ForwardingPeerConnection
 from tests.callfleet_engine.media.peers import new_pc, until
 
@@ -163,8 +163,8 @@ async def test_transceivers_are_made_with_our_senders_and_receivers(server: Serv
     """RTCPeerConnection makes them in one (name-mangled) method."""
     line = server.pc.add_line("video")
     transceiver = server.pc.getTransceivers()[0]
-    assert isinstance(transceiver.sender, seams._Sender)
-    assert isinstance(transceiver.receiver, seams._Receiver)
+    assert isinstance(transceiver.sender, Sender)
+    assert isinstance(transceiver.receiver, Receiver)
     assert transceiver.receiver.transport is server.pc.dtls
     assert line.ssrc == transceiver.sender._ssrc
 

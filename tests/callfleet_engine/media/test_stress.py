@@ -23,6 +23,12 @@ def test_cores_of_a_quota(text: str, cores: float) -> None:
     assert cores_allowed(text) == cores
 
 
+def test_two_threads_can_use_two_cores() -> None:
+    assert cores_allowed("max 100000", threads=2) == 2.0
+    assert cores_allowed("150000 100000", threads=2) == 1.5
+    assert cores_allowed("400000 100000", threads=2) == 2.0
+
+
 def test_no_cgroup_is_no_quota(tmp_path: Path) -> None:
     assert read_cpu_max(tmp_path / "missing") == ""
     (tmp_path / "cpu.max").write_text("1 2")

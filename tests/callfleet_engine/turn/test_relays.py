@@ -24,8 +24,9 @@ class Keys:
 ALL = Keys("infra/a", "infra/b")
 
 
-def relay(pod: str, free: int = 100, pool: str = "infra/a") -> Relay:
-    return Relay(pool=pool, pod=pod, urls=(f"turn:{pod}:3478",), free_allocations=free)
+def relay(pod: str, free: int = 100, pool: str = "infra/a", *, near: bool = False) -> Relay:
+    urls = (f"turn:{pod}:3478",)
+    return Relay(pool=pool, pod=pod, urls=urls, free_allocations=free, near=near)
 
 
 def test_weighted_by_free_allocations() -> None:
@@ -50,6 +51,15 @@ def test_what_was_handed_out_counts_until_the_next_list() -> None:
 
 def test_full_relays_are_handed_out_all_the_same() -> None:
     assert RelayDirectory([relay("a", 0)]).choose(seeded(1), ALL) == relay("a", 0)
+
+
+def test_near_relays_come_first_while_they_have_room() -> None:
+    directory = RelayDirectory(
+        [relay("far", 1000), relay("a", 2, near=True), relay("b", 2, near=True)]
+    )
+    first = {found.pod for _ in range(2) if (found := directory.choose(seeded(1), ALL)) is not None}
+    assert first == {"a", "b"}
+    assert directory.choose(seeded(1), ALL) == relay("far", 1000)
 
 
 def test_a_relay_that_was_tried_comes_last() -> None:

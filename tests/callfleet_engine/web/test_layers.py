@@ -18,6 +18,7 @@ LIMIT_MS = 40_000
 
 WATCH = """
 window.told = [];
+window.said = [];
 const Plain = WebSocket;
 window.WebSocket = class extends Plain {
   constructor(...given) {
@@ -25,9 +26,14 @@ window.WebSocket = class extends Plain {
     window.signalling = this;
     this.addEventListener('message', ({ data }) => window.told.push(JSON.parse(data)));
   }
+
+  send(data) {
+    window.said.push(JSON.parse(data));
+    super.send(data);
+  }
 };
 """
-"""Keeps what the server says, and the socket to say more than the page does."""
+"""Keeps what the server and the page say, and the socket to say more than the page does."""
 
 PREFER = """
 {
@@ -210,6 +216,26 @@ async def test_three_layers_and_the_one_a_subscriber_asks_for(
     assert len({s["ssrc"] for s in layers.values()}) == 3
     # Chromium's false microphone beeps.
     assert (await told(bob, "speaker"))["participant"] is not None
+    assert not problems
+
+
+async def test_the_page_asks_for_no_more_than_a_tile_shows(
+    browser: Browser, engine: Engine, keys: Path
+) -> None:
+    problems: list[str] = []
+    url = link(engine, join_token(keys, seconds=600))
+    _, alice_id = await join(browser, url, "Alice", problems, SMALL)
+    bob, _ = await join(browser, url, "Bob", problems, SMALL + WATCH)
+    await moves(bob, person(alice_id))
+    for width, most in ((2600, 2), (220, 0), (2600, 2)):
+        await bob.set_viewport_size({"width": width, "height": 1400})
+        await bob.wait_for_function(
+            "([participant, most]) => window.said.findLast((m) => m.type === 'layer'"
+            " && m.participant === participant)?.most === most",
+            arg=[alice_id, most],
+            timeout=LIMIT_MS,
+        )
+    await moves(bob, person(alice_id))
     assert not problems
 
 

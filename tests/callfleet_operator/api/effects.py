@@ -11,11 +11,12 @@ from callfleet_operator.api.v1alpha1 import (
     TurnPool,
     TurnPoolStatus,
 )
-from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
+from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.cli.planning.asked import Asked
 from callfleet_operator.cli.planning.inputs import inputs_of
 from callfleet_operator.cli.planning.manifest import Planned
 from callfleet_operator.observation import Observation, Reading, Source
+from callfleet_operator.observe.addresses import node_address
 from callfleet_operator.observe.consent import admits, pools_of
 from callfleet_operator.observe.nodes import Node
 from callfleet_operator.plan import engines, relays
@@ -40,19 +41,17 @@ from tests.callfleet_operator.status import scenarios
 Resource = CallCluster | TurnPool
 View = Callable[[Resource], object]
 
-NODE: Final = Node("node-a", False, "zone-a", "", ("203.0.113.7",), ("10.0.0.9",))
+NODE: Final = Node("node-a", False, "zone-a", "", "", ("203.0.113.7",), ("10.0.0.9",))
 
 
 def made(resource: Resource) -> object:
     """The pods' template and all objects beside the pods, and what is said to be without effect."""
     fleet = Fleet.of(resource, INSTALLATION)
-    spec = resource.spec
-    without = not_yet_in_effect(spec), exposure_without_effect(spec)
     if isinstance(resource, TurnPool):
         objects = relay_objects(resource, INSTALLATION, admin_keys=ADMIN_KEYS)
-        return relay_template(fleet, resource.spec), objects, without
+        return relay_template(fleet, resource.spec), objects
     objects = engine_objects(resource, INSTALLATION, admin_keys=ADMIN_KEYS, masters={})
-    return engine_template(fleet, resource.spec), objects, without
+    return engine_template(fleet, resource.spec), objects, not_yet_in_effect(resource.spec)
 
 
 def decided(seen: Observation, memory: Memory | None = None) -> View:
@@ -161,7 +160,8 @@ def told(seen: Observation) -> View:
     def view(resource: Resource) -> object:
         assert isinstance(resource, TurnPool)
         listed = Listed(seen.pods, {NODE.name: NODE})
-        found = handed_out(resource, listed)
+        address = node_address(resource.spec.exposure.address, NODE)
+        found = handed_out(resource, listed, {pod.uid: address for pod in seen.pods})
         return relay_list(resource, found), ending_list(resource, listed, NOW), found.unaddressed
 
     return view

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from callfleet_operator.cli import main
 from tests.callfleet_operator.reconcile.world import World
+from tests.waiting import eventually
 
 
 async def run(here: World, *arguments: str, kubeconfig: Path | None = None) -> Result:
@@ -65,7 +66,17 @@ async def user(here: World, name: str, *rules: dict[str, list[str]]) -> Path:
     ]
     for body in bodies:
         await asyncio.to_thread(here.api.kubectl, "apply", "-f", "-", stdin=json.dumps(body))
+    if rules:
+        await asyncio.to_thread(eventually, lambda: _check_right(here, name, rules[0]))
     return await asyncio.to_thread(here.api.kubeconfig_of, name)
+
+
+def _check_right(here: World, user: str, right: dict[str, list[str]]) -> None:
+    """The API server looks rights up in what it has heard of them, which is soon all."""
+    resource = ".".join(filter(None, (right["resources"][0], right["apiGroups"][0])))
+    here.api.kubectl(
+        "auth", "can-i", right["verbs"][0], resource, "-n", here.namespace, "--as", user
+    )
 
 
 def rule(group: str, resources: str, *verbs: str) -> dict[str, list[str]]:

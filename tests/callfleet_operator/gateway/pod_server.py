@@ -34,6 +34,10 @@ class PodServer:
     """Relays or peers as pushed last."""
     left: list[dict[str, Any]] | None = None
     """Relays that its clients were last to leave."""
+    public: dict[str, Any] | None = None
+    """How a STUN server sees a relay, as it says itself."""
+    address_problem: str = ""
+    """Why an engine has no address for clients."""
     log: list[tuple[datetime, str, int]] = field(default_factory=list)
     """Time, call and status of each answer, in order."""
     port: int = 0
@@ -122,6 +126,8 @@ class PodServer:
                 "admission": self.admission,
                 "drainId": self.drain_id,
                 "stress": {"packets": 0.0, "cpu": 0.0, "loop": 0.0},
+                **({"public": self.public} if self.public is not None else {}),
+                "addressProblem": self.address_problem,
                 **figures,
             }
         )

@@ -8,7 +8,13 @@ import pytest
 
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
-from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
+from callfleet_operator.observe.addresses import (
+    UnknownAddress,
+    balancer_address,
+    node_address,
+    seen_address,
+    turn_urls,
+)
 from callfleet_operator.observe.nodes import Node, node_of, unavailable
 
 
@@ -50,7 +56,6 @@ def test_known(source: AddressSource, value: str, on: Node | None, address: str)
         (AddressSource.AUTO, node("224.0.0.1"), "which is no IP address"),
         (AddressSource.AUTO, None, "is not known to the API server"),
         (AddressSource.NODE_INTERNAL_IP, node(internal=""), "has no InternalIP"),
-        (AddressSource.STUN, node("203.0.113.1"), "STUN has no effect in this release"),
     ],
 )
 def test_unknown(source: AddressSource, on: Node | None, why: str) -> None:
@@ -88,3 +93,50 @@ def test_nodes_that_are_lost() -> None:
     nodes = {"node-a": node(), "b": cordoned}
     assert unavailable(nodes, frozenset({"node-a", "b", "c"})) == {"b", "c"}
     assert node().zone == "eu-1"
+
+
+def balancer(*ingress: dict[str, str], owner: str = "u1") -> dict[str, Any]:
+    return {
+        "metadata": {"ownerReferences": [{"kind": "Pod", "uid": owner}]},
+        "status": {"loadBalancer": {"ingress": list(ingress)} if ingress else {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("ingress", "address"),
+    [
+        ({"ip": "203.0.113.9"}, "203.0.113.9"),
+        ({"hostname": "a.elb.example.org"}, "a.elb.example.org"),
+        ({"ip": "203.0.113.9", "hostname": "a.elb.example.org"}, "203.0.113.9"),
+    ],
+)
+def test_of_a_load_balancer(ingress: dict[str, str], address: str) -> None:
+    assert balancer_address(balancer(ingress), "relays-relay-0", "u1") == address
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        (None, "there is no Service relays-relay-0"),
+        (balancer({"ip": "203.0.113.9"}, owner="u0"), "there is no Service relays-relay-0"),
+        (balancer(), "no address from a load balancer yet"),
+        (balancer({"ip": "0.0.0.0"}), "no address from a load balancer yet"),
+    ],
+)
+def test_of_no_load_balancer_yet(service: dict[str, Any] | None, why: str) -> None:
+    found = balancer_address(service, "relays-relay-0", "u1")
+    assert isinstance(found, UnknownAddress)
+    assert why in found.why
+
+
+def test_as_a_stun_server_sees_it() -> None:
+    told = {"public": {"address": "203.0.113.9", "source": "stun:s:3478", "problem": ""}}
+    assert seen_address(told, "s:3478") == "203.0.113.9"
+    for status, why in (
+        (None, "no answer"),
+        ({}, "STUN server s:3478: no answer yet"),
+        ({"public": {"address": "", "problem": "Name or service not known"}}, "Name or service"),
+    ):
+        found = seen_address(status, "s:3478")
+        assert isinstance(found, UnknownAddress)
+        assert why in found.why

@@ -93,12 +93,7 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
             client.close()
     (participants,) = engines[Metric.PARTICIPANTS]  # once, though two jobs scrape it
     assert participants.value == 7
-    assert participants.labels == {
-        "namespace": "calls",
-        "pod": "a-0",
-        "pod_uid": "u",
-        "callfleet_cluster": "a",
-    }
+    assert participants.labels == {"namespace": "calls", "pod": "a-0", "pod_uid": "u"}
     assert [sample.value for sample in engines[Metric.STRESS]] == [0.75]
     assert relays[Metric.ALLOCATIONS][0].value == 4
     assert 0 <= engines[Metric.AGE][0].value < 60

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import connect
-from callfleet_operator.gateway.resources import SECRETS
+from callfleet_operator.gateway.resources import SECRETS, SERVICES
 from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Kind
@@ -43,6 +43,24 @@ async def test_missing_secrets(blind: World) -> None:
     _, _, message = await blind.condition(key, "Accepted")
     assert "Secret join-keys has no key keys.json" in message
     assert "calls-db" not in message
+
+
+async def test_the_certificate_of_signalling(blind: World) -> None:
+    key = await make_cluster(blind, signalling={"tlsSecretRef": {"name": "calls-tls"}})
+    await blind.round(key)
+    status, reason, message = await blind.condition(key, "Accepted")
+    assert (status, reason) == ("False", "SecretMissing")
+    assert "Secret calls-tls does not exist" in message
+
+    expired = make_pair(datetime.now(UTC) - timedelta(days=70))
+    certificate, private = (text.decode() for text in expired)
+    await blind.secret("calls-tls", tls_crt=certificate, tls_key=private)
+    await blind.round(key)
+    assert "its certificate has expired" in (await blind.condition(key, "Accepted"))[2]
+
+    service = await blind.people.get(SERVICES, blind.namespace, "calls-engine")
+    assert service is not None
+    assert [(port["name"], port["port"]) for port in service["spec"]["ports"]] == [("https", 443)]
 
 
 async def test_a_running_pod_outlives_its_secret(blind: World) -> None:
@@ -195,16 +213,6 @@ async def test_a_cluster_and_a_pool_of_one_name_do_not_meet(blind: World) -> Non
     await blind.round(second)
     assert (await blind.condition(second, "Ready"))[1] != "NameConflict"
     assert (await blind.condition(first, "Ready"))[0] == "True"
-
-
-async def test_engines_with_an_address_of_later(blind: World) -> None:
-    address = {"source": "STUN", "value": "stun.example.org:3478"}
-    key = await make_cluster(blind, exposure={"type": "HostPort", "address": address})
-    await blind.settle(key)
-    status, reason, message = await blind.condition(key, "Ready")
-    assert (status, reason) == ("False", "ExposureNotSupported")
-    assert "Auto or Static" in message
-    assert blind.pods == {}
 
 
 async def test_a_quota_is_named(blind: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.gateway.resources import NODES
+from callfleet_operator.gateway.resources import NODES, PODS
 from callfleet_operator.reconcile.keys import Key, Kind
 from tests.callfleet_operator.reconcile.specs import SCALING, cluster_spec, make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
@@ -122,3 +122,22 @@ async def test_pods_on_the_nodes_network(here: World) -> None:
     assert pod["spec"]["hostNetwork"] is True
     assert (await here.condition(calls, "AddressKnown"))[0] == "True"
     assert (await here.condition(calls, "Accepted"))[1] != "NotYetInEffect"
+
+
+async def test_pods_that_no_stun_server_tells_their_address(here: World) -> None:
+    asking = exposure(31100, 31109, source="STUN", value="stun.example.org:3478")
+    calls = await make_cluster(here, exposure=asking)
+    await here.settle(calls)
+    assert (await here.condition(calls, "AddressKnown"))[0] == "True"
+    [pod] = await here.list_pods()
+    environment = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    asked = environment["CALLFLEET_ENGINE_EXTERNAL_ADDRESS_FROM"]
+    assert asked == "stun:stun.example.org:3478"
+
+    here.of("calls-engine-0").address_problem = "stun:stun.example.org:3478: no answer"
+    not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    await here.change(PODS, "calls-engine-0", not_ready, part="status")
+    await here.round(calls)
+    status, reason, message = await here.condition(calls, "AddressKnown")
+    assert (status, reason) == ("False", "AddressUnknown")
+    assert "calls-engine-0: stun:stun.example.org:3478: no answer" in message

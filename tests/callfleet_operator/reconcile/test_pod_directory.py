@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +74,18 @@ async def test_an_event_that_is_late_changes_nothing_and_wakes_nobody(heard: Hea
     heard.directory.saw(pod(10))
     assert await heard.versions() == {"calls-engine-0": "10"}
     assert heard.woken == ["calls-engine-0"]
+
+
+async def test_the_first_lists_of_all_namespaces_are_waited_for() -> None:
+    nobody: Any = Nobody()
+    directory = PodDirectory(nobody, Component.ENGINE)
+    waiting = asyncio.create_task(directory.until_current(("a", "b")))
+    directory.current("a", whether=True)
+    directory.current("c", whether=True)
+    await asyncio.wait({waiting}, timeout=0)
+    assert not waiting.done()
+    directory.current("b", whether=True)
+    await waiting
 
 
 async def test_a_late_deletion_does_not_take_the_successor(heard: Heard) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.gateway.resources import NODES, SECRETS, TURN_POOLS
+from callfleet_operator.gateway.resources import NODES, SECRETS, SERVICES, TURN_POOLS
 from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool, pool_spec
 from tests.callfleet_operator.reconcile.witness import (
@@ -37,6 +37,7 @@ async def test_from_nothing_to_a_relay_that_is_handed_out(here: World) -> None:
             "pod": "relays-relay-0",
             "region": "",
             "urls": ["turn:192.0.2.7:3478?transport=udp"],
+            "near": False,
             "freeAllocations": 10,
         }
     ]
@@ -81,6 +82,89 @@ async def test_saturation_adds_relays_and_a_draining_one_is_not_handed_out(here:
     assert handed_out == {one.name for one in relays} - {draining.name}
     # It keeps its peers: its allocations go on.
     assert draining.told
+
+
+async def test_relays_of_the_region_of_an_engine_are_near(here: World) -> None:
+    label = {"metadata": {"labels": {"topology.kubernetes.io/region": "eu-central"}}}
+    await here.change(NODES, here.node, label)
+    near = await make_pool(here, region="eu-central")
+    far = await here.make(Kind.TURN_POOL, "far", pool_spec(region="us-west"))
+    cluster = await make_cluster(here, turn={"poolRefs": [{"name": "relays"}, {"name": "far"}]})
+    await here.settle(near, far, cluster)
+    told = here.of("calls-engine-0").told
+    assert told is not None
+    assert {(one["pod"], one["region"], one["near"]) for one in told} == {
+        ("relays-relay-0", "eu-central", True),
+        ("far-relay-0", "us-west", False),
+    }
+    assert (await here.status(near))["endpoints"][0]["region"] == "eu-central"
+
+
+async def test_a_relay_behind_a_load_balancer_of_its_own(here: World) -> None:
+    pool = await make_pool(here, exposure={"type": "LoadBalancer"})
+    cluster = await make_cluster(here, **RELAYS)
+    await here.settle(pool, cluster)
+    relay = here.of("relays-relay-0")
+    service = await here.people.get(SERVICES, here.namespace, "relays-relay-0")
+    assert service is not None
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert service["spec"]["externalTrafficPolicy"] == "Local"
+    assert service["spec"]["selector"]["callfleet.dev/ordinal"] == "0"
+    (owner,) = service["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"]) == ("Pod", relay.uid)
+    status, reason, message = await here.condition(pool, "AddressKnown")
+    assert (status, reason) == ("False", "AddressUnknown")
+    assert "Service relays-relay-0 has no address from a load balancer yet" in message
+
+    given = {"status": {"loadBalancer": {"ingress": [{"hostname": "a.lb.example.org"}]}}}
+    await here.change(SERVICES, "relays-relay-0", given, part="status")
+    await here.settle(pool, cluster)
+    assert (await here.condition(pool, "AddressKnown"))[0] == "True"
+    assert [one["urls"] for one in here.of("calls-engine-0").told or []] == [
+        ["turn:a.lb.example.org:3478?transport=udp"]
+    ]
+    mark = await here.mark()
+    await here.round(pool)
+    assert [(e.verb, e.resource, e.name) for e in await here.writes(mark)] == []
+
+
+async def test_a_service_of_somebody_else_is_not_taken_for_a_load_balancer(here: World) -> None:
+    await here.people.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "relays-relay-0", "namespace": here.namespace},
+            "spec": {"ports": [{"port": 1}]},
+        }
+    )
+    pool = await make_pool(here, exposure={"type": "LoadBalancer"})
+    await here.settle(pool)
+    status, reason, message = await here.condition(pool, "Ready")
+    assert (status, reason) == ("False", "NameConflict")
+    assert "Service relays-relay-0" in message
+
+
+async def test_a_relay_as_a_stun_server_sees_it(here: World) -> None:
+    exposure = {"address": {"source": "STUN", "value": "stun.example.org:3478"}}
+    pool = await make_pool(here, exposure=exposure)
+    await here.settle(pool)
+    relay = here.of("relays-relay-0")
+    (pod,) = await here.list_pods()
+    assert {
+        "name": "CALLFLEET_RELAY_PUBLIC_ADDRESS_FROM",
+        "value": "stun:stun.example.org:3478",
+    } in (pod["spec"]["containers"][0]["env"])
+    relay.public = {"address": "", "problem": "no answer"}
+    await here.settle(pool)
+    status, _, message = await here.condition(pool, "AddressKnown")
+    assert status == "False"
+    assert "STUN server stun.example.org:3478: no answer" in message
+
+    relay.public = {"address": "203.0.113.40", "problem": ""}
+    await here.settle(pool)
+    assert (await here.status(pool))["endpoints"][0]["urls"] == [
+        "turn:203.0.113.40:3478?transport=udp"
+    ]
 
 
 async def test_the_operator_makes_master_secrets_once(here: World) -> None:

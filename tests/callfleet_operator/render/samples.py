@@ -94,6 +94,7 @@ def full_call_cluster() -> CallCluster:
         signalling={
             "serviceType": "LoadBalancer",
             "annotations": {"example.org/pool": "public"},
+            "tlsSecretRef": {"name": "calls-tls"},
             "allowedOrigins": ["https://calls.example.org", "https://www.example.org"],
         },
         turn={

@@ -102,7 +102,11 @@ def test_a_static_address_is_given_as_it_is() -> None:
 def test_variables_that_the_operator_sets_are_all_reserved() -> None:
     direct = [
         call_cluster(exposure={"type": "HostPort", "address": address})
-        for address in ({"source": "Auto"}, {"source": "NodeInternalIP"})
+        for address in (
+            {"source": "Auto"},
+            {"source": "NodeInternalIP"},
+            {"source": "STUN", "value": "stun.example.org:3478"},
+        )
     ]
     rendered = {
         variable["name"]

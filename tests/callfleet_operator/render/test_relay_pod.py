@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from callfleet_operator.api.v1alpha1.common import Mode
 from callfleet_operator.api.v1alpha1.environment import RELAY_VARIABLES
 from callfleet_operator.api.v1alpha1.turnpool import TurnPoolScaling
+from callfleet_operator.render.balancer import relay_balancer
 from callfleet_operator.render.fleet import Fleet
+from callfleet_operator.render.pod import ordinal_pod
 from callfleet_operator.render.relay_pod import relay_template
+from tests.callfleet_operator.plan.samples import pod as serving_pod
 from tests.callfleet_operator.render import golden, strategies
 from tests.callfleet_operator.render.samples import INSTALLATION, full_turn_pool, turn_pool
 
@@ -46,14 +49,30 @@ def test_scaling_and_mode_change_no_template(scaling: TurnPoolScaling, mode: Mod
 
 
 def test_variables_that_the_operator_sets_are_all_reserved() -> None:
+    asking = {"address": {"source": "STUN", "value": "stun.example.org:3478"}}
     rendered = {
         variable["name"]
-        for pool in (POOL, full_turn_pool())
+        for pool in (POOL, full_turn_pool(), turn_pool(exposure=asking))
         for variable in relay_template(Fleet.of(pool, INSTALLATION), pool.spec)["spec"][
             "containers"
         ][0]["env"]
     }
     assert rendered == {f"CALLFLEET_RELAY_{name}" for name in RELAY_VARIABLES} | {"TZ"}
+
+
+def test_a_pod_on_the_nodes_network_has_its_ports_there() -> None:
+    template = relay_template(FLEET, turn_pool(exposure={"type": "HostNetwork"}).spec)
+    assert template["spec"]["hostNetwork"] is True
+    assert template["spec"]["dnsPolicy"] == "ClusterFirstWithHostNet"
+    pod = ordinal_pod(FLEET, template, 3)
+    ports = {p["name"]: p["containerPort"] for p in pod["spec"]["containers"][0]["ports"]}
+    assert ports["udp-3478"] == 3478
+
+
+def test_service_of_a_relay_behind_a_load_balancer() -> None:
+    full = full_turn_pool()
+    fleet = Fleet.of(full, INSTALLATION)
+    golden.check("relay-balancer", relay_balancer(fleet, full.spec, serving_pod(2)))
 
 
 def test_a_port_below_1024_needs_no_capability() -> None:

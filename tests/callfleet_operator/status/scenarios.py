@@ -159,13 +159,6 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
         cluster_case(steady, Facts(name_conflicts=("Service demo-engine",))),
     )
     yield (
-        "an exposure of a later release",
-        cluster_case(
-            observed(),
-            Facts(unsupported_exposure="exposure.type HostPort comes later; TurnOnly works"),
-        ),
-    )
-    yield (
         "the spec names what is not there",
         cluster_case(
             steady,

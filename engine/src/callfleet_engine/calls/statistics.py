@@ -43,4 +43,6 @@ def outbound(stats: OutboundStats) -> dict[str, object]:
         "packetsLost": stats.packets_lost,
         "jitter": stats.jitter,
         "roundTripTime": stats.round_trip_time,
+        "layer": stats.layer,
+        "freezesAvoided": stats.freezes_avoided,
     }

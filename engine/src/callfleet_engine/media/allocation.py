@@ -51,11 +51,13 @@ class Demand:
 class Allocation:
     """A layer's number for each demand, None where it is paused or nothing flows.
 
-    `spent` is their rate. `next_step` is the least that `spent` would be if one more step were
-    taken, with its reserve; None if all have what they want.
+    `spared`, for each demand, says that a lower layer goes on because the one that was sent fits no
+    more: a freeze that was avoided. `spent` is the rate of all. `next_step` is the least that
+    `spent` would be if one more step were taken, with its reserve; None if all have what they want.
     """
 
     layers: tuple[int | None, ...]
+    spared: tuple[bool, ...]
     spent: float
     next_step: float | None
 
@@ -81,7 +83,20 @@ def allocate(demands: Sequence[Demand], budget: float | None) -> Allocation:
             spent += cost
         else:
             missed.append((spent + cost) / RAISE_SHARE)
-    return Allocation(tuple(layers), spent, min(missed) if missed else None)
+    spared = tuple(map(_spared, demands, layers))
+    return Allocation(tuple(layers), spared, spent, min(missed) if missed else None)
+
+
+def _spared(demand: Demand, number: int | None) -> bool:
+    """Not where the layer has ended, or the client wants no more."""
+    current = demand.current
+    return (
+        number is not None
+        and current is not None
+        and number < current
+        and any(layer.number == current for layer in demand.layers)
+        and (demand.wanted is None or current <= demand.wanted)
+    )
 
 
 def _steps(demands: Sequence[Demand]) -> list[tuple[int, int]]:

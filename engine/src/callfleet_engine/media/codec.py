@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiortc import RTCRtpCodecParameters
 from aiortc.sdp import H264Profile, parse_h264_profile_level_id
@@ -20,6 +21,25 @@ _DECODED_BY: Mapping[H264Profile, tuple[H264Profile, ...]] = {
     H264Profile.PROFILE_CONSTRAINED_HIGH: (H264Profile.PROFILE_HIGH,),
 }
 """What else decodes a profile (ITU-T H.264 annex A.2)."""
+
+
+REMEMBERED = 128
+"""Lists of codecs, and pairs of them: each browser has one for audio and one for video."""
+
+
+class Same(Hashable):
+    """Codecs that equal others if they are the very same objects."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Iterable[RTCRtpCodecParameters]) -> None:
+        self.items = tuple(items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and [*map(id, self.items)] == [*map(id, other.items)]
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.items)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +116,15 @@ def unwrapped_types(
         for c in published
         if c.mimeType.lower() == "audio/red" and c.payloadType is not None
     }
+
+
+@lru_cache(REMEMBERED)
+def led_to(published: Same, subscribed: Same) -> tuple[Mapping[int, int], Mapping[int, int]]:
+    """`payload_types` and `unwrapped_types`, worked out once for the same codecs."""
+    return (
+        payload_types(published.items, subscribed.items),
+        unwrapped_types(published.items, subscribed.items),
+    )
 
 
 def names(codecs: Iterable[RTCRtpCodecParameters]) -> tuple[str, ...]:

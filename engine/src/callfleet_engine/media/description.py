@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
+from callfleet_engine.media import sdp_seams
 from callfleet_engine.media.interface import (
     SOURCES_OF,
     BadSdpError,
     IceCandidateInit,
     Source,
 )
-from callfleet_engine.media.negotiation import codec_names, common_codecs
+from callfleet_engine.media.negotiation import codec_names
 from callfleet_engine.media.simulcast import mid_of, offered_rids, sections
 
 MAX_SDP_BYTES = 120_000
@@ -40,9 +41,11 @@ class RemoteDescription:
     declared, `repairs` leads from SSRCs of retransmissions to those they repeat (RFC 4588);
     `candidates` are (address, port) with their type. Another `ufrag` than before with the same
     `fingerprints` restarts ICE (RFC 8839 section 4.4.1.1.1). `dtls_server`: the client leaves the
-    role of DTLS client to the engine (`a=setup:passive`, RFC 8842 section 5.3).
+    role of DTLS client to the engine (`a=setup:passive`, RFC 8842 section 5.3). `description` is
+    for the peer connection.
     """
 
+    description: SessionDescription = field(repr=False, compare=False)
     ufrag: str
     fingerprints: frozenset[str]
     mids: tuple[str, ...]
@@ -116,12 +119,12 @@ def _check_offered(
             )
         if media.dtls is None:
             raise BadSdpError("The offer has no DTLS parameters.", _SEND_A_NEW_OFFER)
-        if not common_codecs(media.kind, media.rtp.codecs):
+        if not sdp_seams.shared_codecs(media.kind, media.rtp.codecs):
             raise BadSdpError(
                 f"No {media.kind} codec of the offer can be forwarded.",
                 "Offer " + " or ".join(codec_names(media.kind)) + ".",
             )
-    remote = _remote(media_sections, published)
+    remote = _remote(description, published)
     if previous is not None and remote.fingerprints != previous.fingerprints:
         raise BadSdpError(
             "The offer belongs to another peer connection than the one before it.",
@@ -142,7 +145,7 @@ def check_answer(sdp: str) -> RemoteDescription:
         _check_section(media)
         if media.dtls is None or media.dtls.role not in {"client", "server"}:
             raise BadSdpError("The answer leaves the DTLS role open.", "Answer a=setup:active.")
-    return _remote(description.media, "")
+    return _remote(description, "")
 
 
 def check_candidate(candidate: IceCandidateInit) -> tuple[Address, str] | None:
@@ -174,7 +177,7 @@ def _parse(sdp: str, remedy: str) -> SessionDescription:
             f"The description is longer than {MAX_SDP_BYTES} bytes or {MAX_LINES} lines.", remedy
         )
     try:
-        description = SessionDescription.parse(sdp)
+        description = sdp_seams.parse(sdp)
     except (
         AssertionError,
         AttributeError,
@@ -218,7 +221,8 @@ def _check_section(media: MediaDescription) -> None:
         )
 
 
-def _remote(media_sections: list[MediaDescription], offer: str) -> RemoteDescription:
+def _remote(description: SessionDescription, offer: str) -> RemoteDescription:
+    media_sections = description.media
     ice = media_sections[0].ice
     sources = _sources(media_sections) if offer else {}
     candidates = {}
@@ -227,6 +231,7 @@ def _remote(media_sections: list[MediaDescription], offer: str) -> RemoteDescrip
             if found := _address(c.ip, c.port, c.type):
                 candidates[found[0]] = found
     return RemoteDescription(
+        description=description,
         ufrag=(ice.usernameFragment or "") if ice is not None else "",
         fingerprints=frozenset(
             f"{f.algorithm} {f.value}".lower()

@@ -21,10 +21,12 @@ from aiortc.rtp import (
 
 from callfleet_engine.media.codecs import red
 from callfleet_engine.media.codecs.payload import STILL, following, shifted
+from callfleet_engine.media.forwarding import DownFigures
 from callfleet_engine.media.layers import HIGHEST
+from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.numbering import Numbering
 from callfleet_engine.media.packet import Packet
-from callfleet_engine.media.rtp import HEADER, MARKER
+from callfleet_engine.media.rtp import HEAD, MARKER, ONE_BYTE, TRANSPORT_NUMBER_URI
 from callfleet_engine.media.timeline import SenderClock, continued, same_moments
 
 if TYPE_CHECKING:
@@ -35,12 +37,16 @@ if TYPE_CHECKING:
 RETRANSMISSIONS_PER_TICK = 64
 SDES_CNAME = 1
 NOTHING_TAKEN: Mapping[int, int] = {}
+_NUMBER_ELEMENT = OFFERED_EXTENSIONS[TRANSPORT_NUMBER_URI] << 4 | 1
+_head = HEAD.pack
 
 
 class DownTrack:
     """The sending side of one m-line of a subscriber.
 
-    `send` and `send_rtcp` protect and send; they return False while the transport is not up.
+    `send` takes a packet as `rtp.HEAD`, what follows the transport-wide number, and the time;
+    `send_again` one that was sent before, and `send_rtcp` a compound packet. They return False
+    while the transport is not up.
     """
 
     __slots__ = (
@@ -82,8 +88,8 @@ class DownTrack:
     def __init__(
         self,
         ssrc: int,
-        send: Callable[[bytes], bool],
-        send_again: Callable[[bytes], bool],
+        send: Callable[[bytes, bytes, float], bool],
+        send_again: Callable[[bytes, bytes], bool],
         send_rtcp: Callable[[bytes], bool],
         totals: Totals,
     ) -> None:
@@ -252,15 +258,18 @@ class DownTrack:
 
     # packets
 
-    def forward(self, packet: Packet, now: float) -> None:
-        """Send one packet on."""
-        extended, first, marker_and_type, timestamp, tail, payload_at, marks = packet
+    def forward(self, packet: Packet, now: float) -> int:
+        """Send one packet on; returns the bytes behind the transport-wide number, 0 if none went.
+
+        Those who hand on a packet add that to the plane's totals.
+        """
+        extended, first, marker_and_type, timestamp, words, tail, payload_at, marks = packet
         payload_type = self.payload_types.get(marker_and_type & 0x7F)
         if payload_type is None:
             payload_type = self.unwrapped.get(marker_and_type & 0x7F)
             if payload_type is None:
                 self.untaken = marker_and_type & 0x7F
-                return
+                return 0
             tail = tail[:payload_at] + red.primary(tail[payload_at:])
         numbering = self._numbering
         if extended > numbering.edge:
@@ -272,29 +281,30 @@ class DownTrack:
         else:
             number = numbering.late(extended)
             if number is None:
-                return  # of a time before the pause or the switch
+                return 0  # of a time before the pause or the switch
             out = number
         if marks is not None and self._shift is not STILL:
             tail = shifted(tail, payload_at, marks, self._shift)
-        if self._send(
-            HEADER.pack(
-                first,
-                (marker_and_type & MARKER) | payload_type,
-                out & 0xFFFF,
-                (timestamp + self._timestamp_offset) & 0xFFFFFFFF,
-                self.ssrc,
-            )
-            + tail
-        ):
-            self.packets_sent += 1
-            self.bytes_sent += len(tail)
-            self._totals.forwarded_packets += 1
-            self._totals.forwarded_bytes += len(tail)
+        head = _head(
+            first,
+            (marker_and_type & MARKER) | payload_type,
+            out & 0xFFFF,
+            (timestamp + self._timestamp_offset) & 0xFFFFFFFF,
+            self.ssrc,
+            ONE_BYTE,
+            words,
+            _NUMBER_ELEMENT,
+        )
+        if not self._send(head, tail, now):
+            return 0
+        size = len(tail)
+        self.packets_sent += 1
+        self.bytes_sent += size
+        return size
 
-    def skip(self, padding: Packet, now: float) -> None:
+    def skip(self, padding: Packet, now: float) -> int:
         """A packet of nothing but padding: leave it out, or fill its number if that is fixed."""
-        if not self._numbering.skip(padding.extended):
-            self.forward(padding, now)
+        return 0 if self._numbering.skip(padding.extended) else self.forward(padding, now)
 
     def retransmit(self, lost: list[int]) -> None:
         """Answer a NACK (RFC 4585 section 6.2.1) from the layer's ring."""
@@ -317,14 +327,17 @@ class DownTrack:
             tail = packet.tail
             if packet.marks is not None and self._shift is not STILL:
                 tail = shifted(tail, packet.payload_at, packet.marks, self._shift)
-            header = HEADER.pack(
+            head = _head(
                 packet.first,
                 (packet.marker_and_type & MARKER) | payload_type,
                 sequence,
                 (packet.timestamp + self._timestamp_offset) & 0xFFFFFFFF,
                 self.ssrc,
+                ONE_BYTE,
+                packet.words,
+                _NUMBER_ELEMENT,
             )
-            if self._send_again(header + tail):
+            if self._send_again(head, tail):
                 self.retransmitted += 1
 
     def refill(self) -> None:
@@ -367,3 +380,16 @@ class DownTrack:
         self._totals.lost_packets_out += new
         if self._sent_report and report.dlsr and report.lsr == self._sent_report[0]:
             self.round_trip_time = max(now - self._sent_report[1] - report.dlsr / 65536, 0.0)
+
+    def figures(self) -> DownFigures:
+        """Totals, and what the client reported."""
+        return DownFigures(
+            packets_sent=self.packets_sent,
+            bytes_sent=self.bytes_sent,
+            retransmitted=self.retransmitted,
+            nack_count=self.nack_count,
+            pli_count=self.pli_count,
+            packets_lost=self.remote.packets_lost if self.remote else None,
+            jitter=self.remote.jitter / self.clock_rate if self.remote else None,
+            round_trip_time=self.round_trip_time,
+        )

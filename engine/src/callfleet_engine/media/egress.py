@@ -6,12 +6,14 @@ time comes from `clock`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from callfleet_engine.media import rtp
 from callfleet_engine.media.bandwidth import BandwidthEstimator, Outcome
+from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.probing import Prober
 from callfleet_engine.media.retransmission import RetransmissionBudget, RtxStream
+from callfleet_engine.media.sent import SentPackets
 from callfleet_engine.media.transport_feedback import (
     TICKS_PER_REFERENCE,
     TICKS_PER_SECOND,
@@ -19,29 +21,22 @@ from callfleet_engine.media.transport_feedback import (
     unwrapped,
 )
 
-HISTORY = 8192
-"""Packets whose feedback may still come: about a second of a gigabit."""
 PADDING_PER_PACKET = 8
 TICK_SECONDS = 0.1
 SENDING_SHARE = 0.1
 """Of the newest tick in the mean of what is sent."""
 _REFERENCES = 1 << 24
-
-
-_Sent = tuple[int, float, int, bool]
-"""A packet's number, time and bytes, and whether it was reported lost. Plain, since there is one
-for each packet."""
+_NUMBER_ID = OFFERED_EXTENSIONS[rtp.TRANSPORT_NUMBER_URI]
+_number = rtp.NUMBER.pack
 
 
 class Egress:
     """The sending side of one subscriber's transport.
 
-    `transport_id` is the identifier of the transport-wide number among the header extensions,
-    None where it was not negotiated; `rtx` holds the RTX stream of each SSRC that has one.
+    `rtx` holds the RTX stream of each SSRC that has one.
     """
 
     def __init__(self, send_rtp: Callable[[bytes], bool], clock: Callable[[], float]) -> None:
-        self.transport_id: int | None = None
         self.rtx: dict[int, RtxStream] = {}
         self.estimator = BandwidthEstimator()
         self.round_trip = 0.0
@@ -52,45 +47,92 @@ class Egress:
         self._budget_now: float | None = None
         self._sending = 0.0
         self._prober = Prober()
-        self._number = 0x10000
-        self._history: list[_Sent | None] = [None] * HISTORY
+        self._sent = SentPackets()
+        self._transport_id: int | None = None
+        self._identifiers: Mapping[int, Mapping[int, int]] = {}
+        self._as_they_are = False
         self._reference: int | None = None
         self._padding_left = 0.0
         self._tick_bytes = 0
+        self._unearned = 0
         self._padded: tuple[RtxStream, int] | None = None
 
-    def send(self, data: bytes) -> bool:
-        """Send a packet for the first time; False while the transport is not up."""
-        if not self._transmit(data):
-            return False
-        self._retransmissions.earn(len(data))
-        self._tick_bytes += len(data)
+    def negotiated(
+        self, transport_id: int | None, identifiers: Mapping[int, Mapping[int, int]] | None = None
+    ) -> None:
+        """Take the identifier of the transport-wide number, None where it was not negotiated.
+
+        `identifiers`, where the other side chose them, lead from the engine's own identifiers of
+        header extensions to those of a stream, by its SSRC; without them they are the same.
+        """
+        self._transport_id = transport_id
+        self._identifiers = identifiers or {}
+        self._as_they_are = transport_id == _NUMBER_ID and not identifiers
+
+    def send(self, head: bytes, tail: bytes, now: float) -> bool:
+        """Send a packet for the first time; False while the transport is not up.
+
+        The transport-wide number goes between `head` (`rtp.HEAD`) and `tail`; `now` is in seconds.
+        """
+        if self._as_they_are:
+            packet = head + _number(self._sent.next & 0xFFFF) + tail
+            if not self._send_rtp(packet):
+                return False
+            self._sent.note(now, len(packet))
+        else:
+            packet = self._unnumbered(head, tail)
+            if not self._transmit(packet, now):
+                return False
+        self._unearned += len(packet)
         if self._padding_left > 0:
-            self._pad(data)
+            self._pad(head, now)
         return True
 
-    def send_again(self, data: bytes) -> bool:
-        """Send a packet again, by RTX where negotiated; False if that is not to be done now."""
-        _, _, sequence, _, ssrc = rtp.HEADER.unpack_from(data)
+    def send_again(self, head: bytes, tail: bytes) -> bool:
+        """Send a packet again, by RTX where negotiated; False if that is not to be done now.
+
+        Without RTX it would go under its old sequence number, so it must be the same to the byte
+        (RFC 7714 section 8.4: two packets under one nonce give AES-GCM's key for tags away). A new
+        transport-wide number would change it.
+        """
+        self._earn()
+        now = self._clock()
+        packet = self._unnumbered(head, tail)
+        _, marker_and_type, sequence, _, ssrc = rtp.HEADER.unpack_from(packet)
+        stream = self.rtx.get(ssrc)
+        wraps = stream is not None and marker_and_type & 0x7F in stream.payload_types
+        if not wraps and self._transport_id is not None:
+            return False
         if not self._retransmissions.take(
-            ssrc, sequence, len(data), round_trip=self.round_trip, now=self._clock()
+            ssrc, sequence, len(packet), round_trip=self.round_trip, now=now
         ):
             return False
-        stream = self.rtx.get(ssrc)
-        return self._transmit((stream.wrap(data) if stream is not None else None) or data)
+        return self._transmit((stream.wrap(packet) if stream is not None else None) or packet, now)
 
-    def _transmit(self, data: bytes) -> bool:
-        if self.transport_id is None:
-            return self._send_rtp(data)
-        number = self._number
-        if not self._send_rtp(rtp.with_short_element(data, self.transport_id, number & 0xFFFF)):
+    def _unnumbered(self, head: bytes, tail: bytes) -> bytes:
+        packet = rtp.without_number(head, tail)
+        if not self._identifiers:
+            return packet
+        _, _, _, _, ssrc = rtp.HEADER.unpack_from(packet)
+        return rtp.renumber_extensions(packet, self._identifiers[ssrc])
+
+    def _transmit(self, packet: bytes, now: float) -> bool:
+        if self._transport_id is None:
+            return self._send_rtp(packet)
+        number = self._sent.next & 0xFFFF
+        if not self._send_rtp(rtp.with_short_element(packet, self._transport_id, number)):
             return False
-        self._history[number % HISTORY] = (number, self._clock(), len(data), False)
-        self._number = number + 1
+        self._sent.note(now, len(packet))
         return True
 
-    def _pad(self, data: bytes) -> None:
-        _, _, _, timestamp, ssrc = rtp.HEADER.unpack_from(data)
+    def _earn(self) -> None:
+        """What was sent for the first time allows retransmissions."""
+        self._retransmissions.earn(self._unearned)
+        self._tick_bytes += self._unearned
+        self._unearned = 0
+
+    def _pad(self, head: bytes, now: float) -> None:
+        _, _, _, timestamp, ssrc = rtp.HEADER.unpack_from(head)
         if stream := self.rtx.get(ssrc):
             self._padded = (stream, timestamp)
         if self._padded is None:
@@ -98,7 +140,7 @@ class Egress:
         stream, timestamp = self._padded
         for _ in range(PADDING_PER_PACKET):
             packet = stream.padding(timestamp)
-            if self._padding_left <= 0 or not self._transmit(packet):
+            if self._padding_left <= 0 or not self._transmit(packet, now):
                 return
             self._padding_left -= len(packet)
             self.padding_sent += 1
@@ -110,32 +152,28 @@ class Egress:
         else:
             step = (feedback.reference_time - self._reference) % _REFERENCES
             self._reference += step - (_REFERENCES if step >= _REFERENCES // 2 else 0)
-        base = unwrapped(feedback.base_sequence, self._number)
+        base = unwrapped(feedback.base_sequence, self._sent.next)
         outcomes = []
         for index, arrival in enumerate(feedback.arrivals):
-            packet = self._history[(base + index) % HISTORY]
-            if packet is None or packet[0] != base + index:
+            packet = self._sent.reported(base + index, arrived=arrival is not None)
+            if packet is None:
                 continue
-            number, sent, size, reported_lost = packet
-            if arrival is None:
-                if not reported_lost:
-                    self._history[number % HISTORY] = (number, sent, size, True)
-                    outcomes.append(Outcome(sent, None, size))
-                continue
-            self._history[number % HISTORY] = None
-            arrived = (self._reference * TICKS_PER_REFERENCE + arrival) / TICKS_PER_SECOND
-            outcomes.append(Outcome(sent, arrived, size))
+            if arrival is not None:
+                arrived = (self._reference * TICKS_PER_REFERENCE + arrival) / TICKS_PER_SECOND
+                outcomes.append(Outcome(packet.time, arrived, packet.size))
+            elif not packet.lost:
+                outcomes.append(Outcome(packet.time, None, packet.size))
         if outcomes:
             self.estimator.outcomes(outcomes, now)
 
     def fraction_lost(self, fraction: float, now: float) -> None:
         """Take a receiver report; it counts only where packets are not reported one by one."""
-        if self.transport_id is None:
+        if self._transport_id is None:
             self.estimator.fraction_lost(fraction, now, sending=self._sending)
 
     def remb(self, bitrate: float, now: float) -> None:
         """Take the receiver's own estimate, where it leaves that to itself."""
-        if self.transport_id is None:
+        if self._transport_id is None:
             self.estimator.remb(bitrate, now)
 
     @property
@@ -154,12 +192,13 @@ class Egress:
         Where packets cannot be padded or are not reported one by one, a probe gives out the next
         step itself for a while.
         """
+        self._earn()
         self._retransmissions.tick()
         self.estimator.tick(now)
         estimate = self.estimator.estimate
         rate = self._prober.rate(estimate=estimate, next_step=next_step, now=now)
         self._sending += (8 * self._tick_bytes / TICK_SECONDS - self._sending) * SENDING_SHARE
-        padded = self.transport_id is not None and bool(self.rtx)
+        padded = self._transport_id is not None and bool(self.rtx)
         self._padding_left = 0.0
         self._budget_now = estimate
         if rate and padded:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aioice import Candidate, ConnectionClosed
 from aioice.utils import random_string
@@ -35,7 +35,7 @@ from callfleet_engine.media.stun_check import (
 if TYPE_CHECKING:
     from aioice import stun
 
-    from callfleet_engine.media.port import MediaPort, Side
+    from callfleet_engine.media.port import MediaPort
 
 MAX_ADDRESSES = 8
 CONSENT_SWEEPS = 15
@@ -52,6 +52,15 @@ UFRAG_LENGTH = 8
 PASSWORD_LENGTH = 24
 
 
+class Side(Protocol):
+    """One socket of the port."""
+
+    @property
+    def sendto(self) -> Callable[[bytes | memoryview, Address], None]:
+        """Sends at once or drops."""
+        ...
+
+
 class LiteConnection:
     """One client's checks, the address chosen by them, and the datagrams to and from it."""
 
@@ -64,7 +73,7 @@ class LiteConnection:
         self._transactions: dict[bytes, Address] = {}
         self._selected: Address | None = None
         self._selected_heard = 0
-        self._sendto: Callable[[bytes, Address], None] = _nowhere
+        self._sendto: Callable[[bytes | memoryview, Address], None] = _nowhere
         self._nominated: Address | None = None
         self._up = asyncio.Event()
         self._end = asyncio.Event()
@@ -141,7 +150,7 @@ class LiteConnection:
             return None
         return str(ipaddress.ip_address(self._selected[0])), self._selected[1]
 
-    def send_now(self, data: bytes) -> bool:
+    def send_now(self, data: bytes | memoryview) -> bool:
         """Send to the selected address without awaiting; False if there is none."""
         if self._selected is None:
             return False
@@ -232,13 +241,18 @@ class LiteConnection:
                 if source == self._selected:
                     self._selected_heard = self._port.sweeps
                 else:
-                    self._media_elsewhere(source)
+                    self.media_elsewhere(source)
             else:
                 self._port.drop("srtp")
         elif 19 < first < 64 and self._queue.qsize() < MAX_QUEUED_DTLS:
             self._queue.put_nowait(data)
 
-    def _media_elsewhere(self, source: Address) -> None:
+    def media_heard(self) -> None:
+        """Authentic media has come from the selected address."""
+        self._selected_heard = self._port.sweeps
+
+    def media_elsewhere(self, source: Address) -> None:
+        """Authentic media has come from another address of this connection."""
         self._heard[source] = self._port.sweeps
         silent = self._port.sweeps - self._selected_heard >= SILENT_SWEEPS_WITH_MEDIA
         if self._selected is not None and (silent or source == self._nominated):
@@ -250,6 +264,7 @@ class LiteConnection:
         self._selected_heard = self._port.sweeps
         self._nominated = None
         self._sendto = self._sides[source].sendto
+        self._port.route(self, source, self._sides[source])
         self._up.set()
         if moved:
             self.moved()
@@ -279,6 +294,7 @@ class LiteConnection:
         """Another connection has the address from now on."""
         if address == self._selected:
             self._selected, self._sendto = None, _nowhere
+            self._port.route(self, None, self._sides[address])
         del self._heard[address], self._sides[address]
 
     def _release(self, address: Address) -> None:
@@ -301,7 +317,7 @@ class LiteConnection:
         self._queue.put_nowait(None)
 
 
-def _nowhere(_data: bytes, _address: Address) -> None:
+def _nowhere(_data: bytes | memoryview, _address: Address) -> None:
     """Before an address is selected, and after the end."""
 
 

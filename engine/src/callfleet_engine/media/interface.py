@@ -45,12 +45,13 @@ Dropped = Literal[
     "replayed",
     "address_in_use",
     "srtp",
+    "backlog",
     "send_buffer",
 ]
 """Why a datagram was not taken or not sent: media or DTLS from an address that no check made
 known; a check for nobody; STUN that is none; a check with a wrong password; a check seen before
 from elsewhere; a check from an address that is another's; media that is forged, replayed or
-damaged; the kernel's buffer was full."""
+damaged; STUN or DTLS that came faster than it was taken; the kernel's buffer was full."""
 
 DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 
@@ -175,9 +176,12 @@ class InboundStats:
 class OutboundStats:
     """What a participant is sent (RTCOutboundRtpStreamStats) of what `participant` publishes.
 
-    `rid` is that of the layer that is sent, empty without simulcast or while nothing is.
-    `packets_lost`, `jitter` and `round_trip_time` are the client's own report
-    (RTCRemoteInboundRtpStreamStats), None before the first.
+    `rid` is that of the layer that is sent, empty without simulcast or while nothing is; `layer` is
+    its number, 0 the lowest and without simulcast, None while nothing is sent. `freezes_avoided`
+    counts how often a lower layer went on because the subscriber's bandwidth no longer carried the
+    one that was sent; a video that had to be paused was none. `packets_lost`, `jitter` and
+    `round_trip_time` are the client's own report (RTCRemoteInboundRtpStreamStats), None before the
+    first.
     """
 
     kind: Kind
@@ -195,6 +199,8 @@ class OutboundStats:
     packets_lost: int | None
     jitter: float | None
     round_trip_time: float | None
+    layer: int | None
+    freezes_avoided: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ class LinkEvents(Protocol):
     def link_connected(self, link: Link, path: Path, seconds: float) -> None:
         """Media can flow."""
 
+    def link_active(self) -> None:
+        """Something has come that the next tick is to look at."""
+
     def link_moved(self, link: Link) -> None:
         """Media goes to another address of the client from now on."""
 
@@ -57,6 +60,7 @@ class Link:
             on_rtp=on_rtp,
             on_rtcp=on_rtcp,
             on_state=self._state_changed,
+            on_keys=port.keys_for(self.connection),
         )
         self.send_rtp: Callable[[bytes], bool] = self.pc.dtls.send_rtp
         self.send_rtcp: Callable[[bytes], bool] = self.pc.dtls.send_rtcp
@@ -71,6 +75,10 @@ class Link:
         """Remember where the client says it can be reached, to tell the path by."""
         if len(self._candidates) < MAX_CANDIDATES:
             self._candidates[address] = candidate_type
+
+    def active(self) -> None:
+        """Something has come without its callbacks."""
+        self._events.link_active()
 
     def _path(self) -> Path:
         address = self.connection.remote_address

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 from aiortc.codecs import is_rtx
@@ -146,9 +146,8 @@ def common_codecs(
             continue
         if is_rtx(codec) and codec.parameters.get("apt") not in {c.payloadType for c in common}:
             continue
-        taken = copy.deepcopy(codec)
-        taken.rtcpFeedback = [f for f in codec.rtcpFeedback if f in _FEEDBACK]
-        common.append(taken)
+        feedback = [f for f in codec.rtcpFeedback if f in _FEEDBACK]
+        common.append(dataclasses.replace(codec, rtcpFeedback=feedback))
     names = {codec.mimeType.lower() for codec in common}
     return [] if names == {"audio/red"} else common
 

@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import NamedTuple
 
 from callfleet_engine.media.codecs.payload import Marks
 
-RING_PACKETS = 512
-RING_BYTES = 512 * 1024
+GENERATION_PACKETS = 128
+GENERATION_TICKS = 2
+GENERATIONS = 6
+"""A packet is kept for five to six generations: a second at least, as libwebrtc keeps what it
+sent, or 640 packets of a faster stream."""
 
 
 class Packet(NamedTuple):
     """A packet as every subscriber gets it but for its header's numbers.
 
-    `extended` is the publisher's extended sequence number, `tail` what follows the first twelve
-    bytes, `first` the header's first byte. The payload begins at `payload_at` of `tail`; `marks`
-    are the numbers of its descriptor.
+    `extended` is the publisher's extended sequence number, `first` the header's first byte, `words`
+    the length of its header extensions, of which the transport-wide number is the first. `tail` is
+    what follows that number's 16 bits. The payload begins at `payload_at` of `tail`; `marks` are
+    the numbers of its descriptor.
     """
 
     extended: int
     first: int
     marker_and_type: int
     timestamp: int
+    words: int
     tail: bytes
     payload_at: int
     marks: Marks | None
 
 
 class PacketRing:
-    """The last packets of a stream by extended sequence number, bounded in number and bytes."""
+    """The last packets of a stream by extended sequence number, bounded in number and age."""
 
-    __slots__ = ("_bytes", "_packets")
+    __slots__ = ("_age", "_newest", "_older")
 
     def __init__(self) -> None:
-        self._packets: OrderedDict[int, Packet] = OrderedDict()
-        self._bytes = 0
+        self._newest: dict[int, Packet] = {}
+        self._older: tuple[dict[int, Packet], ...] = ()
+        self._age = 0
 
     def store(self, packet: Packet) -> None:
-        """Keep it until enough others came."""
-        replaced = self._packets.pop(packet.extended, None)
-        if replaced is not None:
-            self._bytes -= len(replaced.tail)
-        self._packets[packet.extended] = packet
-        self._bytes += len(packet.tail)
-        while len(self._packets) > RING_PACKETS or self._bytes > RING_BYTES:
-            self._bytes -= len(self._packets.popitem(last=False)[1].tail)
+        """Keep it until enough others came, or until it is old."""
+        self._newest[packet.extended] = packet
+        if len(self._newest) >= GENERATION_PACKETS:
+            self._turn()
+
+    def tick(self) -> None:
+        """Ten times a second."""
+        self._age += 1
+        if self._age >= GENERATION_TICKS and (self._newest or self._older):
+            self._turn()
+
+    def _turn(self) -> None:
+        self._older = (self._newest, *self._older[: GENERATIONS - 2])
+        self._newest = {}
+        self._age = 0
 
     def find(self, extended: int) -> Packet | None:
         """The packet of that number, None if it is gone or never came."""
-        return self._packets.get(extended)
+        found = self._newest.get(extended)
+        if found is not None:
+            return found
+        return next((g[extended] for g in self._older if extended in g), None)

@@ -9,23 +9,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from callfleet_engine.media.advertised import Advertised
+from callfleet_engine.media.forwarding import Forwarding
 from callfleet_engine.media.interface import (
     MediaCounters,
     MediaError,
     MediaEvents,
-    Source,
     Stress,
 )
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
-from callfleet_engine.media.published import PublishedTrack
+from callfleet_engine.media.python_forwarding import PythonForwarding
 from callfleet_engine.media.seams import Certificate
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS, AiortcSession
 from callfleet_engine.media.speaker import ActiveSpeaker
 from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
+from callfleet_engine.media.subscribing import Publishers
 from callfleet_engine.media.totals import Totals
 
 TICK_SECONDS = 0.1
 REPORT_TICKS = 10
+AWAKE_SECONDS = 4.0
+"""Rates, layers and the speaker are at rest so long after the last packet of a call."""
 _PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -58,6 +61,9 @@ class AiortcCall:
         self.plane = plane
         self.call_id = call_id
         self.sessions: dict[str, AiortcSession] = {}
+        self.touched = True
+        """Something has come or changed since the last tick."""
+        self._awake_until = 0.0
         self._speakers = ActiveSpeaker()
 
     def join(
@@ -88,7 +94,7 @@ class AiortcCall:
         session.tracks_changed()
         return session
 
-    def published_to(self, subscriber: AiortcSession) -> dict[str, dict[Source, PublishedTrack]]:
+    def published_to(self, subscriber: AiortcSession) -> Publishers:
         """Everybody's tracks but one's own, in the order of joining."""
         return {
             name: tracks
@@ -123,15 +129,23 @@ class AiortcCall:
                 "Name a participant of the message `offer` or `participant`.",
             )
 
-    def tick(self) -> None:
-        """Ten times a second: who speaks."""
+    def tick(self, now: float) -> None:
+        """Ten times a second: who speaks, and what each session has to do, unless all is silent."""
+        if self.touched:
+            self.touched = False
+            self._awake_until = now + AWAKE_SECONDS
+        elif now > self._awake_until:
+            return
         levels = {name: session.take_loudest() for name, session in self.sessions.items()}
         if self._speakers.observe(levels):
             for session in list(self.sessions.values()):
                 session.speaker_changed(self._speakers.speaker)
+        for session in list(self.sessions.values()):
+            session.tick(now)
 
     def tracks_changed(self) -> None:
         """Tell every session."""
+        self.touched = True
         for session in list(self.sessions.values()):
             session.tracks_changed()
 
@@ -150,20 +164,21 @@ class AiortcPlane:
     """All calls of this process. One timer serves all sessions."""
 
     name = "python"
+    threads = 1
+    """That can be busy at a time."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self.certificate = Certificate.generateCertificate()
         bound = tuple(Advertised(address, "bound") for address in settings.addresses)
-        self.media_port = MediaPort(
-            settings.advertised or (lambda: bound), consent_seconds=settings.consent_seconds
-        )
-        self.totals = Totals()
+        self.media_port = self._new_port(settings.advertised or (lambda: bound))
+        self.totals = self._new_totals()
+        self.forwarding = self._new_forwarding()
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
             forwards_per_core=settings.forwards_per_core,
             egress_bits_per_second=settings.egress_bits_per_second,
-            cores=cores_allowed(read_cpu_max()),
+            cores=cores_allowed(read_cpu_max(), threads=self.threads),
         )
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
@@ -171,6 +186,16 @@ class AiortcPlane:
         self._last_cpu = 0.0
         self._last = self.totals.snapshot()
         self._last_bytes = 0
+
+    def _new_port(self, advertised: Callable[[], Sequence[Advertised]]) -> MediaPort:
+        return MediaPort(advertised, consent_seconds=self.settings.consent_seconds)
+
+    def _new_totals(self) -> Totals:
+        return Totals()
+
+    def _new_forwarding(self) -> Forwarding:
+        clock = asyncio.get_running_loop().time
+        return PythonForwarding(self.totals, self.settings.max_video_bitrate, clock)
 
     @property
     def port(self) -> int:
@@ -222,10 +247,9 @@ class AiortcPlane:
         self._measure(now)
         self._ticks += 1
         for call in self._calls.values():
-            call.tick()
+            call.tick(now)
         sessions = (s for call in self._calls.values() for s in call.sessions.values())
         for index, session in enumerate(sessions):
-            session.tick(now)
             # Spread over the second, so that reports to many do not hold up packets.
             if index % REPORT_TICKS == self._ticks % REPORT_TICKS:
                 session.report(now)

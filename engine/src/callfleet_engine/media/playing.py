@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 
-from callfleet_engine.media import rtp
 from callfleet_engine.media.description import RemoteDescription
-from callfleet_engine.media.downtrack import DownTrack
+from callfleet_engine.media.forwarding import Forwarding
 from callfleet_engine.media.interface import Kind, Source
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.negotiation import OFFERED_EXTENSIONS
 from callfleet_engine.media.seams import MediaLine
-from callfleet_engine.media.subscribing import Line, Publishers, Subscribing, Wishes
-from callfleet_engine.media.totals import Totals
+from callfleet_engine.media.subscribing import Publishers, Subscribing, Wishes
 
 SOURCE_OF: dict[Kind, Source] = {"audio": "microphone", "video": "camera"}
 
-
-class _Sender:
-    """Sends packets with the header extensions that the client's offer has, under its numbers."""
-
-    def __init__(self, send: Callable[[bytes], bool]) -> None:
-        self._send = send
-        self.identifiers: dict[int, int] = {}
-
-    def __call__(self, packet: bytes) -> bool:
-        return self._send(rtp.renumber_extensions(packet, self.identifiers))
+_MOST_IDENTIFIER = 14
+"""Of header extensions whose elements have headers of one byte (RFC 8285 section 4.2)."""
 
 
 class Playing(Subscribing):
@@ -36,19 +25,14 @@ class Playing(Subscribing):
     order of joining; one that became free goes to the next who has none.
     """
 
-    def __init__(
-        self, link: Link, totals: Totals, wishes: Wishes, clock: Callable[[], float]
-    ) -> None:
-        super().__init__(link, totals, wishes, clock)
+    def __init__(self, link: Link, forwarding: Forwarding, wishes: Wishes) -> None:
+        super().__init__(link, forwarding, wishes)
         self._pairs = self._groups[0].lines
         self._places: list[str | None] = []
-        self._senders: dict[str, tuple[_Sender, _Sender]] = {}
 
-    async def answer(
-        self, sdp: str, remote: RemoteDescription, publishers: Publishers, now: float
-    ) -> str:
+    async def answer(self, remote: RemoteDescription, publishers: Publishers, now: float) -> str:
         """Take the client's first offer, or one that restarts ICE, and answer it."""
-        await self.link.pc.take_offer(sdp, client_is_dtls_server=remote.dtls_server)
+        await self.link.pc.take_offer(remote.description, client_is_dtls_server=remote.dtls_server)
         lines = self.link.pc.lines()
         known = sum(len(pair) for pair in self._pairs)
         count: dict[Kind, int] = defaultdict(int)
@@ -61,12 +45,6 @@ class Playing(Subscribing):
         answer = await self.link.pc.make_answer()
         self._negotiated = self.link.pc.negotiated()
         self._negotiated_transport()
-        for mid, senders in self._senders.items():
-            numbers = self._negotiated[mid].extensions
-            for sender in senders:
-                sender.identifiers = {
-                    own: numbers[uri] for uri, own in OFFERED_EXTENSIONS.items() if uri in numbers
-                }
         self.connect(publishers, now)
         return answer
 
@@ -74,12 +52,20 @@ class Playing(Subscribing):
         if place == len(self._pairs):
             self._pairs.append({})
             self._places.append(None)
-        first, again = _Sender(self._egress.send), _Sender(self._egress.send_again)
-        self._senders[media.mid] = first, again
-        downtrack = DownTrack(media.ssrc, first, again, self.link.send_rtcp, self._totals)
-        downtrack.mid = media.mid
-        self._by_ssrc[media.ssrc] = downtrack
-        self._pairs[place][SOURCE_OF[media.kind]] = Line(media, downtrack)
+        line = self._new_downtrack(media)
+        line.downtrack.mid = media.mid
+        self._pairs[place][SOURCE_OF[media.kind]] = line
+
+    def _identifiers(self) -> dict[int, dict[int, int]]:
+        """The client's own identifiers, and only the header extensions that its offer has."""
+        return {
+            line.media.ssrc: {
+                own: number
+                for uri, number in self._negotiated[line.media.mid].extensions.items()
+                if (own := OFFERED_EXTENSIONS.get(uri)) and number <= _MOST_IDENTIFIER
+            }
+            for line in self._lines()
+        }
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Give each place its publisher, and send what is published."""

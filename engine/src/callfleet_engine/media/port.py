@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from aioice import Candidate
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -21,6 +22,7 @@ from aioice.utils import random_string
 
 from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.ice_lite import CONSENT_SWEEPS, UFRAG_LENGTH, LiteConnection
+from callfleet_engine.media.ice_lite import Side as AnySide
 from callfleet_engine.media.interface import DROPPED, Dropped
 from callfleet_engine.media.stun_check import (
     Address,
@@ -29,6 +31,9 @@ from callfleet_engine.media.stun_check import (
     local_ufrag,
 )
 from callfleet_engine.media.udp import UdpTransport
+
+if TYPE_CHECKING:
+    from callfleet_engine.media.srtp_keys import SrtpKeys
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ _TRIES_FOR_A_TWIN = 16
 """A free port of one family may be taken in the other."""
 
 
-def _free(address: str, port: int) -> int:
+def free_port(address: str, port: int) -> int:
     """The port if nobody has it, else OSError; 0 finds one.
 
     Sockets that share a port would join another engine's on the node's network, unnoticed.
@@ -62,7 +67,7 @@ class Side(asyncio.DatagramProtocol):
     def __init__(self, port: MediaPort) -> None:
         self._port = port
         self._by_address = port.by_address
-        self.sendto: Callable[[bytes, Address], None]
+        self.sendto: Callable[[bytes | memoryview, Address], None]
         self.transport: UdpTransport
         self.closed = asyncio.Event()
 
@@ -136,7 +141,7 @@ class MediaPort:
         sides: list[Side] = []
         try:
             for address in addresses:
-                port = _free(address, port)
+                port = free_port(address, port)
                 for _ in range(SOCKETS):
                     side = Side(self)
                     UdpTransport.bind(address, side, port, shared=True)
@@ -227,6 +232,16 @@ class MediaPort:
         """The address is nobody's."""
         del self.by_address[address]
 
+    def route(self, connection: LiteConnection, address: Address | None, side: AnySide) -> None:
+        """The connection sends to this address from now on, from that socket; None: to nobody."""
+
+    def keys_for(
+        self,
+        connection: LiteConnection,  # noqa: ARG002 (a port whose media is not ours is told)
+    ) -> Callable[[SrtpKeys], None] | None:
+        """Who is told the connection's keys; None where Python unprotects and protects."""
+        return None
+
     def left(self, connection: LiteConnection) -> None:
         """The connection has ended."""
         self._connections.discard(connection)
@@ -237,7 +252,7 @@ class MediaPort:
 
     # what the sides use
 
-    def stun_received(self, data: bytes, source: Address, side: Side) -> None:
+    def stun_received(self, data: bytes, source: Address, side: AnySide) -> None:
         """Give a check to whom it is for."""
         try:
             if is_keepalive(data):

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 _AUDIO_LEVEL_ID = OFFERED_EXTENSIONS[rtp.AUDIO_LEVEL_URI]
 _ABS_SEND_TIME_ID = OFFERED_EXTENSIONS[rtp.ABS_SEND_TIME_URI]
-_EMPTY = b"\x01"
-"""Padding of one byte, which counts itself (RFC 3550 section 5.1)."""
+_PADDED = 0x80 | rtp.PADDING | rtp.EXTENSION
+_EMPTY = b"\0\x01"
+"""Behind the transport-wide number: its fourth byte, and padding of one byte, which counts itself
+(RFC 3550 section 5.1)."""
 
 
 class PublishedTrack:
@@ -187,31 +189,45 @@ class PublishedTrack:
             return
         payload_type = self.payload_type = marker_and_type & 0x7F
         payload = data[payload_at:]
-        if video:
-            # Each publisher has a clock of its own: what a subscriber estimates from must be ours.
-            mapped = rtp.mapped(data, self._forwarded) if self._forwarded else b""
-            block = rtp.abs_send_time_block(_ABS_SEND_TIME_ID, now, mapped)
-        else:
-            block = self._audio_level(data)
-            if payload_type == self._redundant:
-                payload = red.with_payload_type(payload, OPUS)
+        if payload_type == self._redundant:
+            payload = red.with_payload_type(payload, OPUS)
+        elements = self._elements(data, now)
         reader = self._readers.get(payload_type)
         starts, marks = ANYWHERE if reader is None else reader(payload)
         packet = Packet(
             extended,
-            (first & rtp.VERSION_AND_PADDING) | (rtp.EXTENSION if block else 0),
+            (first & rtp.VERSION_AND_PADDING) | rtp.EXTENSION,
             marker_and_type,
             timestamp,
-            block + payload,
-            len(block),
+            1 + len(elements) // 4,
+            b"\0" + elements + payload,
+            1 + len(elements),
             marks,
         )
         if video:
             layer.ring.store(packet)
-        for downtrack in layer.takers:
-            downtrack.forward(packet, now)
+        self._forward(layer, packet, now)
         if starts and layer.waiting and extended > layer.held_back_until:
             self._begin(layer, packet, now)
+
+    def _elements(self, data: bytes, now: float) -> bytes:
+        """Header extensions for subscribers behind the transport-wide number, in whole words."""
+        if self.kind == "audio":
+            return self._audio_level(data)
+        # Each publisher has a clock of its own: what a subscriber estimates from must be ours.
+        elements = rtp.abs_send_time_element(_ABS_SEND_TIME_ID, now)
+        if self._forwarded and (mapped := rtp.mapped(data, self._forwarded)):
+            elements += mapped.ljust((len(mapped) + 3) & ~3, b"\0")
+        return elements
+
+    def _forward(self, layer: PublishedLayer, packet: Packet, now: float) -> None:
+        packets = size = 0
+        for downtrack in layer.takers:
+            if sent := downtrack.forward(packet, now):
+                packets += 1
+                size += sent
+        self._totals.forwarded_packets += packets
+        self._totals.forwarded_bytes += size
 
     def _begin(self, layer: PublishedLayer, packet: Packet, now: float) -> None:
         """Those who wait get this packet, and what came before it in spite of a higher number."""
@@ -221,7 +237,7 @@ class PublishedTrack:
         for downtrack in begun:
             downtrack.begin(layer, packet, now)
             for each in packets:
-                downtrack.forward(each, now)
+                self._totals.forwarded(downtrack.forward(each, now))
             layer.introduce(downtrack, now)
         layer.takers.extend(begun)
 
@@ -233,10 +249,9 @@ class PublishedTrack:
         timestamp: int,
         now: float,
     ) -> None:
-        first = rtp.VERSION_AND_PADDING & 0xA0
-        packet = Packet(extended, first, marker_and_type, timestamp, _EMPTY, 0, None)
+        packet = Packet(extended, _PADDED, marker_and_type, timestamp, 1, _EMPTY, 1, None)
         for downtrack in layer.takers:
-            downtrack.skip(packet, now)
+            self._totals.forwarded(downtrack.skip(packet, now))
 
     def _audio_level(self, data: bytes) -> bytes:
         if self._audio_level_id is None:
@@ -245,7 +260,7 @@ class PublishedTrack:
         if not value:
             return b""
         self._loudest = min(self._loudest, value[0] & 0x7F)
-        return rtp.audio_level_block(_AUDIO_LEVEL_ID, value[0])
+        return rtp.audio_level_element(_AUDIO_LEVEL_ID, value[0])
 
     def take_loudest(self) -> int:
         """The highest audio level since the last call, in -dBov (0 the loudest, 127 silence)."""

@@ -158,6 +158,7 @@ class PublishedLayer:
     def tick(self, now: float) -> None:
         """Ten times a second: repeat what is still wanted."""
         self.rate.sample(now, self.stream.bytes_received)
+        self.ring.tick()
         awaited = self.waiting and now - self.last_packet < IDLE_SECONDS
         if self._keyframe_wanted or awaited:
             self.request_keyframe(now)

@@ -9,6 +9,14 @@ HEADER = Struct("!BBHLL")
 """Version, padding, extension and CSRC count; marker and payload type; sequence number;
 timestamp; SSRC."""
 
+HEAD = Struct("!BBHLLHHB")
+"""The header of a packet to subscribers, and the begin of its header extensions: profile, length in
+words, and identifier and length of the first one, the transport-wide number, whose 16 bits follow.
+"""
+
+NUMBER = Struct("!H")
+"""The transport-wide number behind `HEAD`."""
+
 SSRC = Struct("!L")
 """At offset 8."""
 
@@ -27,12 +35,12 @@ ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 SILENCE = 127
 """The lowest audio level, in -dBov (RFC 6464 section 3)."""
 
-_ONE_BYTE = 0xBEDE
-_ONE_BYTE_MARK = _ONE_BYTE.to_bytes(2, "big")
+ONE_BYTE = 0xBEDE
+"""The profile of header extensions whose elements have headers of one byte (RFC 8285)."""
+_ONE_BYTE_MARK = ONE_BYTE.to_bytes(2, "big")
 _TWO_BYTE = 0x1000
 _EXTENSION_HEADER = Struct("!HH")
-_ELEMENTS_OF_FOUR_BYTES = Struct("!HHL")
-_SHORT = Struct("!H")
+_FOUR_BYTES = Struct("!L")
 _ELEMENT_OF_ONE_BYTE = Struct("!BHx")
 _ELEMENT_OF_TWO_BYTES = Struct("!BBH")
 
@@ -63,14 +71,14 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         return
     at, end = 12 + 4 * (first & 0x0F), payload_offset(data)
     profile = (data[at] << 8) | data[at + 1]
-    if profile != _ONE_BYTE and profile & 0xFFF0 != _TWO_BYTE:
+    if profile != ONE_BYTE and profile & 0xFFF0 != _TWO_BYTE:
         return
     at += 4
     while at < end:
         if data[at] == 0:  # padding
             at += 1
             continue
-        if profile == _ONE_BYTE:
+        if profile == ONE_BYTE:
             found, length = data[at] >> 4, (data[at] & 0x0F) + 1
             if found == 15:  # reserved: the rest is ignored
                 return
@@ -89,9 +97,32 @@ def extension(data: bytes, identifier: int) -> bytes | None:
 
     `identifier` is the one negotiated by `a=extmap`. Raises ValueError if truncated.
     """
-    for found, value in elements(data):
-        if found == identifier:
-            return value
+    first = data[0]
+    if not first & EXTENSION:
+        return None
+    at = 12 + 4 * (first & 0x0F)
+    if data[at : at + 2] != _ONE_BYTE_MARK:
+        return next((value for found, value in elements(data) if found == identifier), None)
+    # The walk of `elements` again, in line: it is done for each packet that comes.
+    if len(data) < at + 4:
+        raise ValueError("RTP header extension is truncated")
+    end = at + 4 + 4 * ((data[at + 2] << 8) | data[at + 3])
+    if len(data) < end:
+        raise ValueError("RTP header is truncated")
+    at += 4
+    while at < end:
+        header = data[at]
+        if header == 0:
+            at += 1
+            continue
+        if header >> 4 == 15:
+            return None
+        after = at + 2 + (header & 0x0F)
+        if after > end:
+            raise ValueError("RTP header extension is truncated")
+        if header >> 4 == identifier:
+            return data[at + 1 : after]
+        at = after
     return None
 
 
@@ -158,24 +189,25 @@ def renumber_extensions(packet: bytes, identifiers: Mapping[int, int]) -> bytes:
     return bytes(renumbered)
 
 
-def audio_level_block(identifier: int, level: int) -> bytes:
-    """A header extension block with the audio level alone (RFC 6464)."""
-    return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, 1, (identifier << 28) | (level << 16))
+def audio_level_element(identifier: int, level: int) -> bytes:
+    """The audio level as a header extension (RFC 6464), padded to four bytes."""
+    return _FOUR_BYTES.pack((identifier << 28) | (level << 16))
 
 
-def abs_send_time_block(identifier: int, seconds: float, more: bytes = b"") -> bytes:
-    """A header extension block with the time of sending: 6.18 bits of seconds.
+def abs_send_time_element(identifier: int, seconds: float) -> bytes:
+    """The time of sending as a header extension of four bytes: 6.18 bits of seconds.
 
-    `more` are other elements of it.
     http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
     """
-    stamp = (identifier << 28) | (2 << 24) | int(seconds * 262144) & 0xFFFFFF
-    if not more:
-        return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, 1, stamp)
-    words = 1 + (len(more) + 3) // 4
-    return _ELEMENTS_OF_FOUR_BYTES.pack(_ONE_BYTE, words, stamp) + more.ljust(
-        4 * (words - 1), b"\0"
-    )
+    return _FOUR_BYTES.pack((identifier << 28) | (2 << 24) | int(seconds * 262144) & 0xFFFFFF)
+
+
+def without_number(head: bytes, tail: bytes) -> bytes:
+    """The packet of a `HEAD` and what follows its transport-wide number, without that."""
+    words = NUMBER.unpack_from(head, 14)[0] - 1
+    if words == 0:
+        return bytes([head[0] & ~EXTENSION]) + head[1 : HEADER.size] + tail[1:]
+    return head[:14] + NUMBER.pack(words) + tail[1:]
 
 
 def with_short_element(data: bytes, identifier: int, value: int) -> bytes:
@@ -185,15 +217,15 @@ def with_short_element(data: bytes, identifier: int, value: int) -> bytes:
     """
     at = 12 + 4 * (data[0] & 0x0F)
     if not data[0] & EXTENSION:
-        block = _EXTENSION_HEADER.pack(_ONE_BYTE, 1) + _ELEMENT_OF_ONE_BYTE.pack(
+        block = _EXTENSION_HEADER.pack(ONE_BYTE, 1) + _ELEMENT_OF_ONE_BYTE.pack(
             identifier << 4 | 1, value
         )
         return bytes([data[0] | EXTENSION]) + data[1:at] + block + data[at:]
     if len(data) < at + 4:
         raise ValueError("RTP header extension is truncated")
     profile, words = _EXTENSION_HEADER.unpack_from(data, at)
-    if profile == _ONE_BYTE:
+    if profile == ONE_BYTE:
         element = _ELEMENT_OF_ONE_BYTE.pack(identifier << 4 | 1, value)
     else:
         element = _ELEMENT_OF_TWO_BYTES.pack(identifier, 2, value)
-    return data[: at + 2] + _SHORT.pack(words + 1) + element + data[at + 4 :]
+    return data[: at + 2] + NUMBER.pack(words + 1) + element + data[at + 4 :]

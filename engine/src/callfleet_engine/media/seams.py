@@ -5,11 +5,12 @@ behaviour leaned on, so that a new release of either says what it broke.
 
 - `_IceGatherer`: hands out a connection of our own in place of aioice's (`ice_lite.py`, one shared
   port beneath all of them) and says `a=ice-lite`.
-- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue;
-  certificates that `cryptography` does not like are taken by their fingerprint.
-- `_Receiver`, `_Sender`: no jitter buffer, decoder, encoder, thread or RTCP task.
-- `ForwardingPeerConnection`: uses these; one transport, a certificate shared by all, and codecs
-  and header extensions of our own (`negotiation.py`).
+- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue
+  (`srtp.py`); certificates that `cryptography` does not like are taken by their fingerprint.
+- `Receiver`, `Sender` (`rtp_seams.py`): no jitter buffer, decoder, encoder, thread or RTCP task.
+- `ForwardingPeerConnection`: uses these; one transport, a certificate and its TLS context shared
+  by all, codecs and header extensions of our own (`negotiation.py`), and descriptions that are
+  read and written once (`sdp_seams.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FunctionType
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from functools import cached_property
+from typing import Any, Protocol
 
-import pylibsrtp
 from aiortc import (
     RTCBundlePolicy,
     RTCCertificate,
@@ -30,12 +30,18 @@ from aiortc import (
     RTCIceTransport,
     RTCPeerConnection,
     RTCRtpTransceiver,
-    RTCSessionDescription,
 )
 from aiortc.codecs import is_rtx
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
+from aiortc.rtcdtlstransport import (
+    SRTP_PROFILES,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    SRTPProtectionProfile,
+)
 from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.sdp import SessionDescription
+from OpenSSL import SSL
 
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
@@ -43,12 +49,12 @@ from callfleet_engine.media.negotiation import (
     OFFERED_CODECS,
     OFFERED_HEADER_EXTENSIONS,
     TAKEN_HEADER_EXTENSIONS,
-    common_codecs,
 )
+from callfleet_engine.media.rtp_seams import Receiver, Sender
+from callfleet_engine.media.sdp_seams import TABLES, described, with_tables
+from callfleet_engine.media.srtp import MAX_DATAGRAM, Incoming, Outgoing, Send
+from callfleet_engine.media.srtp_keys import SrtpKeys, exported
 
-P = ParamSpec("P")
-T = TypeVar("T")
-MAX_DATAGRAM = 1500
 DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
 
@@ -56,11 +62,38 @@ Datagram = Callable[[bytes], None]
 
 
 class Certificate(RTCCertificate):
-    """A certificate with its SHA-256 fingerprint only: some peers refuse three."""
+    """A certificate with its SHA-256 fingerprint only: some peers refuse three.
+
+    All its connections share a TLS context. It keeps no sessions: each client proves anew whose
+    fingerprint it has.
+    """
 
     def getFingerprints(self) -> list[RTCDtlsFingerprint]:  # noqa: N802 (aiortc's name)
         """The one fingerprint."""
-        return [f for f in super().getFingerprints() if f.algorithm == "sha-256"]
+        return [self._sha256]
+
+    @cached_property
+    def _sha256(self) -> RTCDtlsFingerprint:
+        return next(f for f in super().getFingerprints() if f.algorithm == "sha-256")
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        assert srtp_profiles is SRTP_PROFILES  # noqa: S101 (aiortc's only list)
+        return self._context
+
+    @cached_property
+    def _context(self) -> SSL.Context:
+        context = super()._create_ssl_context(SRTP_PROFILES)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        return context
+
+
+class _NoCertificate:
+    """In place of the certificate that aiortc makes for each connection; ours is shared."""
+
+    @staticmethod
+    def generateCertificate() -> None:  # noqa: N802 (aiortc's name)
+        """None: only transports that aiortc makes would use it."""
 
 
 class MediaConnection(Protocol):
@@ -82,16 +115,22 @@ class MediaConnection(Protocol):
         """Its password."""
         ...
 
-    def send_now(self, data: bytes) -> bool:
-        """Send without awaiting; False if there is nowhere to."""
+    @property
+    def send_now(self) -> Send:
+        """Sends without awaiting; False if there is nowhere to."""
         ...
+
+
+def _no_connection(**_: object) -> None:
+    """In place of the one of aioice's that aiortc makes, and ours replaces."""
 
 
 class _IceGatherer(RTCIceGatherer):
     _connection: Any
+    _prepare = with_tables(RTCIceGatherer.__init__, Connection=_no_connection)
 
     def __init__(self, connection: MediaConnection) -> None:
-        super().__init__(iceServers=[])
+        self._prepare(iceServers=[])
         self._connection = connection
 
     def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802 (aiortc's name)
@@ -111,11 +150,17 @@ class _DtlsTransport(RTCDtlsTransport):
         certificate: RTCCertificate,
         on_rtp: Datagram,
         on_rtcp: Datagram,
+        *,
+        on_keys: Callable[[SrtpKeys], None] | None,
     ) -> None:
         super().__init__(ice, [certificate])
-        self._connection = connection
+        self._on_keys = on_keys
         self._on_rtp = on_rtp
         self._on_rtcp = on_rtcp
+        self._outgoing = Outgoing(connection.send_now)
+        self.send_rtp = self._outgoing.rtp
+        self.send_rtcp = self._outgoing.rtcp
+        self._incoming: Incoming | None = None
         connection.media_received = self._media_received
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803 (aiortc's name)
@@ -138,70 +183,33 @@ class _DtlsTransport(RTCDtlsTransport):
         ):
             self._set_state(self._state.FAILED)
 
-    def _media_received(self, data: bytes) -> bool:
-        session: Any = self._rx_srtp
-        if session is None or not 12 <= len(data) <= MAX_DATAGRAM:
-            return False
-        try:
-            if 192 <= data[1] < 224:  # RFC 5761 section 4
-                self._on_rtcp(session.unprotect_rtcp(data))
+    def _setup_srtp(self) -> None:
+        """As aiortc's, unless somebody else protects, who is told the keys."""
+        if self._on_keys is not None:
+            server = self._role == "server"
+            keys = exported(self._ssl, self._srtp_profiles, server=server)
+            if keys is None:
+                self._set_state(self._state.FAILED)
             else:
-                self._on_rtp(session.unprotect(data))
-        except pylibsrtp.Error:  # forged, replayed or damaged
+                self._on_keys(keys)
+            return
+        super()._setup_srtp()
+        if self._tx_srtp is not None:
+            self._outgoing.use(self._tx_srtp)
+            self._incoming = Incoming(self._rx_srtp)
+
+    def _media_received(self, data: bytes) -> bool:
+        incoming = self._incoming
+        if incoming is None or not 12 <= len(data) <= MAX_DATAGRAM:
             return False
+        if 192 <= data[1] < 224:  # RFC 5761 section 4
+            plain, take = incoming.rtcp(data), self._on_rtcp
+        else:
+            plain, take = incoming.rtp(data), self._on_rtp
+        if plain is None:
+            return False
+        take(plain)
         return True
-
-    def send_rtp(self, packet: bytes) -> bool:
-        """Protect and send an RTP packet; False if the transport is not up."""
-        session: Any = self._tx_srtp
-        return session is not None and self._connection.send_now(session.protect(packet))
-
-    def send_rtcp(self, packet: bytes) -> bool:
-        """Protect and send a compound RTCP packet; False if the transport is not up."""
-        session: Any = self._tx_srtp
-        return session is not None and self._connection.send_now(session.protect_rtcp(packet))
-
-
-class _Receiver:
-    """What RTCPeerConnection and RTCRtpTransceiver use of an RTCRtpReceiver."""
-
-    def __init__(self, transport: RTCDtlsTransport) -> None:
-        self.transport = transport
-        self.track = None
-        self._track = None
-        self._enabled = True
-
-    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 (aiortc's name)
-        self.transport = transport
-
-    async def receive(self, parameters: object) -> None:
-        """Nothing to start."""
-
-    async def stop(self) -> None:
-        """Nothing to stop."""
-
-
-class _Sender:
-    """What RTCPeerConnection and RTCRtpTransceiver use of an RTCRtpSender."""
-
-    track = None
-
-    def __init__(self, transport: RTCDtlsTransport, ssrc: int) -> None:
-        self.transport = transport
-        self._ssrc = ssrc
-        self._rtx_ssrc = uuid.uuid4().int & 0xFFFFFFFF
-        self._stream_id = str(uuid.uuid4())
-        self._track_id = str(uuid.uuid4())
-        self._enabled = True
-
-    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 (aiortc's name)
-        self.transport = transport
-
-    async def send(self, parameters: object) -> None:
-        """Nothing to start."""
-
-    async def stop(self) -> None:
-        """Nothing to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,49 +253,30 @@ class MediaLine:
             sender._track_id = f"{stream}-{self.kind}"  # noqa: SLF001 (a seam)
 
 
-def _with_tables(method: Callable[P, T], **tables: object) -> Callable[P, T]:
-    """A method of aiortc's that sees other tables than those of its module.
-
-    aiortc's own stay as they are: what it encodes and decodes is its clients' affair.
-    """
-    function = cast("FunctionType", method)
-    namespace = {**function.__globals__, **tables}
-    changed = FunctionType(
-        function.__code__,
-        namespace,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    return cast("Callable[P, T]", changed)
-
-
-def _common_codecs(
-    local: list[RTCRtpCodecParameters],  # noqa: ARG001 (aiortc's)
-    remote: list[RTCRtpCodecParameters],
-) -> list[RTCRtpCodecParameters]:
-    kind = remote[0].mimeType.partition("/")[0] if remote else "video"
-    return common_codecs(kind, remote)
-
-
 class ForwardingPeerConnection(RTCPeerConnection):
     """A peer connection that hands on unprotected packets and sends what it is given.
 
-    `on_rtp` and `on_rtcp` get each packet synchronously, plain. `on_state` is called at each
-    change of the ICE or DTLS state.
+    `on_rtp` and `on_rtcp` get each packet synchronously, plain; none where somebody else protects,
+    who is told the keys by `on_keys`. `on_state` is called at each change of the ICE or DTLS state.
     """
 
-    createOffer = _with_tables(  # noqa: N815 (aiortc's name)
+    createOffer = with_tables(  # noqa: N815 (aiortc's name)
         RTCPeerConnection.createOffer,
         CODECS=OFFERED_CODECS,
         HEADER_EXTENSIONS=OFFERED_HEADER_EXTENSIONS,
+        **TABLES,
     )
-    setRemoteDescription = _with_tables(  # noqa: N815 (aiortc's name)
+    createAnswer = with_tables(RTCPeerConnection.createAnswer, **TABLES)  # noqa: N815
+    setLocalDescription = with_tables(  # noqa: N815 (aiortc's name)
+        RTCPeerConnection.setLocalDescription, **TABLES
+    )
+    setRemoteDescription = with_tables(  # noqa: N815 (aiortc's name)
         RTCPeerConnection.setRemoteDescription,
         CODECS=OFFERED_CODECS,
         HEADER_EXTENSIONS=TAKEN_HEADER_EXTENSIONS,
-        find_common_codecs=_common_codecs,
+        **TABLES,
     )
+    _prepare = with_tables(RTCPeerConnection.__init__, RTCCertificate=_NoCertificate)
 
     def __init__(
         self,
@@ -297,10 +286,13 @@ class ForwardingPeerConnection(RTCPeerConnection):
         on_rtp: Datagram,
         on_rtcp: Datagram,
         on_state: Callable[[], None],
+        on_keys: Callable[[SrtpKeys], None] | None = None,
     ) -> None:
-        super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._prepare(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self.ice = RTCIceTransport(_IceGatherer(connection))
-        self.dtls = _DtlsTransport(self.ice, connection, certificate, on_rtp, on_rtcp)
+        self.dtls = _DtlsTransport(
+            self.ice, connection, certificate, on_rtp, on_rtcp, on_keys=on_keys
+        )
         # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
         # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
         self.dtls._set_role("server")  # noqa: SLF001 (a seam)
@@ -323,8 +315,8 @@ class ForwardingPeerConnection(RTCPeerConnection):
         sender_track: None = None,  # noqa: ARG002 (aiortc's)
     ) -> RTCRtpTransceiver:
         transceivers = self._all_transceivers()
-        sender: Any = _Sender(self.dtls, uuid.uuid4().int & 0xFFFFFFFF)
-        receiver: Any = _Receiver(self.dtls)
+        sender: Any = Sender(self.dtls, uuid.uuid4().int & 0xFFFFFFFF)
+        receiver: Any = Receiver(self.dtls)
         transceiver = RTCRtpTransceiver(
             direction=direction, kind=kind, sender=sender, receiver=receiver
         )
@@ -343,16 +335,20 @@ class ForwardingPeerConnection(RTCPeerConnection):
             MediaLine(t, "audio" if t.kind == "audio" else "video") for t in self.getTransceivers()
         ]
 
-    async def answer_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> str:
+    async def answer_offer(
+        self, sdp: str | SessionDescription, *, client_is_dtls_server: bool = False
+    ) -> str:
         """Take the client's offer and return the answer, with all candidates."""
         await self.take_offer(sdp, client_is_dtls_server=client_is_dtls_server)
         return await self.make_answer()
 
-    async def take_offer(self, sdp: str, *, client_is_dtls_server: bool = False) -> None:
+    async def take_offer(
+        self, sdp: str | SessionDescription, *, client_is_dtls_server: bool = False
+    ) -> None:
         """Take the client's offer, to be answered next."""
         if client_is_dtls_server:
             self.dtls._set_role("client")  # noqa: SLF001 (a seam)
-        await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
+        await self.setRemoteDescription(described(sdp, "offer"))
 
     async def make_answer(self) -> str:
         """The answer to the offer taken, with all candidates."""
@@ -364,9 +360,9 @@ class ForwardingPeerConnection(RTCPeerConnection):
         await self.setLocalDescription(await self.createOffer())
         return str(self.localDescription.sdp)
 
-    async def take_answer(self, sdp: str) -> None:
+    async def take_answer(self, sdp: str | SessionDescription) -> None:
         """Take the client's answer."""
-        await self.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
+        await self.setRemoteDescription(described(sdp, "answer"))
 
     def negotiated(self) -> dict[str, NegotiatedMedia]:
         """The m-lines by mid, after an answer."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from aiortc import InvalidStateError
-from aiortc.exceptions import OperationError
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from callfleet_engine.media.description import (
     RemoteDescription,
@@ -17,6 +14,7 @@ from callfleet_engine.media.description import (
     check_offer,
     check_play_offer,
 )
+from callfleet_engine.media.forwarding import Published
 from callfleet_engine.media.interface import (
     BadSdpError,
     FailureCause,
@@ -31,20 +29,17 @@ from callfleet_engine.media.interface import (
     Source,
 )
 from callfleet_engine.media.link import Link
+from callfleet_engine.media.negotiating import NEGOTIATION_SECONDS, Pace, negotiated
 from callfleet_engine.media.playing import Playing
-from callfleet_engine.media.published import PublishedTrack
-from callfleet_engine.media.publishing import Publishing
 from callfleet_engine.media.rtp import SILENCE
 from callfleet_engine.media.simulcast import with_simulcast
-from callfleet_engine.media.subscribing import Subscribing
+from callfleet_engine.media.subscribing import Publishers, Subscribing
 
 if TYPE_CHECKING:
     from callfleet_engine.media.plane import AiortcCall
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-NEGOTIATION_SECONDS = 5.0
 MAX_PUBLISHERS = 24
 MAX_SCREENS = 4
 """A subscribe offer with pairs of m-lines for so many publishers, and so many screens, still fits a
@@ -71,9 +66,7 @@ class AiortcSession:
         self._can_subscribe = can_subscribe
         self._client_offers = client_offers
         self._loop = asyncio.get_running_loop()
-        self._publishing = Publishing(
-            participant_id, call.plane.totals, call.plane.settings.max_video_bitrate
-        )
+        self._publishing = call.plane.forwarding.publishing(participant_id)
         self._publish_link: Link | None = None
         self._publish_remote: RemoteDescription | None = None
         self._subscribing: Subscribing | None = None
@@ -85,11 +78,12 @@ class AiortcSession:
         self._negotiation: Literal["stable", "offering", "offered", "answering"] = "stable"
         self._restart_wanted = False
         self._offer_task: asyncio.Task[None] | None = None
+        self._pace = Pace(self.tracks_changed)
         self._ended = False
         self._closed = False
 
     @property
-    def tracks(self) -> dict[Source, PublishedTrack]:
+    def tracks(self) -> Mapping[Source, Published]:
         """What this participant publishes now."""
         return {} if self._ended else self._publishing.tracks
 
@@ -116,8 +110,8 @@ class AiortcSession:
                 link.connection.restart()
             self._publish_remote = remote
             self._note_candidates(link, remote)
-            answer = await _negotiated(
-                link.pc.answer_offer(offer_sdp, client_is_dtls_server=remote.dtls_server)
+            answer = await negotiated(
+                link.pc.answer_offer(remote.description, client_is_dtls_server=remote.dtls_server)
             )
             self._check_open()
             self._publishing.negotiated(link.pc.negotiated(), remote, link)
@@ -137,20 +131,14 @@ class AiortcSession:
             self._check_open()
             playing = self._playing
             if playing is None:
-                playing = Playing(
-                    self._new_link("subscribe"),
-                    self._call.plane.totals,
-                    self._wishes,
-                    self._loop.time,
-                )
+                link = self._new_link("subscribe")
+                playing = Playing(link, self._call.plane.forwarding, self._wishes)
                 self._playing = self._subscribing = playing
             elif self._play_remote is not None and remote.ufrag != self._play_remote.ufrag:
                 playing.link.connection.restart()
             self._play_remote = remote
             self._note_candidates(playing.link, remote)
-            answer = await _negotiated(
-                playing.answer(offer_sdp, remote, self._publishers(), self._loop.time())
-            )
+            answer = await negotiated(playing.answer(remote, self._publishers(), self._loop.time()))
             self._check_open()
         return answer
 
@@ -165,9 +153,7 @@ class AiortcSession:
         remote = check_answer(answer_sdp)
         self._negotiation = "answering"
         try:
-            await _negotiated(
-                subscribing.answered(answer_sdp, self._publishers(), self._loop.time())
-            )
+            await negotiated(subscribing.answered(remote, self._publishers(), self._loop.time()))
         except MediaError:
             self._negotiation = "offered"
             raise
@@ -195,6 +181,7 @@ class AiortcSession:
 
     def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back."""
+        self._call.touched = True
         now = self._loop.time()
         for source, forwarded in sending.items():
             self._publishing.set_sending(source, forwarded, now)
@@ -204,6 +191,7 @@ class AiortcSession:
         self._check_open()
         self._call.check_present(participant)
         self._wishes[participant, source] = most
+        self._call.touched = True
 
     def stats(self) -> ParticipantStats:
         """Both directions."""
@@ -261,12 +249,14 @@ class AiortcSession:
     # packets
 
     def _publish_rtp(self, data: bytes) -> None:
+        self._call.touched = True
         self._publishing.rtp_received(data, self._loop.time())
 
     def _publish_rtcp(self, data: bytes) -> None:
         self._publishing.rtcp_received(data, self._loop.time())
 
     def _subscribe_rtcp(self, data: bytes) -> None:
+        self._call.touched = True
         if self._subscribing is not None:
             self._subscribing.rtcp_received(data, self._loop.time())
 
@@ -298,7 +288,7 @@ class AiortcSession:
 
     # the server's offers
 
-    def _publishers(self) -> dict[str, dict[Source, PublishedTrack]]:
+    def _publishers(self) -> Publishers:
         return self._call.published_to(self)
 
     def tracks_changed(self) -> None:
@@ -313,18 +303,16 @@ class AiortcSession:
             return
         offered = self._subscribing.offered if self._subscribing else frozenset()
         if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:
+            if not self._pace.ready():
+                return
             self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
 
     async def _offer(self) -> None:
         if self._subscribing is None:
-            self._subscribing = Subscribing(
-                self._new_link("subscribe"),
-                self._call.plane.totals,
-                self._wishes,
-                self._loop.time,
-            )
+            link = self._new_link("subscribe")
+            self._subscribing = Subscribing(link, self._call.plane.forwarding, self._wishes)
         if self._restart_wanted:
             self._restart_wanted = False
             self._subscribing.link.connection.restart()
@@ -346,12 +334,18 @@ class AiortcSession:
 
     def link_connected(self, link: Link, path: Path, seconds: float) -> None:
         """Media can flow on one of the two."""
+        self._call.touched = True
         if link.name == "subscribe" and self._subscribing is not None:
             self._subscribing.connect(self._publishers(), self._loop.time())
         self._events.connected(link.name, path, seconds)
 
+    def link_active(self) -> None:
+        """Media or reports have come."""
+        self._call.touched = True
+
     def link_moved(self, link: Link) -> None:
         """The client is at another address; what was on its way to the old one is lost."""
+        self._call.touched = True
         now = self._loop.time()
         if link.name == "publish":
             self._publishing.request_keyframes(now)
@@ -374,6 +368,7 @@ class AiortcSession:
         if self._ended:
             return
         self._ended = True
+        self._pace.cancel()
         self._publishing.close()
         if self._subscribing is not None:
             self._subscribing.close()
@@ -382,15 +377,3 @@ class AiortcSession:
 
 def _nothing_to_publish(_: bytes) -> None:
     """A subscribe connection receives no media."""
-
-
-async def _negotiated(step: Coroutine[None, None, T]) -> T:
-    """Run a step of aiortc's; what it refuses is the client's description."""
-    try:
-        async with asyncio.timeout(NEGOTIATION_SECONDS):
-            return await step
-    except (InvalidStateError, OperationError, ValueError) as error:
-        raise BadSdpError(
-            f"The description cannot be applied: {error}",
-            "Send the SDP of createOffer() or createAnswer() unchanged.",
-        ) from error

@@ -16,16 +16,16 @@ LATE_SECONDS = 0.05
 """A loop that is late by this much on average is full: audio packets come every 20 ms."""
 
 
-def cores_allowed(cpu_max: str) -> float:
-    """Cores that the plane can use: one at most, less under a quota of cgroup v2.
+def cores_allowed(cpu_max: str, *, threads: int = 1) -> float:
+    """Cores that the plane can use: one for each of its threads, less under a quota of cgroup v2.
 
     `cpu_max` is the text of `cpu.max`, microseconds of quota (or `max`) and period; empty if
-    there is none. One thread forwards, so that a second core does not help.
+    there is none.
     """
     fields = cpu_max.split()
     if len(fields) != 2 or not all(f.isdigit() for f in fields) or int(fields[1]) == 0:
-        return 1.0
-    return min(int(fields[0]) / int(fields[1]), 1.0) or 1.0
+        return float(threads)
+    return min(int(fields[0]) / int(fields[1]), threads) or float(threads)
 
 
 def read_cpu_max(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> str:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 
-from aiortc.rtp import (
-    RTCP_PSFB_FIR,
-    RTCP_PSFB_PLI,
-    RTCP_RTPFB_NACK,
-    AnyRtcpPacket,
-    RtcpPsfbPacket,
-    RtcpReceiverInfo,
-    RtcpRrPacket,
-    RtcpRtpfbPacket,
-    RtcpSrPacket,
-)
-
-from callfleet_engine.media import distribution, rtcp, rtp
-from callfleet_engine.media.codec import names, payload_types, unwrapped_types
-from callfleet_engine.media.downtrack import DownTrack
-from callfleet_engine.media.egress import Egress
+from callfleet_engine.media import distribution, rtp
+from callfleet_engine.media.codec import Same, led_to, names
+from callfleet_engine.media.description import RemoteDescription
+from callfleet_engine.media.forwarding import Down, Forwarding, Published
 from callfleet_engine.media.interface import (
     KIND_OF,
     OutboundStats,
@@ -31,17 +21,14 @@ from callfleet_engine.media.interface import (
 )
 from callfleet_engine.media.layers import HIGHEST
 from callfleet_engine.media.link import Link
-from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.seams import MediaLine, NegotiatedMedia
 from callfleet_engine.media.slots import Slots
-from callfleet_engine.media.totals import Totals
-from callfleet_engine.media.transport_feedback import TransportFeedback
 
 GROUPS: tuple[tuple[Source, ...], ...] = (("microphone", "camera"), ("screen",))
 """m-lines that belong to one publisher together, and are made together."""
 
-Publishers = Mapping[str, Mapping[Source, PublishedTrack]]
+Publishers = Mapping[str, Mapping[Source, Published]]
 Wishes = Mapping[tuple[str, Source], int | None]
 
 
@@ -50,7 +37,7 @@ class Line:
     """One m-line and what is sent on it."""
 
     media: MediaLine
-    downtrack: DownTrack
+    downtrack: Down
 
 
 @dataclass(slots=True)
@@ -63,24 +50,21 @@ class _Group:
 class Subscribing:
     """The m-lines of one subscriber: what was offered, what was answered, what is sent.
 
-    `wishes` are the layers that the client wants at most, by publisher and source; `clock` tells
-    the time in seconds.
+    `wishes` are the layers that the client wants at most, by publisher and source.
     """
 
-    def __init__(
-        self, link: Link, totals: Totals, wishes: Wishes, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, link: Link, forwarding: Forwarding, wishes: Wishes) -> None:
         self.link = link
-        self._egress = Egress(link.send_rtp, clock)
-        self._totals = totals
+        self._transport = forwarding.subscribing(link)
         self._wishes = wishes
         self._groups = [_Group(sources, Slots(), []) for sources in GROUPS]
-        self._by_ssrc: dict[int, DownTrack] = {}
+        self._by_ssrc: dict[int, Down] = {}
         self._offered: dict[tuple[str, Source], Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
+        self._freezes_avoided: Counter[int] = Counter()
+        """By SSRC."""
         self._told_layers: dict[str, TrackLayers] = {}
         self._told_untaken: set[tuple[str, str, str]] = set()
-        self.malformed = 0
 
     @staticmethod
     def wanted(publishers: Publishers) -> frozenset[tuple[str, Source]]:
@@ -119,11 +103,10 @@ class Subscribing:
                 yield from lines.values()
 
     def _new_line(self, source: Source) -> Line:
-        media = self.link.pc.add_line(KIND_OF[source])
-        egress = self._egress
-        downtrack = DownTrack(
-            media.ssrc, egress.send, egress.send_again, self.link.send_rtcp, self._totals
-        )
+        return self._new_downtrack(self.link.pc.add_line(KIND_OF[source]))
+
+    def _new_downtrack(self, media: MediaLine) -> Line:
+        downtrack = self._transport.downtrack(media.ssrc)
         self._by_ssrc[media.ssrc] = downtrack
         return Line(media, downtrack)
 
@@ -134,9 +117,9 @@ class Subscribing:
             for (publisher, source), line in self._offered.items()
         )
 
-    async def answered(self, sdp: str, publishers: Publishers, now: float) -> None:
+    async def answered(self, remote: RemoteDescription, publishers: Publishers, now: float) -> None:
         """Take the answer to the last offer and send what it accepts."""
-        await self.link.pc.take_answer(sdp)
+        await self.link.pc.take_answer(remote.description)
         self._negotiated = self.link.pc.negotiated()
         self._negotiated_transport()
         self.connect(publishers, now)
@@ -148,15 +131,19 @@ class Subscribing:
             for _, media in lines
             if media is not None and rtp.TRANSPORT_NUMBER_URI in media.extensions
         ]
-        self._egress.transport_id = numbers[0] if numbers else None
         for line, media in lines:
-            known = self._egress.rtx.pop(line.media.ssrc, None)
+            known = self._transport.rtx.pop(line.media.ssrc, None)
             if media is not None and media.rtx:
-                self._egress.rtx[line.media.ssrc] = RtxStream(
+                self._transport.rtx[line.media.ssrc] = RtxStream(
                     line.media.rtx_ssrc,
                     {original: rtx for rtx, original in media.rtx.items()},
                     known.sequence if known is not None else secrets.randbits(15),
                 )
+        self._transport.negotiated(numbers[0] if numbers else None, self._identifiers())
+
+    def _identifiers(self) -> dict[int, dict[int, int]]:
+        """By SSRC, what header extensions are called; empty where the engine has chosen that."""
+        return {}
 
     def connect(self, publishers: Publishers, now: float) -> None:
         """Attach each m-line to what it was offered for, as far as that is published still.
@@ -180,56 +167,26 @@ class Subscribing:
                 self._attach(line.downtrack, *found, now)
 
     def _attach(
-        self, downtrack: DownTrack, track: PublishedTrack, media: NegotiatedMedia, now: float
+        self, downtrack: Down, track: Published, media: NegotiatedMedia, now: float
     ) -> None:
         published = track.media.codecs if track.media is not None else ()
-        taken = payload_types(published, media.codecs)
-        unwrapped = unwrapped_types(published, media.codecs)
+        taken, unwrapped = led_to(Same(published), Same(media.codecs))
         if downtrack.track is track:
             downtrack.accept(taken, unwrapped)
             return
         downtrack.attach(track, taken, unwrapped)
-        downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
-        distribution.start(downtrack, self._egress.budget)
+        downtrack.most = self._wish(track)
+        distribution.start(downtrack, self._transport.budget)
         track.request_keyframe(now)
 
+    def _wish(self, track: Published) -> int | None:
+        if not self._wishes:
+            return HIGHEST
+        return self._wishes.get((track.participant, track.source), HIGHEST)
+
     def rtcp_received(self, data: bytes, now: float) -> None:
-        """Take an unprotected compound RTCP packet: reports, NACK, PLI and FIR."""
-        try:
-            packets = rtcp.parse(data)
-        except ValueError:
-            self.malformed += 1
-            return
-        for packet in packets:
-            self._rtcp(packet, now)
-
-    def _rtcp(self, packet: AnyRtcpPacket | TransportFeedback, now: float) -> None:
-        if isinstance(packet, TransportFeedback):
-            self._egress.feedback(packet, now)
-        elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            for report in packet.reports:
-                self._reported(report, now)
-        elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
-            if downtrack := self._by_ssrc.get(packet.media_ssrc):
-                downtrack.retransmit(packet.lost)
-        elif isinstance(packet, RtcpPsfbPacket):
-            self._payload_feedback(packet, now)
-
-    def _reported(self, report: RtcpReceiverInfo, now: float) -> None:
-        downtrack = self._by_ssrc.get(report.ssrc)
-        if downtrack is None:
-            return
-        downtrack.report_received(report, now)
-        if downtrack.round_trip_time is not None:
-            self._egress.measured_round_trip(downtrack.round_trip_time)
-        self._egress.fraction_lost(report.fraction_lost / 256, now)
-
-    def _payload_feedback(self, packet: RtcpPsfbPacket, now: float) -> None:
-        if (bitrate := rtcp.remb(packet)) is not None:
-            self._egress.remb(bitrate, now)
-        for ssrc in _keyframe_ssrcs(packet):
-            if downtrack := self._by_ssrc.get(ssrc):
-                downtrack.request_keyframe(now)
+        """Take an unprotected compound RTCP packet."""
+        self._transport.rtcp_received(data, now)
 
     def request_keyframes(self, now: float) -> None:
         """Ask the publishers for a fresh start of every video that is sent."""
@@ -238,13 +195,15 @@ class Subscribing:
 
     def tick(self, now: float, speaker: str | None) -> None:
         """Ten times a second: give out the bandwidth among what is published."""
+        downtracks = []
         for downtrack in self._by_ssrc.values():
-            downtrack.refill()
             if (track := downtrack.track) is not None:
-                downtrack.most = self._wishes.get((track.participant, track.source), HIGHEST)
-        downtracks = [d for d in self._by_ssrc.values() if d.track is not None]
-        given_out = distribution.distribute(downtracks, self._egress.budget, speaker)
-        self._egress.tick(next_step=given_out.next_step, now=now)
+                downtrack.most = self._wish(track)
+                downtracks.append(downtrack)
+        given_out = distribution.distribute(downtracks, self._transport.budget, speaker)
+        self._transport.tick(next_step=given_out.next_step if given_out else None, now=now)
+        if given_out is not None:
+            self._freezes_avoided.update(d.ssrc for d in compress(downtracks, given_out.spared))
 
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
@@ -287,26 +246,10 @@ class Subscribing:
 
     def stats(self) -> tuple[OutboundStats, ...]:
         """One for each m-line that sends."""
+        sending = ((d, d.track) for d in self._by_ssrc.values() if d.track is not None)
         return tuple(
-            OutboundStats(
-                kind=d.track.kind,
-                source=d.track.source,
-                mid=d.mid,
-                participant=d.track.participant,
-                rid=d.rid,
-                ssrc=d.ssrc,
-                mime_type=d.track.mime_type,
-                packets_sent=d.packets_sent,
-                bytes_sent=d.bytes_sent,
-                retransmitted_packets_sent=d.retransmitted,
-                nack_count=d.nack_count,
-                pli_count=d.pli_count,
-                packets_lost=d.remote.packets_lost if d.remote else None,
-                jitter=d.remote.jitter / d.clock_rate if d.remote else None,
-                round_trip_time=d.round_trip_time,
-            )
-            for d in self._by_ssrc.values()
-            if d.track is not None
+            _stats(downtrack, track, self._freezes_avoided[downtrack.ssrc])
+            for downtrack, track in sending
         )
 
     def close(self) -> None:
@@ -315,15 +258,29 @@ class Subscribing:
             downtrack.detach()
 
 
+def _stats(downtrack: Down, track: Published, freezes_avoided: int) -> OutboundStats:
+    figures = downtrack.figures()
+    return OutboundStats(
+        kind=track.kind,
+        source=track.source,
+        mid=downtrack.mid,
+        participant=track.participant,
+        rid=downtrack.rid,
+        ssrc=downtrack.ssrc,
+        mime_type=track.mime_type,
+        packets_sent=figures.packets_sent,
+        bytes_sent=figures.bytes_sent,
+        retransmitted_packets_sent=figures.retransmitted,
+        nack_count=figures.nack_count,
+        pli_count=figures.pli_count,
+        packets_lost=figures.packets_lost,
+        jitter=figures.jitter,
+        round_trip_time=figures.round_trip_time,
+        layer=downtrack.layer,
+        freezes_avoided=freezes_avoided,
+    )
+
+
 def _stream(publisher: str, source: Source) -> str:
     """The MediaStream's id; a screen has one of its own: no lips need be kept in step with it."""
     return f"{publisher}-screen" if source == "screen" else publisher
-
-
-def _keyframe_ssrcs(packet: RtcpPsfbPacket) -> Sequence[int]:
-    """Whom a PLI (RFC 4585 section 6.3.1) or FIR (RFC 5104 section 4.3.1) means."""
-    if packet.fmt == RTCP_PSFB_PLI:
-        return [packet.media_ssrc]
-    if packet.fmt == RTCP_PSFB_FIR:
-        return [rtp.SSRC.unpack_from(packet.fci, at)[0] for at in range(0, len(packet.fci) - 7, 8)]
-    return []

@@ -31,6 +31,12 @@ class Totals:
         self._jitter_counts = [0] * (len(JITTER_BOUNDS_SECONDS) + 1)
         self._jitter_sum = 0.0
 
+    def forwarded(self, size: int) -> None:
+        """A packet of so many bytes went out, none if 0."""
+        if size:
+            self.forwarded_packets += 1
+            self.forwarded_bytes += size
+
     def observe_jitter(self, seconds: float) -> None:
         """One stream's jitter at one report."""
         self._jitter_counts[bisect_left(JITTER_BOUNDS_SECONDS, seconds)] += 1

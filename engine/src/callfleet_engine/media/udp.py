@@ -16,6 +16,29 @@ _SOCKET_BUFFER = 4 << 20
 """The kernel gives at most net.core.rmem_max and net.core.wmem_max."""
 
 
+def bound(address: str, port: int = 0, *, shared: bool = False) -> socket.socket:
+    """A socket that does not block on a port of `address`, 0 for a free one.
+
+    `shared`: with other sockets of this user that are bound so; the kernel gives each peer to
+    one of them. Raises OSError if the host has no such address or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
+        if family == socket.AF_INET6:  # a twin of IPv4 has the same number
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 class UdpTransport(asyncio.DatagramTransport):
     """One bound socket; datagrams that the kernel refuses are dropped and counted."""
 
@@ -38,26 +61,8 @@ class UdpTransport(asyncio.DatagramTransport):
         *,
         shared: bool = False,
     ) -> UdpTransport:
-        """Bind a port of `address`, 0 for a free one.
-
-        `shared`: with other sockets of this user that are bound so; the kernel gives each peer to
-        one of them. Raises OSError if the host has no such address or the port is taken.
-        """
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
-            if family == socket.AF_INET6:  # a twin of IPv4 has the same number
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.bind((address, port))
-        except OSError:
-            sock.close()
-            raise
-        return cls(sock, protocol)
+        """Bind a port of `address`, as `bound` does."""
+        return cls(bound(address, port, shared=shared), protocol)
 
     def _readable(self) -> None:
         received = self._protocol.datagram_received
@@ -74,7 +79,7 @@ class UdpTransport(asyncio.DatagramTransport):
             received(data, address)
 
     def sendto(  # type: ignore[override] # media needs neither other buffers nor a default peer
-        self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]
+        self, data: bytes | memoryview, addr: tuple[str, int] | tuple[str, int, int, int]
     ) -> None:
         """Send at once or drop: media that waits is late."""
         if self._closing:

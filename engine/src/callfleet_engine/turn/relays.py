@@ -2,8 +2,8 @@
 
 A client is given one relay, with all its URLs: with several, a client allocates on each of them.
 The choice is random, weighted by the free allocations that the operator last reported less what
-was handed out since. A relay that is full is still handed out when no other is left: its refusals
-are what makes the pool grow.
+was handed out since. Relays near the engine come first as long as one has room. A relay that is
+full is still handed out when no other is left: its refusals are what makes the pool grow.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Relay(BaseModel):
     pod: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     region: Annotated[str, StringConstraints(max_length=63)] = ""
     urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=16)]
+    near: bool = False
+    """Whether it stands in the engine's own region."""
     free_allocations: Annotated[int, Field(ge=0, le=10_000_000)] = 1
 
     @property
@@ -86,6 +88,7 @@ class RelayDirectory:
         fresh = [relay for relay in usable if relay.identity not in tried] or usable
         if not fresh:
             return None
+        fresh = [relay for relay in fresh if relay.near and self._free(relay)] or fresh
         weights = [self._free(relay) for relay in fresh]
         if not any(weights):
             weights = [1] * len(fresh)

@@ -15,6 +15,12 @@ const ENDED = {
 // Buttons of those who may publish.
 const PUBLISHING = ['toggle-audio', 'toggle-video', 'share-screen'];
 
+// The lower layers of a camera of 1280 pixels are so wide.
+const LAYER_WIDTHS = [320, 640];
+
+// Of messages whose answer nobody waits for.
+const UNANSWERED = 0;
+
 let call = null;
 
 function token() {
@@ -35,6 +41,8 @@ class Tile {
     this.video.muted = own;
     this.own = own;
     this.screen = screen;
+    // The highest layer that the server was asked for; null before it was.
+    this.most = null;
     this.update(presence);
     element('tiles').append(this.node);
   }
@@ -54,6 +62,7 @@ class Tile {
   show(tracks) {
     const present = this.video.srcObject?.getTracks() ?? [];
     if (present.length === tracks.length && tracks.every((t) => present.includes(t))) return;
+    this.most = null;
     this.video.srcObject = new MediaStream(tracks);
     this.video.play().catch((error) => {
       // A newer stream interrupts; only a browser that wants a click needs one.
@@ -62,6 +71,14 @@ class Tile {
         addEventListener('click', () => { this.video.play(); showProblem(''); }, { once: true });
       }
     });
+  }
+
+  // The highest layer that the tile can show.
+  layer() {
+    const { clientWidth, clientHeight } = this.video;
+    const width = Math.max(clientWidth, clientHeight * (16 / 9)) * devicePixelRatio;
+    const fitting = LAYER_WIDTHS.findIndex((widest) => width <= widest);
+    return fitting < 0 ? LAYER_WIDTHS.length : fitting;
   }
 
   remove() {
@@ -82,6 +99,7 @@ class Call {
   #own = null;
   // Of the call whose media flows; null while that begins.
   #epoch = null;
+  #sizes = new ResizeObserver(() => this.#askForLayers());
 
   constructor() {
     this.#signalling.addEventListener('message', ({ detail }) => this.#received(detail));
@@ -152,6 +170,8 @@ class Call {
       }
       for (const presence of joined.participants) this.#show(presence);
       this.#signalling.send({ type: 'toggle', ...this.#sending });
+      for (const tile of this.#tiles.values()) tile.most = null;
+      this.#askForLayers();
     } catch (error) {
       this.#fail(error);
     }
@@ -168,7 +188,9 @@ class Call {
       if (message.type === 'speaker') this.#mark(message.participant);
       if (message.type === 'unsupported') showProblem(message.message, message.remedy);
       if (message.type === 'ended') this.end(ENDED[message.reason] ?? 'The call is over.');
-      if (message.type === 'error') showProblem(message.message, message.remedy);
+      if (message.type === 'error' && message.id !== UNANSWERED) {
+        showProblem(message.message, message.remedy);
+      }
     } catch (error) {
       this.#fail(error);
     }
@@ -198,12 +220,27 @@ class Call {
 
   #tile(presence, own = false) {
     const id = presence.participant;
-    if (!this.#tiles.has(id)) this.#tiles.set(id, new Tile(presence, { own }));
+    if (!this.#tiles.has(id)) {
+      const tile = new Tile(presence, { own });
+      this.#tiles.set(id, tile);
+      this.#sizes.observe(tile.video);
+    }
     return this.#tiles.get(id);
+  }
+
+  // No more of a camera than its tile shows. Who has left meanwhile is no problem.
+  #askForLayers() {
+    for (const [participant, tile] of this.#tiles) {
+      const most = tile.layer();
+      if (tile.own || most === tile.most || !tile.video.srcObject?.getVideoTracks().length) continue;
+      tile.most = most;
+      this.#signalling.send({ id: UNANSWERED, type: 'layer', participant, most });
+    }
   }
 
   #removeTile(id) {
     for (const tiles of [this.#tiles, this.#screens]) {
+      if (tiles.has(id)) this.#sizes.unobserve(tiles.get(id).video);
       tiles.get(id)?.remove();
       tiles.delete(id);
     }
@@ -221,6 +258,7 @@ class Call {
         if (!tile.own) tile.show(streams.get(id) ?? []);
       }
     }
+    this.#askForLayers();
   }
 
   async shareScreen() {
@@ -310,6 +348,7 @@ class Call {
     this.#signalling.close();
     this.#media.close();
     this.#stopCapture();
+    this.#sizes.disconnect();
     this.#removeTiles();
     if (call === this) {
       call = null;

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
@@ -349,6 +351,14 @@ _METHODS = {
 }
 
 
+def environment_proxy(server: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for an address, if any."""
+    address = urlsplit(server)
+    if proxy_bypass(address.netloc):
+        return None
+    return getproxies().get(address.scheme)
+
+
 @asynccontextmanager
 async def connect(
     *,
@@ -381,6 +391,10 @@ async def connect(
         ) from problem
     configuration.connection_pool_maxsize = connections
     configuration.trace_configs = [guarded(gate)]
+    # The session would read ~/.netrc and look for a proxy in a thread for each request: twice as
+    # much work as the request itself. A proxy is looked for once, and credentials are settled.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or environment_proxy(configuration.host)
     async with ApiClient(configuration) as client:
         client.user_agent = f"callfleet-operator/{version('callfleet')}"
         yield Kube(DynamicClient(client), answer_within, count)  # type: ignore[no-untyped-call] # untyped library

@@ -279,9 +279,11 @@ def _warnings(body: bytes) -> tuple[str, ...]:
 
 def _sample(row: Any) -> Sample | None:  # noqa: ANN401  # as received
     value = float(row["value"][1])
-    # Interned: the same pods come with each metric, and again the next time.
-    labels = {intern(str(name)): intern(str(text)) for name, text in row["metric"].items()}
-    return Sample(labels, value) if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    # Interned: the same pods come with each metric, and again the next time. The names are one
+    # another's already: the parser keeps the keys of an answer.
+    return Sample({name: intern(text) for name, text in row["metric"].items()}, value)
 
 
 def _series(row: Any) -> Series:  # noqa: ANN401  # as received

@@ -54,12 +54,16 @@ class KeyedQueue(Generic[K]):
         self._clock = clock
         self._schedule: Schedule[K] = Schedule(jitter)
         self._changed = asyncio.Event()
-        self._closed = False
+        self._sleeps_until = 0.0
+        """When the worker that waits looks again by itself; infinity: when it is told."""
+        self._turn = asyncio.Lock()
+        """Of the one worker that waits for a key: what wakes it need not wake them all."""
+        self._closing = asyncio.Event()
 
     def add(self, key: K, delay: float = COALESCE) -> None:
         """Ask for a round of the key after `delay` seconds at the latest."""
         self._schedule.add(key, self._clock() + delay)
-        self._changed.set()
+        self._wake()
 
     def longest_wait(self) -> float:
         """Seconds for which an object has waited for a round, or a round has run."""
@@ -70,8 +74,12 @@ class KeyedQueue(Generic[K]):
 
     def close(self) -> None:
         """Begin no further round: `run` returns when those under way have ended."""
-        self._closed = True
+        self._closing.set()
         self._changed.set()
+
+    async def closed(self) -> None:
+        """Return once it is closed."""
+        await self._closing.wait()
 
     async def run(self) -> None:
         """Work until closed or cancelled."""
@@ -80,22 +88,38 @@ class KeyedQueue(Generic[K]):
                 workers.create_task(self._run_worker())
 
     async def _run_worker(self) -> None:
-        while not self._closed:
-            key = self._schedule.take(self._clock())
+        while True:
+            async with self._turn:
+                key = await self._next()
             if key is None:
-                await self._wait()
-            else:
-                await self._round(key)
-                self._changed.set()
+                return
+            await self._round(key)
+            self._wake()
+
+    async def _next(self) -> K | None:
+        """The next key, once there is one that is due; None when closed."""
+        while not self._closing.is_set():
+            key = self._schedule.take(self._clock())
+            if key is not None:
+                return key
+            await self._wait()
+        return None
 
     async def _wait(self) -> None:
         due = self._schedule.next_due()
+        self._sleeps_until = float("inf") if due is None else due
         self._changed.clear()
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
                 await self._changed.wait()
         except TimeoutError:
             return  # a key has become due
+
+    def _wake(self) -> None:
+        """Have the worker that waits look, if anything is due before it does so by itself."""
+        due = self._schedule.next_due()
+        if due is not None and due < self._sleeps_until:
+            self._changed.set()
 
     async def _round(self, key: K) -> None:
         began = self._clock()

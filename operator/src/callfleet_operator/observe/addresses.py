@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
@@ -22,14 +23,9 @@ class UnknownAddress:
 
 
 def node_address(spec: Address, node: Node | None) -> str | UnknownAddress:
-    """The address by which clients reach a relay on this node."""
+    """The address by which clients reach what stands on this node; not with source STUN."""
     if spec.source is AddressSource.STATIC:
         return spec.value
-    if spec.source is AddressSource.STUN:
-        return UnknownAddress(
-            "exposure.address.source STUN has no effect in this release: choose Auto, "
-            "NodeInternalIP or Static"
-        )
     if node is None:
         return UnknownAddress("is not known to the API server")
     if spec.source is AddressSource.NODE_INTERNAL_IP:
@@ -53,8 +49,44 @@ def _automatic(node: Node) -> str | UnknownAddress:
     )
 
 
+def balancer_address(
+    service: Mapping[str, Any] | None, name: str, pod_uid: str
+) -> str | UnknownAddress:
+    """The address or name of the load balancer that belongs to a pod."""
+    if service is None or not any(
+        owner.get("uid") == pod_uid for owner in service["metadata"].get("ownerReferences") or []
+    ):
+        return UnknownAddress(f"there is no Service {name} of this pod yet")
+    for ingress in service.get("status", {}).get("loadBalancer", {}).get("ingress") or []:
+        address: str = ingress.get("ip", "")
+        if is_address(address):
+            return address
+        if host := ingress.get("hostname", ""):
+            return str(host)
+    return UnknownAddress(
+        f"Service {name} has no address from a load balancer yet: `kubectl describe service` says "
+        "what the cluster's cloud provider or load balancer is doing"
+    )
+
+
+def seen_address(status: Mapping[str, Any] | None, server: str) -> str | UnknownAddress:
+    """The address that a relay has from a STUN server; `status` is what it says of itself, None if
+    it is silent."""
+    if status is None:
+        return UnknownAddress("it does not say how the STUN server sees it: no answer")
+    public = status.get("public") or {}
+    address = public.get("address", "")
+    if is_address(address):
+        return str(address)
+    why = public.get("problem") or "no answer yet"
+    return UnknownAddress(
+        f"STUN server {server}: {str(why)[:200]}: set exposure.address.value to one that answers, "
+        "or another exposure.address.source"
+    )
+
+
 def turn_urls(address: str, spec: TurnPoolSpec, ordinal: int) -> tuple[str, ...]:
-    """The URLs of one relay (RFC 7065): the node's address and the relay's port on the node."""
+    """The URLs of one relay (RFC 7065): its address and its ports there."""
     host = f"[{address}]" if ":" in address else address
     offset = ordinal % spec.exposure.relays_per_node
     return tuple(

@@ -9,6 +9,7 @@ from typing import Any
 
 EXTERNAL_ADDRESS = "callfleet.dev/external-address"
 ZONE = "topology.kubernetes.io/zone"
+REGION = "topology.kubernetes.io/region"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Node:
     name: str
     unschedulable: bool
     zone: str
+    region: str
     annotated_address: str
     """Annotation callfleet.dev/external-address as it stands, maybe no address at all."""
     external_ips: tuple[str, ...]
@@ -27,10 +29,12 @@ class Node:
 def node_of(body: Mapping[str, Any]) -> Node:
     """A node as the API shows it."""
     metadata, spec, status = body["metadata"], body.get("spec", {}), body.get("status", {})
+    labels = metadata.get("labels", {})
     return Node(
         name=metadata["name"],
         unschedulable=bool(spec.get("unschedulable", False)),
-        zone=metadata.get("labels", {}).get(ZONE, ""),
+        zone=labels.get(ZONE, ""),
+        region=labels.get(REGION, ""),
         annotated_address=metadata.get("annotations", {}).get(EXTERNAL_ADDRESS, ""),
         external_ips=_addresses(status, "ExternalIP"),
         internal_ips=_addresses(status, "InternalIP"),

@@ -65,11 +65,11 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_engine"
     return {
-        Metric.PARTICIPANTS: _by_pod(f"{prefix}_participants{where}", fleet),
-        Metric.PENDING_JOINS: _by_pod(f"{prefix}_pending_joins{where}", fleet),
-        Metric.CALLS: _by_pod(f"{prefix}_calls{where}", fleet),
-        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
-        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})", fleet),
+        Metric.PARTICIPANTS: _by_pod(f"{prefix}_participants{where}"),
+        Metric.PENDING_JOINS: _by_pod(f"{prefix}_pending_joins{where}"),
+        Metric.CALLS: _by_pod(f"{prefix}_calls{where}"),
+        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}"),
+        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})"),
         Metric.ARRIVALS: _by_fleet(f"rate({prefix}_calls_started_total{where}[{window}])", fleet),
         Metric.HOURLY_ARRIVALS: _by_fleet(
             f"rate({prefix}_calls_started_total{where}[{CALLS_WINDOW}])", fleet
@@ -94,9 +94,9 @@ def relay_queries(scope: Scope) -> dict[Metric, str]:
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_relay"
     return {
-        Metric.ALLOCATIONS: _by_pod(f"{prefix}_allocations{where}", fleet),
-        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}", fleet),
-        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_allocations{where})", fleet),
+        Metric.ALLOCATIONS: _by_pod(f"{prefix}_allocations{where}"),
+        Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}"),
+        Metric.AGE: _by_pod(f"time() - timestamp({prefix}_allocations{where})"),
     }
 
 
@@ -180,9 +180,11 @@ def _begun(counter: str, step: timedelta) -> str:
     return f"(clamp_min({counter} - {before}, 0) or ({new})) and ({scraped})"
 
 
-def _by_pod(expression: str, fleet: str) -> str:
+def _by_pod(expression: str, *more: str) -> str:
+    """`more` are labels that are asked for beside those that tell pods apart: with very many pods
+    each one counts."""
     # max: two Prometheus jobs or replicas may scrape one pod, which then is seen twice.
-    return f"max by (namespace, pod, pod_uid, {fleet}) ({expression})"
+    return f"max by ({', '.join(('namespace', 'pod', 'pod_uid', *more))}) ({expression})"
 
 
 def _lately(counter: str, fleet: str) -> str:

@@ -49,17 +49,31 @@ def judge(
     for reading in sorted(readings, key=lambda one: one.source is not Source.PROMETHEUS):
         freshness = _freshness(reading, uid, now, stale_after)
         if freshness is Freshness.FRESH:
-            return PodLoad(
-                used=Interval.exactly(min(reading.used, _MOST)),
-                capacity=capacity,
-                stress=Interval.exactly(min(reading.stress, _FULL)),
-                freshness=freshness,
-                source=reading.source,
-                calls=_calls(reading),
+            return _fresh_load(
+                min(reading.used, _MOST),
+                min(reading.stress, _FULL),
+                capacity,
+                reading.source,
+                _calls(reading),
             )
         if worst is Freshness.MISSING:
             worst, source = freshness, reading.source
     return PodLoad(Interval(0, capacity), capacity, Interval(0, 1), worst, source)
+
+
+@lru_cache(maxsize=16384)
+def _fresh_load(
+    used: float, stress: float, capacity: int, source: Source, calls: int | None
+) -> PodLoad:
+    # Kept: most pods carry what they carried the last time, or what another one does.
+    return PodLoad(
+        used=Interval.exactly(used),
+        capacity=capacity,
+        stress=Interval.exactly(stress),
+        freshness=Freshness.FRESH,
+        source=source,
+        calls=calls,
+    )
 
 
 def _freshness(reading: Reading, uid: str, now: datetime, stale_after: timedelta) -> Freshness:
@@ -98,8 +112,10 @@ class FleetLoad:
         return not self.unknown
 
 
+@lru_cache(maxsize=16)
 def classify(fleet: Fleet, present: int) -> tuple[FleetLoad, StageRecord]:
-    """Add up the load of a fleet and name the pods it is not known of."""
+    """Add up the load of a fleet and name the pods it is not known of. Kept: the status asks for
+    what the plan has found."""
     pods = fleet.open + fleet.leaving
     ends = [utilisation(pod) for pod in pods]
     unknown = tuple(pod for pod in pods if not holds_nothing(pod) and not pod.load.known)

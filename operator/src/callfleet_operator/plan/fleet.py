@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from callfleet_operator.observation import Admission, FleetPod, Observation, Process
@@ -21,9 +22,9 @@ _OPERATORS_OWN: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
-    """The pods of one custom resource."""
+    """The pods of one custom resource at one look."""
 
     ready: tuple[FleetPod, ...] = ()
     """Open and serving."""
@@ -62,8 +63,12 @@ class Fleet:
         return len(self.open) + len(self.leaving)
 
 
+@lru_cache(maxsize=16)
 def fleet_of(observation: Observation) -> Fleet:
-    """Sort the pods of an observation, each group by ordinal."""
+    """Sort the pods of an observation, each group by ordinal.
+
+    Kept: the plan, the rollout, the steps and the status of one round all ask.
+    """
     groups: dict[str, list[FleetPod]] = {}
     for pod in sorted(observation.pods, key=lambda pod: (pod.ordinal, pod.name)):
         group = _group(pod, observation.now, observation.unavailable_nodes)

@@ -14,7 +14,7 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     ForecastMode,
     MetricsFallback,
 )
-from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
+from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.observation import NoOutlook, Outlook
@@ -27,7 +27,15 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
-from callfleet_operator.reconcile.relays import ending_list, handed_out, push, relay_list
+from callfleet_operator.reconcile.relay_addresses import client_addresses
+from callfleet_operator.reconcile.relays import (
+    by_region,
+    ending_list,
+    handed_out,
+    push,
+    relay_list,
+    seen_from,
+)
 from callfleet_operator.reconcile.report import decision_attributes, report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
 from callfleet_operator.reconcile.round import Round, hold_until
@@ -85,7 +93,6 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
         rolling = rollout(spec, observation)
         decision, now.memory.plan = engines.plan(spec, observation, now.memory.plan)
         planned.set(**decision_attributes(decision))
-    exposure = exposure_without_effect(spec)
     with span("apply", what="pods"):
         await now.act(
             decision,
@@ -93,7 +100,6 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
             revisions,
             rolling,
             max_total=spec.max_total_replicas,
-            withhold_pods=bool(exposure),
             reconnect_after=spec.drain.reconnect_after,
         )
 
@@ -101,8 +107,11 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
         found = [await _relays_of(services, pool) for pool in pools.admitted]
         relays = [entry for of_pool in found for entry in of_pool.entries]
         no_relays = "" if relays else _why_no_relays(cluster, pools)
-        tell = partial(services.admin.put_relays, relays=relays)
-        await push(listed.pods, tell, ("relays", relays), now.memory, services)
+        for region, pods in by_region(listed).items():
+            seen = seen_from(region, relays)
+            tell = partial(services.admin.put_relays, relays=seen)
+            what = f"relays of region {region}" if region else "relays"
+            await push(pods, tell, (what, seen), now.memory, services)
         ending = [entry for of_pool in found for entry in of_pool.ending]
         if ending and relays and now.may_write:
             tell = partial(services.admin.leave_relays, relays=ending)
@@ -116,7 +125,6 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
         refused_pools=pools.refused,
         not_yet_in_effect=not_yet_in_effect(spec),
         name_conflicts=tuple(now.troubles.name_conflicts),
-        unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         moves=now.troubles.moves,
         no_relays=no_relays,
@@ -241,5 +249,6 @@ async def _relays_of(services: Services, pool: TurnPool) -> _OfPool:
     limits = replace(relay_limits(pool.spec), ask_pods=False)
     listed = await list_pods(services, fleet, reported.snapshot, limits)
     return _OfPool(
-        relay_list(pool, handed_out(pool, listed)), ending_list(pool, listed, services.now())
+        relay_list(pool, handed_out(pool, listed, await client_addresses(services, pool, listed))),
+        ending_list(pool, listed, services.now()),
     )

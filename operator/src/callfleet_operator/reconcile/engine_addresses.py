@@ -7,6 +7,7 @@ import logging
 from callfleet_operator.api.v1alpha1 import CallCluster
 from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.gateway.errors import ConflictError, NotFoundError
+from callfleet_operator.gateway.pod_admin import Ok, Pod
 from callfleet_operator.observation import FleetPod
 from callfleet_operator.observe.addresses import UnknownAddress, node_address
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS, Node
@@ -18,6 +19,9 @@ from callfleet_operator.render.fleet import Component
 
 log = logging.getLogger(__name__)
 
+STATUS_SECONDS = 2.0
+"""In which all engines that wait for an address have to say so."""
+
 
 async def tell_addresses(
     services: Services, cluster: CallCluster, listed: Listed, *, write: bool
@@ -28,6 +32,8 @@ async def tell_addresses(
     """
     if not is_direct(cluster.spec):
         return ()
+    if cluster.spec.exposure.address.source is AddressSource.STUN:
+        return await _unseen(services, listed)
     unaddressed = []
     wanted = []
     for pod in listed.pods:
@@ -48,6 +54,24 @@ async def tell_addresses(
     if write:
         await all_of(_tell(services, cluster, pod, told) for pod, told in wanted)
     return tuple(unaddressed)
+
+
+async def _unseen(services: Services, listed: Listed) -> tuple[str, ...]:
+    """Pods that are not ready because no STUN server has told them their address."""
+    waiting = [p for p in listed.pods if p.address and not p.ready and not p.terminating]
+    outcomes = await services.admin.statuses(
+        [Pod(pod.address, pod.uid) for pod in waiting], STATUS_SECONDS
+    )
+    found = []
+    for pod in waiting:
+        outcome = outcomes[pod.uid]
+        problem = outcome.answer.get("addressProblem") if isinstance(outcome, Ok) else ""
+        if problem:
+            found.append(
+                f"{pod.name}: {str(problem)[:200]}: set exposure.address.value to a STUN server "
+                "that answers, or another exposure.address.source"
+            )
+    return tuple(found)
 
 
 def _source(address: str, node: Node | None) -> str:

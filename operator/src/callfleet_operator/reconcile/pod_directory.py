@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,6 +34,7 @@ class PodDirectory:
     """By namespace of pods, the newest version that the watch has told of."""
     _current: set[str] = field(default_factory=set)
     """Namespaces that are followed without a gap; empty: all namespaces together."""
+    _became_current: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def selector(self) -> str:
@@ -97,8 +99,15 @@ class PodDirectory:
         """Whether every change in a namespace is heard of."""
         if whether:
             self._current.add(namespace)
+            self._became_current.set()
         else:
             self._current.discard(namespace)
+
+    async def until_current(self, namespaces: Collection[str]) -> None:
+        """Return once every change in all of these namespaces is heard of."""
+        while not self._current.issuperset(namespaces):
+            self._became_current.clear()
+            await self._became_current.wait()
 
     def _hear(self, namespace: str, version: int) -> None:
         self._heard[namespace] = max(version, self._heard.get(namespace, 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,10 @@ from callfleet_operator.api.v1alpha1.common import Mode
 from callfleet_operator.api.v1alpha1.turnpool import Endpoint
 from callfleet_operator.gateway.pod_admin import Outcome, Pod, Refused, Unreachable
 from callfleet_operator.observation import Admission, FleetPod, Process
-from callfleet_operator.observe.addresses import UnknownAddress, node_address, turn_urls
+from callfleet_operator.observe.addresses import UnknownAddress, turn_urls
 from callfleet_operator.plan.fleet import overdue
 from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.relay_addresses import Addresses, ready_relays
 from callfleet_operator.reconcile.services import FleetMemory, Services, Told
 from callfleet_operator.reconcile.together import all_of
 
@@ -36,18 +37,13 @@ class HandedOut:
         return tuple(endpoint for _, endpoint in self.relays)
 
 
-def handed_out(pool: TurnPool, listed: Listed) -> HandedOut:
-    """Open and ready relays with an address; never a guessed one."""
+def handed_out(pool: TurnPool, listed: Listed, addresses: Addresses) -> HandedOut:
+    """Open and ready relays with an address."""
     relays, unaddressed = [], []
-    for pod in sorted(listed.pods, key=lambda pod: pod.ordinal):
-        if not pod.ready or pod.terminating or pod.admission is not Admission.OPEN:
-            continue
-        if listed.nodes is None:
-            unaddressed.append(f"{pod.name}: the operator may not read nodes (RBAC)")
-            continue
-        address = node_address(pool.spec.exposure.address, listed.nodes.get(pod.node))
+    for pod in ready_relays(listed):
+        address = addresses[pod.uid]
         if isinstance(address, UnknownAddress):
-            unaddressed.append(f"{pod.name}: node {pod.node} {address.why}")
+            unaddressed.append(f"{pod.name}: {address.why}")
             continue
         urls = turn_urls(address, pool.spec, pod.ordinal)
         relays.append((pod, Endpoint(pod=pod.name, region=pool.spec.region, urls=urls)))
@@ -66,6 +62,20 @@ def relay_list(pool: TurnPool, found: HandedOut) -> list[dict[str, Any]]:
         }
         for pod, endpoint in found.relays
     ]
+
+
+def by_region(listed: Listed) -> dict[str, list[FleetPod]]:
+    """Pods by the region of their node; an empty one where that is not known."""
+    found: dict[str, list[FleetPod]] = {}
+    for pod in listed.pods:
+        node = (listed.nodes or {}).get(pod.node)
+        found.setdefault(node.region if node is not None else "", []).append(pod)
+    return found
+
+
+def seen_from(region: str, relays: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A list of relays for the engines of a region: those that stand there too are near."""
+    return [{**relay, "near": bool(region) and relay["region"] == region} for relay in relays]
 
 
 def ending_relays(pool: TurnPool, listed: Listed, now: datetime) -> tuple[FleetPod, ...]:

@@ -130,16 +130,15 @@ class Round:
         rollout: Rollout,
         *,
         max_total: int,
-        withhold_pods: bool,
         reconnect_after: timedelta | None = None,
     ) -> None:
         """Keep a decision, and take the steps that follow from it.
 
-        `withhold_pods`: none is made, as it could not serve. Nor is one while an object of
-        somebody else stands where one of its own should: it could be given wrong keys.
+        No pod is made while an object of somebody else stands where one of its own should: it
+        could be given wrong keys.
         """
         await keep(self.services, self.fleet, self.memory, decision)
-        withheld = withhold_pods or bool(self.troubles.name_conflicts)
+        withheld = bool(self.troubles.name_conflicts)
         steps = next_steps(
             decision,
             observation,

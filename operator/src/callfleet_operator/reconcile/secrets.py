@@ -16,7 +16,8 @@ from callfleet_operator.observe.certificates import certificate_problem
 from callfleet_operator.reconcile.objects import Troubles, is_owned
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.relay_pod import CERTIFICATE_KEYS, MASTER_SECRETS_KEY
+from callfleet_operator.render.relay_pod import MASTER_SECRETS_KEY
+from callfleet_operator.render.template import CERTIFICATE_KEYS
 from callfleet_operator.render.turn_keys import parse_masters
 from callfleet_operator.render.turn_secret import master_secret, new_master
 
@@ -45,18 +46,20 @@ async def missing_secrets(services: Services, cluster: CallCluster) -> tuple[str
     if cluster.spec.store.postgresql is not None:
         reference = cluster.spec.store.postgresql.uri_secret_ref
         wanted.append((reference.name, reference.key))
-    found = [await _value(services, cluster.metadata.namespace, name, key) for name, key in wanted]
-    return tuple(value for value in found if isinstance(value, str))
+    namespace = cluster.metadata.namespace
+    found = [await _value(services, namespace, name, key) for name, key in wanted]
+    certificate = cluster.spec.signalling.tls_secret_ref.name
+    return (
+        *(value for value in found if isinstance(value, str)),
+        *await certificate_troubles(services, namespace, certificate),
+    )
 
 
-async def certificate_troubles(services: Services, pool: TurnPool) -> tuple[str, ...]:
-    """What is wrong with the certificate that a pool's TLS listeners need."""
-    name = pool.spec.certificate_secret
+async def certificate_troubles(services: Services, namespace: str, name: str) -> tuple[str, ...]:
+    """What is wrong with the certificate of a Secret, if one is named."""
     if not name:
         return ()
-    values = [
-        await _value(services, pool.metadata.namespace, name, key) for key in CERTIFICATE_KEYS
-    ]
+    values = [await _value(services, namespace, name, key) for key in CERTIFICATE_KEYS]
     missing = tuple(value for value in values if isinstance(value, str))
     if missing:
         return tuple(dict.fromkeys(missing))

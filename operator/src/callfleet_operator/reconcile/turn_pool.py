@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool, TurnPoolSpec
-from callfleet_operator.api.v1alpha1.effect import exposure_without_effect, not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
 from callfleet_operator.observe.readings import Snapshot
@@ -19,6 +18,7 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
+from callfleet_operator.reconcile.relay_addresses import client_addresses, ensure_balancers
 from callfleet_operator.reconcile.relays import ending_relays, handed_out, peer_list, push
 from callfleet_operator.reconcile.report import decision_attributes, report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
@@ -83,7 +83,6 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
         rolling = rollout(spec, observation)
         decision, now.memory.plan = relays.plan(spec, observation, now.memory.plan)
         planned.set(**decision_attributes(decision))
-    exposure = exposure_without_effect(spec)
     with span("apply", what="pods"):
         await now.act(
             decision,
@@ -91,7 +90,6 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
             revisions,
             rolling,
             max_total=spec.max_total_replicas,
-            withhold_pods=bool(exposure),
         )
 
         engines: list[FleetPod] = []
@@ -101,15 +99,17 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
         tell = partial(services.admin.put_peers, peers=peers)
         await push(listed.pods, tell, ("peers", peers), now.memory, services)
 
-    found = handed_out(pool, listed)
+    if now.may_write:
+        await ensure_balancers(services, fleet, pool, listed, now.troubles)
+    found = handed_out(pool, listed, await client_addresses(services, pool, listed))
     nowhere = "" if found.relays else "no other relay is open, ready and has an address"
     moves = {pod.uid: nowhere for pod in ending_relays(pool, listed, observation.now)}
     facts = Facts(
         invalid_hold_until=hold_until(metadata)[1],
-        missing_secrets=await certificate_troubles(services, pool),
-        not_yet_in_effect=not_yet_in_effect(spec),
+        missing_secrets=await certificate_troubles(
+            services, metadata.namespace, spec.certificate_secret
+        ),
         name_conflicts=tuple(now.troubles.name_conflicts),
-        unsupported_exposure=exposure,
         apply_errors=tuple(now.troubles.apply_errors),
         unaddressed_pods=found.unaddressed,
         moves=moves,

@@ -9,9 +9,19 @@ from callfleet_operator.api.v1alpha1.callcluster import AuthMode, EngineExposure
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.template import common_environment, from_pod, pod_template, variable
+from callfleet_operator.render.template import (
+    HOST_NETWORK,
+    certificate_variables,
+    certificate_volumes,
+    common_environment,
+    from_pod,
+    pod_template,
+    variable,
+)
 
 SIGNALLING_PORT: Final = 8080
+TLS_PORT: Final = 8443
+"""Of signalling over TLS; pods reach each other on the other one."""
 MEDIA_PORT: Final = "callfleet.dev/media-port"
 """Annotation of an engine pod: the UDP port of all its media. The pod itself reads it."""
 MEDIA_PORT_RANGE: Final = "callfleet.dev/media-port-range"
@@ -36,14 +46,21 @@ def engine_template(fleet: Fleet, spec: CallClusterSpec) -> dict[str, Any]:
         environment=_environment(fleet, spec),
         ports=[
             {"name": "signalling", "containerPort": SIGNALLING_PORT, "protocol": "TCP"},
+            *_tls_port(spec),
             {"name": "media", "containerPort": OWN_NETWORK_MEDIA_PORT, "protocol": "UDP"},
         ],
         volumes=_volumes(fleet, spec),
         annotations=_media_port(spec),
     )
     if spec.exposure.type is EngineExposureType.HOST_NETWORK:
-        template["spec"] |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+        template["spec"] |= HOST_NETWORK
     return template
+
+
+def _tls_port(spec: CallClusterSpec) -> list[dict[str, Any]]:
+    if not spec.signalling.tls_secret_ref.name:
+        return []
+    return [{"name": "signalling-tls", "containerPort": TLS_PORT, "protocol": "TCP"}]
 
 
 def is_direct(spec: CallClusterSpec) -> bool:
@@ -82,6 +99,8 @@ def _external_address(address: Address) -> dict[str, Any]:
         return variable(name, address.value)
     if address.source is AddressSource.NODE_INTERNAL_IP:
         return from_pod(name, "status.hostIP")
+    if address.source is AddressSource.STUN:
+        return variable(f"{name}_FROM", f"stun:{address.value}")
     # What only the operator can read, and only once the pod has a node.
     return variable(f"{name}_FILE", f"{_POD}/external-address")
 
@@ -102,6 +121,9 @@ def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
         made.append(variable(f"{_PREFIX}_OPEN", "true"))
     else:
         made.append(variable(f"{_PREFIX}_KEYS_FILE", f"{_JOIN_KEYS}/keys.json"))
+    if spec.signalling.tls_secret_ref.name:
+        made.append(variable(f"{_PREFIX}_LISTEN_TLS", f"0.0.0.0:{TLS_PORT}"))
+        made += certificate_variables(f"{_PREFIX}_TLS_CERT", f"{_PREFIX}_TLS_KEY")
     if spec.signalling.allowed_origins:
         origins = " ".join(spec.signalling.allowed_origins)
         made.append(variable(f"{_PREFIX}_ALLOWED_ORIGINS", origins))
@@ -140,6 +162,7 @@ def _volumes(fleet: Fleet, spec: CallClusterSpec) -> dict[str, tuple[str, dict[s
     if spec.auth.mode is AuthMode.TOKEN:
         keys = {"secretName": spec.auth.keys_secret_ref.name}
         made["join-keys"] = (_JOIN_KEYS, {"secret": keys})
+    made |= certificate_volumes(spec.signalling.tls_secret_ref.name)
     if spec.store.type is StoreType.SQLITE:
         made["data"] = (_DATA, {"emptyDir": {}})
     return made

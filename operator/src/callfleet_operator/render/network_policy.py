@@ -50,11 +50,22 @@ def engine_network_policy(
     return _policy(
         fleet,
         ingress=[
-            {"ports": [_tcp("signalling"), _tcp("metrics")]},
+            *_signalling(fleet, spec),
             _admin(installation),
             *media,
         ],
     )
+
+
+def _signalling(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
+    if not spec.signalling.tls_secret_ref.name:
+        return [{"ports": [_tcp("signalling"), _tcp("metrics")]}]
+    # Without TLS the pods of the fleet reach each other, and nobody else does.
+    own = {"podSelector": {"matchLabels": fleet.selector}}
+    return [
+        {"ports": [_tcp("signalling-tls"), _tcp("metrics")]},
+        {"from": [own], "ports": [_tcp("signalling")]},
+    ]
 
 
 def relay_network_policy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import TurnPoolSpec
+from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.api.v1alpha1.turnpool import (
     Listener,
     PeerPolicy,
@@ -12,18 +13,22 @@ from callfleet_operator.api.v1alpha1.turnpool import (
     RelayExposureType,
 )
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.template import common_environment, pod_template, variable
+from callfleet_operator.render.template import (
+    HOST_NETWORK,
+    certificate_variables,
+    certificate_volumes,
+    common_environment,
+    pod_template,
+    variable,
+)
 
 RELAYS_PER_NODE: Final = "callfleet.dev/relays-per-node"
 """Annotation of a relay's template: the pod's ports on the node follow from it (render/pod.py)."""
 MASTER_SECRETS_KEY: Final = "secrets"
-CERTIFICATE_KEYS: Final = ("tls.crt", "tls.key")
-"""Keys of a Secret of type kubernetes.io/tls."""
 
 _PREFIX: Final = "CALLFLEET_RELAY"
 _CONFIG: Final = "/etc/callfleet/relay"
 _TURN: Final = "/etc/callfleet/turn"
-_CERTIFICATE: Final = "/etc/callfleet/certificate"
 
 
 def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
     annotations = {}
     if spec.exposure.type is RelayExposureType.HOST_PORT:
         annotations[RELAYS_PER_NODE] = str(spec.exposure.relays_per_node)
-    return pod_template(
+    template = pod_template(
         fleet,
         spec,
         resources=spec.resources,
@@ -40,19 +45,31 @@ def relay_template(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:
         volumes={
             "config": (_CONFIG, {"configMap": {"name": fleet.object_name}}),
             "turn-secrets": (_TURN, {"secret": _master_secrets(fleet, spec)}),
-            **_certificate(spec),
+            **certificate_volumes(spec.certificate_secret),
             "tmp": ("/tmp", {"emptyDir": {"sizeLimit": "64Mi"}}),  # noqa: S108  # the pod's own
         },
         annotations=annotations,
     )
+    if spec.exposure.type is RelayExposureType.HOST_NETWORK:
+        template["spec"] |= HOST_NETWORK
+    return template
+
+
+def listener_name(listener: Listener) -> str:
+    """Its name among the ports of a pod or a Service."""
+    return f"{listener.protocol.lower()}-{listener.port}"
+
+
+def listener_transport(listener: Listener) -> str:
+    """What Kubernetes calls the protocol of a port."""
+    return "UDP" if listener.protocol is Protocol.UDP else "TCP"
 
 
 def _port(listener: Listener) -> dict[str, Any]:
-    protocol = "UDP" if listener.protocol is Protocol.UDP else "TCP"
     return {
-        "name": f"{listener.protocol.lower()}-{listener.port}",
+        "name": listener_name(listener),
         "containerPort": listener.port,
-        "protocol": protocol,
+        "protocol": listener_transport(listener),
     }
 
 
@@ -74,22 +91,14 @@ def _environment(fleet: Fleet, spec: TurnPoolSpec) -> list[dict[str, Any]]:
         # Calls have no use for it, and it would let credentials reach any TCP service of a peer.
         variable(f"{_PREFIX}_NO_TCP_RELAY", "true"),
     ]
+    if spec.exposure.address.source is AddressSource.STUN:
+        server = f"stun:{spec.exposure.address.value}"
+        made.append(variable(f"{_PREFIX}_PUBLIC_ADDRESS_FROM", server))
     if spec.certificate_secret:
-        certificate, key = CERTIFICATE_KEYS
-        made.append(variable(f"{_PREFIX}_CERT", f"{_CERTIFICATE}/{certificate}"))
-        made.append(variable(f"{_PREFIX}_KEY", f"{_CERTIFICATE}/{key}"))
+        made += certificate_variables(f"{_PREFIX}_CERT", f"{_PREFIX}_KEY")
     if spec.peers.policy is PeerPolicy.CIDRS:
         made.append(variable(f"{_PREFIX}_ALLOW_PEER", " ".join(spec.peers.cidrs)))
     return made
-
-
-def _certificate(spec: TurnPoolSpec) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Whole directories are mounted: a renewed certificate reaches pods that run."""
-    if not spec.certificate_secret:
-        return {}
-    items = [{"key": key, "path": key} for key in CERTIFICATE_KEYS]
-    source = {"secret": {"secretName": spec.certificate_secret, "items": items}}
-    return {"certificate": (_CERTIFICATE, source)}
 
 
 def _master_secrets(fleet: Fleet, spec: TurnPoolSpec) -> dict[str, Any]:

@@ -20,8 +20,13 @@ def signalling_service(fleet: Fleet, signalling: Signalling) -> dict[str, Any]:
         "spec": {
             "type": str(signalling.service_type),
             "selector": fleet.selector,
-            "ports": [
-                {"name": "signalling", "port": 80, "targetPort": "signalling", "protocol": "TCP"}
-            ],
+            "ports": [_port(signalling)],
         },
     }
+
+
+def _port(signalling: Signalling) -> dict[str, Any]:
+    """With a certificate signalling is to be had over TLS only."""
+    if signalling.tls_secret_ref.name:
+        return {"name": "https", "port": 443, "targetPort": "signalling-tls", "protocol": "TCP"}
+    return {"name": "signalling", "port": 80, "targetPort": "signalling", "protocol": "TCP"}

@@ -15,6 +15,12 @@ GOODBYE_SECONDS: Final = 5
 # cluster-autoscaler removes no node under a pod with calls; lifted once the pod is sealed.
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
+CERTIFICATE_KEYS: Final = ("tls.crt", "tls.key")
+"""Keys of a Secret of type kubernetes.io/tls."""
+CERTIFICATE_PATH: Final = "/etc/callfleet/certificate"
+HOST_NETWORK: Final = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+"""Of a pod's spec: the network of its node."""
+
 _PRIVILEGED_PORTS_END: Final = 1024
 
 
@@ -43,6 +49,23 @@ def from_pod(name: str, field_path: str) -> dict[str, Any]:
         "name": name,
         "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field_path}},
     }
+
+
+def certificate_volumes(secret: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Volumes of `pod_template` with the certificate of a Secret, if one is named.
+
+    The whole directory is mounted: a renewed certificate reaches pods that run.
+    """
+    if not secret:
+        return {}
+    items = [{"key": key, "path": key} for key in CERTIFICATE_KEYS]
+    return {"certificate": (CERTIFICATE_PATH, {"secret": {"secretName": secret, "items": items}})}
+
+
+def certificate_variables(certificate: str, key: str) -> list[dict[str, Any]]:
+    """Variables of these names with the paths of the certificate and its key."""
+    names = zip((certificate, key), CERTIFICATE_KEYS, strict=True)
+    return [variable(name, f"{CERTIFICATE_PATH}/{file}") for name, file in names]
 
 
 def pod_template(

@@ -46,7 +46,6 @@ _RELAYED: Final = "users-fail-at-the-relays"
 ALERTS: Final[dict[tuple[ConditionType, str], Alert]] = {
     (_C.READY, "MinimumReplicasUnavailable"): Alert("critical", 5, _PODS),
     (_C.READY, "NameConflict"): Alert("warning", 5, _SPEC),
-    (_C.READY, "ExposureNotSupported"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "OpenAccess"): Alert("info", 15, _SPEC),
     (_C.ACCEPTED, "InvalidSchedule"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "InvalidAnnotation"): Alert("warning", 5, _SPEC),

@@ -37,10 +37,10 @@ def worth_writing(
 
     Both are JSON bodies as the API server has them; `last_written` is None when not known.
     """
-    if _significant(previous) != _significant(status):
-        return True
     if previous == status:
         return False
+    if _significant(previous) != _significant(status):
+        return True
     return last_written is None or not timedelta(0) <= now - last_written < FIGURES_AT_MOST_EVERY
 
 

@@ -30,9 +30,6 @@ def ready(case: AnyCase) -> Finding:
     if facts.name_conflicts:
         text = f"Already there and owned by somebody else: {few(facts.name_conflicts)}."
         return finding(ConditionType.READY, "NameConflict", text)
-    if facts.unsupported_exposure:
-        text = f"No pods are made: {facts.unsupported_exposure}."
-        return finding(ConditionType.READY, "ExposureNotSupported", text)
     if case.serving >= least:
         text = f"{case.serving} of {case.decision.desired_open} planned pods serve."
         return finding(ConditionType.READY, "MinimumReplicasAvailable", text)

@@ -30,8 +30,6 @@ class Facts:
     """Paths of fields: `scaling.schedules`."""
     name_conflicts: tuple[str, ...] = ()
     """`Service demo-engine`."""
-    unsupported_exposure: str = ""
-    """`exposure.type HostPort is not supported yet: choose TurnOnly`."""
     apply_errors: tuple[str, ...] = ()
     """`Pod demo-engine-3: exceeded quota: pods, requested: 1, used: 10, limited: 10`."""
     unaddressed_pods: tuple[str, ...] = ()

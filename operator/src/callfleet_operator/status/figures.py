@@ -18,9 +18,9 @@ def used(fleet: Fleet, previous: int) -> int | None:
     """Participants or allocations on all pods, to five points of what the serving pods hold."""
     ends = [carried(pod) for pod in (*fleet.open, *fleet.leaving)]
     capacity = sum(pod.load.capacity for pod in serving(fleet))
-    step = max(1, math.ceil(Fraction(capacity * STEP_PERCENT, 100)))
-    low = Fraction(math.fsum(one.low for one in ends))
-    high = Fraction(math.fsum(one.high for one in ends))
+    step = max(1, -(-capacity * STEP_PERCENT // 100))
+    low = math.fsum([one.low for one in ends])
+    high = math.fsum([one.high for one in ends])
     return _coarse(low, high, previous, step)
 
 
@@ -30,9 +30,9 @@ def percent(fleet: Fleet, previous: int) -> int | None:
     if not pods:
         return None
     ends = [utilisation(pod) for pod in pods]
-    low = exact_sum([low for low, _ in ends]) * 100 / len(pods)
-    high = exact_sum([high for _, high in ends]) * 100 / len(pods)
-    return _coarse(low, high, previous, STEP_PERCENT)
+    low, high = exact_sum([low for low, _ in ends]), exact_sum([high for _, high in ends])
+    share = Fraction(100, len(pods))
+    return _coarse(float(low * share), float(high * share), previous, STEP_PERCENT)
 
 
 def serving(fleet: Fleet) -> list[FleetPod]:
@@ -45,7 +45,7 @@ def _each(*groups: Iterable[FleetPod]) -> Iterable[FleetPod]:
         yield from group
 
 
-def _coarse(low: Fraction, high: Fraction, previous: int, step: int) -> int | None:
+def _coarse(low: float, high: float, previous: int, step: int) -> int | None:
     """A multiple of `step` near the figure; None if it is not known to a step.
 
     The previous one stays until the figure is a whole step away from it, so that a figure on the

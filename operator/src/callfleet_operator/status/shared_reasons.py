@@ -31,14 +31,6 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "Rename or delete that object, or give this one another name.",
         warning=True,
     ),
-    Documented(
-        _C.READY,
-        "ExposureNotSupported",
-        "False",
-        "This release cannot make pods with the chosen exposure.",
-        "Change spec.exposure.",
-        warning=True,
-    ),
     Documented(_C.ACCEPTED, "Accepted", "True", "Every field of the spec has its effect."),
     Documented(
         _C.ACCEPTED,

@@ -94,20 +94,28 @@ def conditions(
 ) -> tuple[Condition, ...]:
     """Findings as conditions: lastTransitionTime moves only when the status flips."""
     former = {one.type: one for one in previous}
-    return tuple(
-        Condition(
-            type=one.type,
-            status=one.status,
-            reason=one.reason,
-            message=one.message,
-            last_transition_time=(
-                former[one.type].last_transition_time
-                if one.type in former and former[one.type].status == one.status
-                else now
-            ),
-            observed_generation=generation,
-        )
-        for one in findings
+    return tuple(_condition(one, former.get(one.type), now, generation) for one in findings)
+
+
+def _condition(
+    found: Finding, former: Condition | None, now: datetime, generation: int
+) -> Condition:
+    status, since = found.status, now
+    if former is not None and former.status == status:
+        since = former.last_transition_time
+        if (former.reason, former.message, former.observed_generation) == (
+            found.reason,
+            found.message,
+            generation,
+        ):
+            return former  # as nearly always: to make and validate one takes longer than to look
+    return Condition(
+        type=found.type,
+        status=status,
+        reason=found.reason,
+        message=found.message,
+        last_transition_time=since,
+        observed_generation=generation,
     )
 
 

@@ -1,39 +1,23 @@
 //! The native data plane as `callfleet_relay._native`. Only this crate knows Python.
-//!
-//! Addresses are tuples of the IP address in bytes, the port, and the number of the interface for
-//! link-local ones, else 0.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use callfleet_relay_plane as plane;
 use callfleet_relay_plane::{Client, Drop, Handed, Limit};
 use callfleet_udp::duplicate;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-type Address = (Vec<u8>, u16, u32);
+mod address;
+mod streams;
+
+use address::{Address, read_address, write_address};
+use streams::{StreamBatches, StreamRelay};
+
 /// In the order of the fields of `Traffic`.
 type Traffic = (u64, u64, u64, u64);
-
-fn read_address((ip, port, scope): &Address) -> PyResult<SocketAddr> {
-    if let Ok(four) = <[u8; 4]>::try_from(ip.as_slice()) {
-        return Ok(SocketAddr::new(Ipv4Addr::from(four).into(), *port));
-    }
-    let six = <[u8; 16]>::try_from(ip.as_slice())
-        .map_err(|_| PyValueError::new_err("an IP address has 4 or 16 bytes"))?;
-    Ok(SocketAddrV6::new(Ipv6Addr::from(six), *port, 0, *scope).into())
-}
-
-fn write_address<'py>(py: Python<'py>, address: &SocketAddr) -> (Bound<'py, PyBytes>, u16, u32) {
-    let (ip, scope) = match address {
-        SocketAddr::V4(four) => (PyBytes::new(py, &four.ip().octets()), 0),
-        SocketAddr::V6(six) => (PyBytes::new(py, &six.ip().octets()), six.scope_id()),
-    };
-    (ip, address.port(), scope)
-}
 
 fn read_client(listener: usize, address: &Address) -> PyResult<Client> {
     Ok(Client { listener, address: read_address(address)? })
@@ -245,5 +229,5 @@ fn write_handed<'py>(py: Python<'py>, handed: &Handed) -> PyResult<Bound<'py, Py
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{BitRates, Plane, RateLimit};
+    use super::{BitRates, Plane, RateLimit, StreamBatches, StreamRelay};
 }

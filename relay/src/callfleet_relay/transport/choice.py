@@ -1,4 +1,4 @@
-"""Which data plane relays the datagrams of UDP clients."""
+"""Which data plane relays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from callfleet_relay.transport.dataplane import (
     Receiver,
 )
 from callfleet_relay.transport.python import PythonDataPlane
+from callfleet_relay.transport.stream import StreamDataPlane
 
 if TYPE_CHECKING:
     from callfleet_relay import _native
     from callfleet_relay.transport.native import NativeDataPlane
+    from callfleet_relay.transport.native_stream import NativeStreamDataPlane
 
 logger = logging.getLogger(__name__)
 
 NATIVE = "callfleet_relay.transport.native"
+STREAMS = "callfleet_relay.transport.native_stream"
 
 
 class NativeUnavailableError(Exception):
@@ -74,6 +77,14 @@ def open_datagrams(
         threads=settings.dataplane_threads,
         no_peers=no_peers,
     ), native_rates
+
+
+def stream_plane(datagrams: DataPlane) -> type[StreamDataPlane]:
+    """The plane of the TCP and TLS listeners, beside that of the UDP ones."""
+    if datagrams.name != "native":
+        return StreamDataPlane
+    plane: type[NativeStreamDataPlane] = importlib.import_module(STREAMS).NativeStreamDataPlane
+    return plane
 
 
 def _load_native(wanted: str) -> ModuleType | None:

@@ -103,6 +103,20 @@ class Connection:
             raise SlowReaderError("the client does not read")
         self._append(data)
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes of data may wait as well."""
+        return self.waiting + size <= MAX_QUEUED
+
+    def queue_frames(self, frames: bytes, ends: list[tuple[int, int]]) -> None:
+        """Send padded frames, which there is room for; `ends` has where each ends, first."""
+        if self.tls is None:
+            self.out += frames
+            return
+        view, start = memoryview(frames), 0
+        for end, _ in ends:
+            self.tls.write(view[start:end])
+            start = end
+
     def queue_reply(self, data: bytes) -> None:
         """As `queue_data`, for an answer: there is room for these when there is none for data."""
         self._append(data)

@@ -88,10 +88,10 @@ class NativeDataPlane:
         self._told: dict[str, Callable[..., None]] = {
             "datagram": self._received,
             "arrived": lambda session, listener, client: arrival_receiver(
-                session, FiveTuple(listener, _read(client))
+                session, FiveTuple(listener, read_address(client))
             ),
             "error": lambda session, peer, *what: icmp_receiver(
-                session, IcmpError(_read(peer), *what)
+                session, IcmpError(read_address(peer), *what)
             ),
         }
         groups: list[list[socket.socket]] = []
@@ -103,7 +103,7 @@ class NativeDataPlane:
             self.listening: list[Address] = [group[0].getsockname()[:2] for group in groups]
             of_threads = [[group[at].fileno() for group in groups] for at in range(threads)]
             self._plane = _native.Plane(
-                of_threads, [_write((host, 0))[0] for host in no_peers], time.monotonic()
+                of_threads, [write_address((host, 0))[0] for host in no_peers], time.monotonic()
             )
         finally:
             for group in groups:
@@ -114,7 +114,7 @@ class NativeDataPlane:
 
     def reply(self, event: Reply) -> None:
         listener, client = event.five_tuple
-        self._plane.reply(listener, _write(client), event.data)
+        self._plane.reply(listener, write_address(client), event.data)
 
     def open_relay(self, event: OpenRelay) -> bool:
         relays: dict[int, socket.socket] = {}
@@ -140,7 +140,7 @@ class NativeDataPlane:
             self._plane.open(
                 event.session,
                 listener,
-                _write(client),
+                write_address(client),
                 [(family == 6, bound.fileno()) for family, bound in relays.items()],
                 upstream,
                 downstream,
@@ -156,27 +156,29 @@ class NativeDataPlane:
 
     def expect_client(self, event: ExpectClient) -> None:
         listener, client = event.five_tuple
-        self._plane.expect_client(event.session, listener, _write(client))
+        self._plane.expect_client(event.session, listener, write_address(client))
 
     def move_client(self, event: MoveClient) -> None:
         listener, client = event.five_tuple
-        self._plane.move_client(event.session, listener, _write(client))
+        self._plane.move_client(event.session, listener, write_address(client))
 
     def permit(self, event: Permit) -> None:
         ports = None if event.ports is None else list(event.ports)
-        self._plane.permit(event.session, _write((event.host, 0)), ports)
+        self._plane.permit(event.session, write_address((event.host, 0)), ports)
 
     def forbid(self, event: Forbid) -> None:
-        self._plane.forbid(event.session, _write((event.host, 0)))
+        self._plane.forbid(event.session, write_address((event.host, 0)))
 
     def bind_channel(self, event: BindChannel) -> None:
-        self._plane.bind_channel(event.session, event.number, _write(event.peer))
+        self._plane.bind_channel(event.session, event.number, write_address(event.peer))
 
     def unbind_channel(self, event: UnbindChannel) -> None:
         self._plane.unbind_channel(event.session, event.number)
 
     def send_to_peer(self, event: SendToPeer) -> None:
-        self._plane.send_to_peer(event.session, _write(event.peer), event.data, event.dont_fragment)
+        self._plane.send_to_peer(
+            event.session, write_address(event.peer), event.data, event.dont_fragment
+        )
 
     def close_session(self, session: int) -> Traffic:
         self._rates.close(self._users.pop(session))
@@ -206,16 +208,16 @@ class NativeDataPlane:
     def _received(self, listener: int, client: _native.Address, worker: int, data: bytes) -> None:
         # A session that this opens belongs to the thread that its client's datagrams come to.
         self._worker = worker
-        self._receiver(data, FiveTuple(listener, _read(client)))
+        self._receiver(data, FiveTuple(listener, read_address(client)))
 
 
-def _write(address: Address) -> _native.Address:
+def write_address(address: Address) -> _native.Address:
     host, scope = split_scope(address[0])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.inet_pton(family, host), address[1], scope
 
 
-def _read(address: _native.Address) -> Address:
+def read_address(address: _native.Address) -> Address:
     ip, port, scope = address
     host = socket.inet_ntop(socket.AF_INET if len(ip) == 4 else socket.AF_INET6, ip)
     return f"{host}%{socket.if_indextoname(scope)}" if scope else host, port

@@ -20,7 +20,7 @@ from callfleet_relay.events import (
 )
 from callfleet_relay.message import Address
 from callfleet_relay.settings import Settings
-from callfleet_relay.transport.choice import open_datagrams
+from callfleet_relay.transport.choice import open_datagrams, stream_plane
 from callfleet_relay.transport.connections import StreamLimits, TrustedProxies
 from callfleet_relay.transport.dataplane import (
     ArrivalReceiver,
@@ -145,7 +145,7 @@ def open_planes(
         return datagrams, None
     first = len(settings.listen_addresses)
     try:
-        streams = StreamDataPlane(
+        streams = stream_plane(datagrams)(
             loop,
             [
                 StreamListener(number, each.address, tls=each.transport == "tls")

@@ -311,7 +311,7 @@ class PythonDataPlane:
         try:
             for family in event.families:
                 bound = bind_udp(self._relay_hosts[family], event.port, RELAY_BUFFER)
-                relays[family] = RelaySocket(bound)
+                relays[family] = self._relay_socket(bound)
                 ask_for_errors(bound)
         except OSError as error:
             for relay in relays.values():
@@ -320,6 +320,9 @@ class PythonDataPlane:
                 logger.warning("relay socket refused: %s", error, extra={"port": event.port})
             return None
         return relays
+
+    def _relay_socket(self, bound: socket.socket) -> RelaySocket:
+        return RelaySocket(bound)
 
     def _close_relay(self, relay: RelaySocket) -> None:
         self._count_kernel_drops(relay, relay.bound)
@@ -344,11 +347,10 @@ class PythonDataPlane:
                 _HEADER.pack_into(self._buffer, 0, number, size)
                 data = self._view[: CHANNEL_HEADER_LENGTH + size]
             else:
-                ports = flow.hosts.get(peer[0], _NO_PORTS)
-                if ports is not None and peer[1] not in ports:
-                    self._closed.drops[Drop.NO_PERMISSION] += 1
+                indication = self._indication(flow, peer, payload[:size])
+                if indication is None:
                     continue
-                data = data_indication(peer[:2], payload[:size], secrets.token_bytes(12))
+                data = indication
             if flow.downstream is not None and not flow.downstream.admits(size, time.monotonic()):
                 self._closed.drops[Drop.RATE] += 1
                 continue
@@ -359,6 +361,16 @@ class PythonDataPlane:
                 continue
             traffic.packets_to_client += 1
             traffic.bytes_to_client += size
+
+    def _indication(
+        self, flow: Flow, peer: SocketAddress, payload: bytes | memoryview
+    ) -> bytes | None:
+        """What tells the client of a datagram without a channel; None where it is not permitted."""
+        ports = flow.hosts.get(peer[0], _NO_PORTS)
+        if ports is not None and peer[1] not in ports:
+            self._closed.drops[Drop.NO_PERMISSION] += 1
+            return None
+        return data_indication(peer[:2], payload, secrets.token_bytes(12))
 
     def _count_failed_send(self, error: OSError) -> None:
         """UDP loses: a datagram that cannot go now is counted and forgotten."""

@@ -228,18 +228,26 @@ class StreamDataPlane(PythonDataPlane):
             if not tls.is_established:
                 self._handshake(connection, tls)
             while tls.is_established and not connection.ended:
-                start = self._bring_partial(connection)
-                read = tls.read_into(self._input_view[start:])
-                if read is None:
+                if not self._take_records(connection, tls):
                     break
-                if not read:
-                    self.reception.end(connection, ConnectionEnd.CLOSED)
-                    return
-                self._take(connection, start + read)
         except OSError as error:
             self.reception.end(connection, ConnectionEnd.TLS, error)
         if tls.outgoing.pending and not connection.is_queued:
             self.write_soon(connection)  # what TLS itself has to say, such as its handshake
+
+    def _take_records(self, connection: Connection, tls: TlsLayer) -> bool:
+        """Handle what the records that came hold; whether there may be more of them."""
+        start = end = self._bring_partial(connection)
+        read: int | None = None
+        try:
+            while end < len(self._input) and (read := tls.read_into(self._input_view[end:])):
+                end += read
+        finally:  # what came before a broken record counts
+            if end > start:
+                self._take(connection, end)
+        if read == 0:
+            self.reception.end(connection, ConnectionEnd.CLOSED)
+        return bool(read)
 
     def _handshake(self, connection: Connection, tls: TlsLayer) -> None:
         tls.handshake()
@@ -283,27 +291,33 @@ class StreamDataPlane(PythonDataPlane):
 
     def _take_frames(self, connection: Connection, end: int) -> int:
         """Handle every whole frame up to `end`; where the first unfinished one begins."""
-        data, view = self._input, self._input_view
         position = 0
         while not (connection.ended or connection.peer):
-            flow = connection.flow
-            limit = MAX_FRAME_WITHOUT_ALLOCATION if flow is None else MAX_FRAME
-            size = frame_length(data, position, end, limit)
-            if not size or position + size > end:
+            size = self._take_frame(connection, position, end)
+            if not size:
                 break
-            if data[position] & 0xC0:
-                number = int.from_bytes(view[position : position + 2], "big")
-                length = int.from_bytes(view[position + 2 : position + 4], "big")
-                channel = flow.channels.get(number) if flow is not None else None
-                if flow is None or channel is None:
-                    self._closed.drops[Drop.NO_CHANNEL] += 1
-                else:
-                    start = position + CHANNEL_HEADER_LENGTH
-                    self._to_peer(flow, view[start : start + length], channel)
-            else:
-                self._receiver(bytes(view[position : position + size]), connection.five_tuple)
             position += size
         return position
+
+    def _take_frame(self, connection: Connection, position: int, end: int) -> int:
+        """Handle the frame at `position`; its length, 0 where it is not all there."""
+        data, view, flow = self._input, self._input_view, connection.flow
+        limit = MAX_FRAME_WITHOUT_ALLOCATION if flow is None else MAX_FRAME
+        size = frame_length(data, position, end, limit)
+        if not size or position + size > end:
+            return 0
+        if data[position] & 0xC0:
+            number = int.from_bytes(view[position : position + 2], "big")
+            length = int.from_bytes(view[position + 2 : position + 4], "big")
+            channel = flow.channels.get(number) if flow is not None else None
+            if flow is None or channel is None:
+                self._closed.drops[Drop.NO_CHANNEL] += 1
+            else:
+                start = position + CHANNEL_HEADER_LENGTH
+                self._to_peer(flow, view[start : start + length], channel)
+        else:
+            self._receiver(bytes(view[position : position + size]), connection.five_tuple)
+        return size
 
     def _refuse(self, connection: Connection, end: int, error: FramingError) -> None:
         """Nothing more can be read from a stream that has lost its framing."""

@@ -13,7 +13,6 @@ from callfleet_operator.api.v1alpha1.common import API_VERSION
 from callfleet_operator.api.v1alpha1.crd import KINDS, Kind, custom_resource_definition
 from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.api.v1alpha1.model import VALIDATIONS
-from callfleet_operator.api.v1alpha1.turnpool import TurnPoolSpec
 
 Schema = Mapping[str, Any]
 
@@ -41,23 +40,14 @@ values outside the bounds given here. [Conditions](conditions.md) has every cond
 
 _LATER: Final = """\
 These fields and values are part of the API and do nothing in this release. Whoever sets one is told
-so by the condition `Accepted`, reason `NotYetInEffect`. With an exposure that is not in effect no
-pod is made (`Ready` False, reason `ExposureNotSupported`).
+so by the condition `Accepted`, reason `NotYetInEffect`.
 """
 _LATER_CLUSTER: Final = CallClusterSpec.model_validate(
     {
-        "exposure": {"type": "HostPort", "address": {"source": "STUN", "value": "host:3478"}},
-        "signalling": {"tlsSecretRef": {"name": "tls"}},
         "quality": {"presetsConfigMapRef": {"name": "presets"}},
     }
 )  # fmt: skip
-_LATER_POOL: Final = TurnPoolSpec.model_validate(
-    {
-        "exposure": {"type": "LoadBalancer"},
-        "region": "eu",
-    }
-)
-LATER: Final = not_yet_in_effect(_LATER_CLUSTER) + not_yet_in_effect(_LATER_POOL)
+LATER: Final = not_yet_in_effect(_LATER_CLUSTER)
 """All that is accepted without effect, as the condition Accepted would name it."""
 
 

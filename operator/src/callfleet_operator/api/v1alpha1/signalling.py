@@ -34,7 +34,8 @@ class Signalling(Model):
     )
     """Annotations of the Service."""
     tls_secret_ref: SecretRef = SecretRef()
-    """Secret of type kubernetes.io/tls; without a name TLS ends before the pods."""
+    """Secret of type kubernetes.io/tls, with which the pods serve signalling and the page on port
+    443 of the Service, and no longer on port 80; without a name TLS ends before the pods."""
     allowed_origins: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s]+$")], ...],
         Field(max_length=32),

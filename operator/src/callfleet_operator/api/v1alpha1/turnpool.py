@@ -111,10 +111,25 @@ class TurnPoolScaling(Model):
 class RelayExposure(Model):
     """How clients reach the relays."""
 
+    model_config = validated(
+        rule(
+            "self.type == 'HostPort' || self.relaysPerNode == 1",
+            "relaysPerNode belongs to HostPort: with HostNetwork a relay has the ports of its node "
+            "for itself, with LoadBalancer it needs none. Remove relaysPerNode",
+            field_path=".relaysPerNode",
+        ),
+        rule(
+            "self.type != 'LoadBalancer' || self.address.source == 'Auto'",
+            "with LoadBalancer the address is the load balancer's: remove address.source",
+            field_path=".address",
+        ),
+    )
+
     type: RelayExposureType = RelayExposureType.HOST_PORT
-    """HostPort: through ports of the node. HostNetwork: the pod uses the node's network. Both need
-    a namespace whose Pod Security level permits them (privileged). LoadBalancer: through a shared
-    one."""
+    """HostPort: through ports of the node. HostNetwork: the pod uses the node's network; engines
+    then get media from the address of the node, which a NetworkPolicy that admits pods does not
+    cover. Both need a namespace whose Pod Security level permits them (privileged). LoadBalancer:
+    each relay through a Service of its own; it must carry the protocols of all listeners."""
     relays_per_node: int = Field(default=1, ge=1, le=64)
     """Relays on one node at most. A relay's port on the node is the listener's plus its ordinal
     modulo this."""
@@ -262,6 +277,12 @@ class TurnPoolSpec(FleetSpec):
             "a relay has one certificate: name the same Secret in all listeners with protocol TLS",
             field_path=".listeners",
         ),
+        rule(
+            "self.exposure.type != 'HostNetwork' || self.listeners.all(a, a.port >= 1024)",
+            "in the node's network a relay that is not root cannot listen below port 1024: choose "
+            "a higher port, or exposure HostPort",
+            field_path=".listeners",
+        ),
         not_set_by_operator("CALLFLEET_RELAY", RELAY_VARIABLES),
     )
 
@@ -287,7 +308,8 @@ class TurnPoolSpec(FleetSpec):
     region: str = Field(
         default="", max_length=63, pattern=r"^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
     )
-    """Where the relays stand. Engines choose relays of their own region first."""
+    """Where the relays stand, as nodes say it in their label topology.kubernetes.io/region. Clients
+    of engines on nodes of this region are sent here first."""
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     """Whose CallClusters may use this pool."""
 

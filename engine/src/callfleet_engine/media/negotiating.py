@@ -1,0 +1,60 @@
+"""How long a negotiation may take, and what a client is told of one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from aiortc import InvalidStateError
+from aiortc.exceptions import OperationError
+
+from callfleet_engine.media.interface import BadSdpError
+
+T = TypeVar("T")
+NEGOTIATION_SECONDS = 5.0
+OFFER_PAUSE_SECONDS = 0.1
+"""So far apart are the offers to one subscriber: all who join at once stand in the next one."""
+
+
+class Pace:
+    """Of the offers to one subscriber. `due` is called when one may be made that had to wait."""
+
+    def __init__(self, due: Callable[[], None]) -> None:
+        self._due = due
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+
+    def ready(self) -> bool:
+        """Whether an offer may be made now, which takes its place."""
+        if self._timer is not None:
+            return False
+        now = self._loop.time()
+        if now < self._next:
+            self._timer = self._loop.call_at(self._next, self._later)
+            return False
+        self._next = now + OFFER_PAUSE_SECONDS
+        return True
+
+    def _later(self) -> None:
+        self._timer = None
+        self._due()
+
+    def cancel(self) -> None:
+        """No offer waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def negotiated(step: Coroutine[None, None, T]) -> T:
+    """Run a step of aiortc's; what it refuses is the client's description."""
+    try:
+        async with asyncio.timeout(NEGOTIATION_SECONDS):
+            return await step
+    except (InvalidStateError, OperationError, ValueError) as error:
+        raise BadSdpError(
+            f"The description cannot be applied: {error}",
+            "Send the SDP of createOffer() or createAnswer() unchanged.",
+        ) from error
