@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from callfleet_operator.status.documented import ConditionType
-from callfleet_operator.status.table import documented
+from callfleet_operator.status.documented import ConditionType, Documented
+from callfleet_operator.status.table import REASONS, documented
 from tests.docs import command_lines, worked_example
 
 CHECKOUT = Path(__file__).parents[2]
@@ -83,6 +83,13 @@ def test_every_document_is_reached_from_the_index(page: Path) -> None:
 def test_conditions_have_the_reasons_that_are_said_of_them(page: Path) -> None:
     for type_, reason in OF_A_CONDITION.findall(prose(page)):
         documented(type_, reason)
+
+
+@pytest.mark.parametrize("one", REASONS, ids=lambda one: f"{one.type}-{one.reason}")
+def test_troubleshooting_names_each_reason(one: Documented) -> None:
+    page = (CHECKOUT / "docs" / "troubleshooting.md").read_text("utf-8")
+    assert f"`{one.type}`" in page
+    assert f"`{one.reason}`" in page
 
 
 @pytest.fixture(scope="module")

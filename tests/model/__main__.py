@@ -52,6 +52,7 @@ def main(
         f"{found.states} states, {found.transitions} transitions; at rest after "
         f"{found.longest_settling} ticks at most; {time.monotonic() - begun:.0f} s"
     )
+    click.echo(f"steps taken: {', '.join(sorted(step.__name__ for step in found.steps))}")
 
 
 if __name__ == "__main__":
