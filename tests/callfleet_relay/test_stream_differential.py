@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
 from random import Random
 
@@ -60,12 +61,18 @@ async def run(settings: Settings, seed: int) -> object:
             by_channel: defaultdict[bytes, list[bytes]] = defaultdict(list)
             for _ in range(ROUNDS):
                 await to_peers(relay, client, random)
+                await until(partial(have_come, relay, [each for _, each in peers]))
                 for channel, frame in await to_client(relay, client, random, peers, relayed):
                     by_channel[channel].append(frame)
             figures = relay.plane.figures()
             return [each.got for _, each in peers], by_channel, figures.traffic, figures.drops
     finally:
         relay.close()
+
+
+def have_come(relay: Relay, peers: list[Peer]) -> bool:
+    """Whether peers have read all that was relayed to them: the loop reads one at a time."""
+    return sum(len(each.got) for each in peers) == relay.plane.figures().traffic.packets_from_client
 
 
 async def to_peers(relay: Relay, client: StreamClient, random: Random) -> None:
