@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.gateway.resources import NODES, PODS, SECRETS, TURN_POOLS
+from callfleet_operator.gateway.resources import NODES, PODS, TURN_POOLS
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = pytest.mark.api
 
-RELAYS = {"turn": {"poolRefs": [{"name": "relays"}]}}
+RELAYS: dict[str, Any] = {"turn": {"poolRefs": [{"name": "relays"}]}}
 
 
 async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
@@ -22,7 +22,7 @@ async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
     await blind.settle(pool, cluster)
     assert (await blind.condition(cluster, "Accepted"))[1] == "Accepted"
     engine = blind.of("calls-engine-0")
-    assert len(engine.told) == 1
+    assert len(engine.told or []) == 1
     engine.used = engine.calls = 2
 
     path = TURN_POOLS.path(blind.namespace, "relays")
@@ -36,18 +36,6 @@ async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
     assert engine.told == []
     assert engine.used == 2
     assert await blind.writes(mark, "pods") == []
-
-    pool = await make_pool_again(blind)
-    await blind.settle(pool, cluster)
-    assert (await blind.condition(cluster, "Accepted"))[1] == "Accepted"
-    assert len(engine.told) == 1
-
-
-async def make_pool_again(world: World) -> Any:  # noqa: ANN401
-    await world.people.client.request(
-        "delete", SECRETS.path(world.namespace, "relay-keys"), serialize=False
-    )
-    return await make_pool(world)
 
 
 async def test_a_node_that_is_lost_with_calls_on_it(blind: World) -> None:

@@ -484,7 +484,7 @@ async def world(
             await _stop(made.pods.values())
             if exporter is not None:
                 await asyncio.to_thread(exporter.show, namespace, "")
-            await people.client.request("delete", f"/api/v1/nodes/{node}", serialize=False)
+            await people.client.request("delete", f"/api/v1/nodes/{made.node}", serialize=False)
 
 
 async def _service_account(made: World) -> None:
