@@ -146,9 +146,12 @@ impl Core {
         self.state(connection, down)
     }
 
-    /// Of one down track at this moment.
-    pub fn state(&self, connection: u64, down: usize) -> Option<DownState> {
-        self.subscribers.get(&connection)?.state(down, &self.publishers)
+    /// Of one down track at this moment; the control knows it from now on.
+    pub fn state(&mut self, connection: u64, down: usize) -> Option<DownState> {
+        let subscriber = self.subscribers.get_mut(&connection)?;
+        let state = subscriber.state(down, &self.publishers)?;
+        subscriber.downs.get_mut(down)?.told = state.clone();
+        Some(state)
     }
 
     /// Ask the publisher for a keyframe of the layer that is sent.
