@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +16,6 @@ SUBSCRIBERS = 2
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("taskset") is None, reason="pins with taskset (util-linux)")
 @pytest.mark.parametrize("server", [name for name in SERVERS if name.startswith("callfleet")])
 def test_what_an_engine_forwards_is_counted_at_the_sockets(server: str) -> None:
     with running(SERVERS[server], Setting(seconds=1, address="127.0.0.1")) as run:
