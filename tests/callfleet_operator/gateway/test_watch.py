@@ -119,6 +119,30 @@ async def test_what_is_there_what_comes_changes_and_goes(
         assert seen.lists == 1
 
 
+async def test_one_list_after_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callfleet_operator.gateway.kube.PAGE", 1)
+    for number in range(5):
+        await place.put(f"old-{number}", "1")
+    order: list[str] = []
+
+    @dataclass
+    class Noted(Seen):
+        who: str = ""
+
+        def saw(self, body: Body) -> None:
+            super().saw(body)
+            order.append(self.who)
+
+    mirrors = [Noted(who=who) for who in "ab"]
+    what = Followed(CONFIG_MAPS, place.namespace, LABEL)
+    async with (
+        running(follow(place.kube, what, mirrors[0])),
+        running(follow(place.kube, what, mirrors[1])),
+    ):
+        await until(lambda: all(one.is_current for one in mirrors))
+    assert "".join(order) == "aaaaabbbbb"
+
+
 @pytest.mark.parametrize(
     ("answer", "lists"),
     [

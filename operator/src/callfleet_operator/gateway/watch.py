@@ -76,7 +76,8 @@ async def follow(kube: Kube, what: Followed, mirror: Mirror) -> None:
     while True:
         try:
             if not version:
-                version = await _list(kube, what, mirror)
+                async with kube.listing:
+                    version = await _list(kube, what, mirror)
             async for seen in _watched(kube, what, version, mirror):
                 version, pause = seen, _PAUSE_FIRST
             continue
