@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.gateway.resources import NODES, PODS, TURN_POOLS
+from callfleet_operator.gateway.resources import NODES, PODS, SECRETS, TURN_POOLS
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = pytest.mark.api
 
-RELAYS: dict[str, Any] = {"turn": {"poolRefs": [{"name": "relays"}]}}
+RELAYS: Body = {"turn": {"poolRefs": [{"name": "relays"}]}}
 
 
 async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
@@ -22,7 +23,7 @@ async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
     await blind.settle(pool, cluster)
     assert (await blind.condition(cluster, "Accepted"))[1] == "Accepted"
     engine = blind.of("calls-engine-0")
-    assert len(engine.told or []) == 1
+    assert [one["pod"] for one in engine.told or ()] == ["relays-relay-0"]
     engine.used = engine.calls = 2
 
     path = TURN_POOLS.path(blind.namespace, "relays")
@@ -37,6 +38,14 @@ async def test_a_pool_that_is_deleted_while_it_is_used(blind: World) -> None:
     assert engine.used == 2
     assert await blind.writes(mark, "pods") == []
 
+    secret = SECRETS.path(blind.namespace, "relay-keys")
+    await blind.people.client.request("delete", secret, serialize=False)
+    other = await make_pool(blind, "others")
+    await blind.change_resource(cluster, {"spec": {"turn": {"poolRefs": [{"name": "others"}]}}})
+    await blind.settle(other, cluster)
+    assert (await blind.condition(cluster, "Accepted"))[1] == "Accepted"
+    assert [one["pod"] for one in engine.told or ()] == ["others-relay-0"]
+
 
 async def test_a_node_that_is_lost_with_calls_on_it(blind: World) -> None:
     cluster = await make_cluster(blind, scaling=SCALING | {"minReplicas": 2})
@@ -45,32 +54,44 @@ async def test_a_node_that_is_lost_with_calls_on_it(blind: World) -> None:
     for pod in lost.values():
         pod.used = pod.calls = 1
         await pod.stop()
-    node = blind.node
-    await blind.people.client.request("delete", NODES.path("", node), serialize=False)
-    blind.services.nodes.gone(node)  # as the watch would tell
-    blind.node = f"{node}-b"
-    await blind.people.client.request(
-        "post", "/api/v1/nodes", body={"metadata": {"name": blind.node}}, serialize=False
-    )
-    mark = await blind.mark()
-    await blind.settle(cluster, rounds=4)
-    serving = [pod for uid, pod in blind.pods.items() if uid not in lost]
-    assert len(serving) == 2, "others have taken their place"
-    status, _, message = await blind.condition(cluster, "Draining")
-    assert status == "True"
-    assert "calls-engine-0" in message
-    assert await deletions(blind, mark) == [], "nobody knows what is still on them"
+    async with another_node(blind):
+        mark = await blind.mark()
+        await blind.settle(cluster, rounds=4)
+        serving = [pod for uid, pod in blind.pods.items() if uid not in lost]
+        assert len(serving) == 2, "others have taken their place"
+        status, _, message = await blind.condition(cluster, "Draining")
+        assert status == "True"
+        assert "calls-engine-0" in message
+        assert await deletions(blind, mark) == [], "nobody knows what is still on them"
 
-    for pod in lost.values():  # as the pod garbage collector does with pods of no node
-        await blind.people.client.request(
-            "delete",
-            PODS.path(blind.namespace, pod.name),
-            body={"gracePeriodSeconds": 0},
-            serialize=False,
-        )
-    await blind.settle(cluster, rounds=2)
-    assert (await blind.condition(cluster, "Ready"))[0] == "True"
-    assert (await blind.condition(cluster, "Draining"))[0] == "False"
+        for pod in lost.values():  # as the garbage collector does with pods of no node
+            path = PODS.path(blind.namespace, pod.name)
+            at_once = {"gracePeriodSeconds": 0}
+            await blind.people.client.request("delete", path, body=at_once, serialize=False)
+        await blind.settle(cluster, rounds=2)
+        assert (await blind.condition(cluster, "Ready"))[0] == "True"
+        assert (await blind.condition(cluster, "Draining"))[0] == "False"
+
+
+@asynccontextmanager
+async def another_node(world: World) -> AsyncIterator[None]:
+    """In place of the world's own, which is lost for as long."""
+    lost, other = world.node, f"{world.node}-b"
+    await world.people.client.request("delete", NODES.path("", lost), serialize=False)
+    world.services.nodes.gone(lost)  # as the watch would tell
+    await make_node(world, other)
+    world.node = other
+    try:
+        yield
+    finally:
+        world.node = lost
+        await world.people.client.request("delete", NODES.path("", other), serialize=False)
+        await make_node(world, lost)
+
+
+async def make_node(world: World, name: str) -> None:
+    body = {"metadata": {"name": name}}
+    await world.people.client.request("post", "/api/v1/nodes", body=body, serialize=False)
 
 
 async def deletions(world: World, since: int) -> list[str]:
