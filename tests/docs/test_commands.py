@@ -47,7 +47,7 @@ async def reader(blind: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return blind
 
 
-@pytest.mark.parametrize("page", ["concepts", "operations", "troubleshooting"])
+@pytest.mark.parametrize("page", ["operations", "troubleshooting"])
 async def test_they_run_as_they_are_written(reader: World, page: str) -> None:
     for command in commands(page):
         if OF_THE_OPERATOR in command:
