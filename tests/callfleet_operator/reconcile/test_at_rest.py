@@ -15,11 +15,12 @@ from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.pace import Pace
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
-from tests.callfleet_operator.reconcile.world import OPERATOR, World
+from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
 OBJECTS = {"services", "configmaps", "controllerrevisions", "networkpolicies", "serviceaccounts"}
+READS = ("get", "list")
 
 
 @pytest.fixture
@@ -33,14 +34,7 @@ async def key(here: World) -> Key:
 
 async def read(here: World, since: int) -> set[str]:
     """The kinds of which the operator has asked for objects."""
-    events = await asyncio.to_thread(here.api.audit.events, since)
-    return {
-        event.resource
-        for event in events
-        if event.user == OPERATOR
-        and event.namespace == here.namespace
-        and event.verb in ("get", "list")
-    }
+    return {event.resource for event in await here.requests(since) if event.verb in READS}
 
 
 async def service_type(here: World) -> str:

@@ -126,6 +126,8 @@ async def test_a_relay_behind_a_load_balancer_of_its_own(here: World) -> None:
     mark = await here.mark()
     await here.round(pool)
     assert [(e.verb, e.resource, e.name) for e in await here.writes(mark)] == []
+    reads = [e for e in await here.requests(mark) if e.name == "relays-relay-0"]
+    assert [(e.verb, e.resource) for e in reads] == [("get", "services")]
 
 
 async def test_a_service_of_somebody_else_is_not_taken_for_a_load_balancer(here: World) -> None:

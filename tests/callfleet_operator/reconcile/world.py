@@ -365,12 +365,22 @@ class World:
     async def mark(self) -> int:
         return await asyncio.to_thread(self.api.audit.mark)
 
+    async def requests(self, since: int) -> list[AuditEvent]:
+        """What the operator asked for in this namespace since a mark."""
+        events = await asyncio.to_thread(self.api.audit.events, since)
+        return [
+            event
+            for event in events
+            if event.user == OPERATOR and event.namespace == self.namespace
+        ]
+
     async def writes(self, since: int, *resources: str) -> list[AuditEvent]:
-        """What the operator wrote in this namespace since a mark."""
-        events = await asyncio.to_thread(
-            self.api.audit.writes, since, user=OPERATOR, resources=resources
-        )
-        return [event for event in events if event.namespace == self.namespace]
+        """Those that are writes, of all or of some resources."""
+        return [
+            event
+            for event in await self.requests(since)
+            if event.is_write and (not resources or event.resource in resources)
+        ]
 
 
 @dataclass

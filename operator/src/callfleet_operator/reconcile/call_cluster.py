@@ -22,12 +22,13 @@ from callfleet_operator.plan import engines
 from callfleet_operator.plan.decision import Decision
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
 from callfleet_operator.plan.schedules import unreadable as unreadable_schedules
+from callfleet_operator.reconcile.balancers import balancers_of
 from callfleet_operator.reconcile.engine_addresses import tell_addresses
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
-from callfleet_operator.reconcile.relay_addresses import client_addresses
+from callfleet_operator.reconcile.relay_addresses import client_addresses, ready_relays
 from callfleet_operator.reconcile.relays import (
     by_region,
     ending_list,
@@ -248,7 +249,9 @@ async def _relays_of(services: Services, pool: TurnPool) -> _OfPool:
     # The pool's own round asks silent relays; here a rough figure of their room is enough.
     limits = replace(relay_limits(pool.spec), ask_pods=False)
     listed = await list_pods(services, fleet, reported.snapshot, limits)
+    balancers = await balancers_of(services, pool, ready_relays(listed))
+    addresses = await client_addresses(services, pool, listed, balancers)
     return _OfPool(
-        relay_list(pool, handed_out(pool, listed, await client_addresses(services, pool, listed))),
+        relay_list(pool, handed_out(pool, listed, addresses)),
         ending_list(pool, listed, services.now()),
     )

@@ -7,20 +7,16 @@ import logging
 from callfleet_operator.api.v1alpha1 import CallCluster
 from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.gateway.errors import ConflictError, NotFoundError
-from callfleet_operator.gateway.pod_admin import Ok, Pod
 from callfleet_operator.observation import FleetPod
 from callfleet_operator.observe.addresses import UnknownAddress, node_address
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS, Node
-from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.pods import Listed, ask_for_addresses
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.engine_pod import is_direct
 from callfleet_operator.render.fleet import Component
 
 log = logging.getLogger(__name__)
-
-STATUS_SECONDS = 2.0
-"""In which all engines that wait for an address have to say so."""
 
 
 async def tell_addresses(
@@ -59,13 +55,10 @@ async def tell_addresses(
 async def _unseen(services: Services, listed: Listed) -> tuple[str, ...]:
     """Pods that are not ready because no STUN server has told them their address."""
     waiting = [p for p in listed.pods if p.address and not p.ready and not p.terminating]
-    outcomes = await services.admin.statuses(
-        [Pod(pod.address, pod.uid) for pod in waiting], STATUS_SECONDS
-    )
+    answers = await ask_for_addresses(services, waiting)
     found = []
     for pod in waiting:
-        outcome = outcomes[pod.uid]
-        problem = outcome.answer.get("addressProblem") if isinstance(outcome, Ok) else ""
+        problem = answers.get(pod.uid, {}).get("addressProblem")
         if problem:
             found.append(
                 f"{pod.name}: {str(problem)[:200]}: set exposure.address.value to a STUN server "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from callfleet_operator.gateway.pod_admin import Ok, Pod
 from callfleet_operator.observation import FleetPod, PodLoad, Reading
@@ -18,6 +19,8 @@ from callfleet_operator.render.fleet import Fleet
 ASK_WITHIN = 8.0
 """Seconds for all pods of one round together."""
 ASK_AT_MOST = 2000
+ADDRESSES_WITHIN = 2.0
+"""Seconds in which all pods of a fleet that are asked for their addresses have to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,25 @@ async def _ask(services: Services, silent: Iterable[SeenPod]) -> dict[str, Readi
     asked = [
         Pod(seen.pod.address, seen.pod.uid) for seen in silent if seen.pod.address and seen.running
     ]
-    outcomes = await services.admin.statuses(asked[:ASK_AT_MOST], ASK_WITHIN)
+    answers = await _answers(services, asked[:ASK_AT_MOST], ASK_WITHIN)
     now = services.now()
-    return {
-        uid: status_reading(outcome.answer, now)
-        for uid, outcome in outcomes.items()
-        if isinstance(outcome, Ok)
-    }
+    return {uid: status_reading(answer, now) for uid, answer in answers.items()}
+
+
+async def ask_for_addresses(
+    services: Services, pods: Iterable[FleetPod]
+) -> dict[str, dict[str, Any]]:
+    """What pods say of themselves, by uid, for what they know of their own addresses; those that
+    are silent are left out."""
+    asked = [Pod(pod.address, pod.uid) for pod in pods]
+    return await _answers(services, asked, ADDRESSES_WITHIN)
+
+
+async def _answers(
+    services: Services, pods: Iterable[Pod], within: float
+) -> dict[str, dict[str, Any]]:
+    outcomes = await services.admin.statuses(pods, within)
+    return {uid: outcome.answer for uid, outcome in outcomes.items() if isinstance(outcome, Ok)}
 
 
 def _zone(nodes: Mapping[str, Node] | None, name: str) -> str:

@@ -14,11 +14,12 @@ from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
 from callfleet_operator.plan.decision import Decision
 from callfleet_operator.plan.rollout import is_under_comparison, rollout
+from callfleet_operator.reconcile.balancers import ensure_balancers
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import clusters_for
-from callfleet_operator.reconcile.relay_addresses import client_addresses, ensure_balancers
+from callfleet_operator.reconcile.relay_addresses import client_addresses
 from callfleet_operator.reconcile.relays import ending_relays, handed_out, peer_list, push
 from callfleet_operator.reconcile.report import decision_attributes, report
 from callfleet_operator.reconcile.revisions import Source, ensure_revisions
@@ -99,9 +100,10 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decision:
         tell = partial(services.admin.put_peers, peers=peers)
         await push(listed.pods, tell, ("peers", peers), now.memory, services)
 
-    if now.may_write:
-        await ensure_balancers(services, fleet, pool, listed, now.troubles)
-    found = handed_out(pool, listed, await client_addresses(services, pool, listed))
+    balancers = await ensure_balancers(
+        services, fleet, pool, listed, now.troubles, write=now.may_write
+    )
+    found = handed_out(pool, listed, await client_addresses(services, pool, listed, balancers))
     nowhere = "" if found.relays else "no other relay is open, ready and has an address"
     moves = {pod.uid: nowhere for pod in ending_relays(pool, listed, observation.now)}
     facts = Facts(
