@@ -25,10 +25,8 @@ from callfleet_operator.plan.decision import Decision, Memory
 from callfleet_operator.plan.rollout import rollout
 from callfleet_operator.plan.sizing.inputs import SizingError
 from callfleet_operator.plan.steps import next_steps
-from callfleet_operator.reconcile.call_cluster import engine_limits
-from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.pods import Listed, engine_limits, relay_limits
 from callfleet_operator.reconcile.relays import ending_list, handed_out, relay_list
-from callfleet_operator.reconcile.turn_pool import relay_limits
 from callfleet_operator.render.engine_pod import engine_template
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.objects import engine_objects, relay_objects

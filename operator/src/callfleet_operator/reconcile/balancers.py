@@ -11,12 +11,11 @@ from callfleet_operator.gateway.errors import ForbiddenError, InvalidError
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SERVICES
 from callfleet_operator.observation import Admission, FleetPod
-from callfleet_operator.reconcile.objects import Troubles
 from callfleet_operator.reconcile.pods import Listed
+from callfleet_operator.reconcile.round import Round
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.together import all_of
 from callfleet_operator.render.balancer import relay_balancer
-from callfleet_operator.render.fleet import Fleet
 
 Balancers = Mapping[str, Body | None]
 """By the uid of the pod what stands under the Service's name, somebody else's too."""
@@ -33,20 +32,13 @@ async def balancers_of(services: Services, pool: TurnPool, relays: Iterable[Flee
     return {pod.uid: service for pod, service in zip(pods, found, strict=True)}
 
 
-async def ensure_balancers(
-    services: Services,
-    fleet: Fleet,
-    pool: TurnPool,
-    listed: Listed,
-    troubles: Troubles,
-    *,
-    write: bool,
-) -> Balancers:
-    """One for each relay that is not sealed, as it stands then; without `write` as it stands."""
+async def ensure_balancers(now: Round, pool: TurnPool, listed: Listed) -> Balancers:
+    """One for each relay that is not sealed, as it stands then."""
+    services, fleet = now.services, now.fleet
     kept = [
         pod for pod in listed.pods if not pod.terminating and pod.admission is not Admission.SEALED
     ]
-    if not write or pool.spec.exposure.type is not RelayExposureType.LOAD_BALANCER:
+    if not now.may_write or pool.spec.exposure.type is not RelayExposureType.LOAD_BALANCER:
         return await balancers_of(services, pool, kept)
     standing: dict[str, Body | None] = {}
 
@@ -57,13 +49,13 @@ async def ensure_balancers(
         if live is not None and not any(
             owner["kind"] == "Pod" and owner["name"] == pod.name for owner in owners
         ):
-            troubles.name_conflicts.append(f"Service {pod.name}")
+            now.troubles.name_conflicts.append(f"Service {pod.name}")
             return
         try:
             wanted = relay_balancer(fleet, pool.spec, pod)
             standing[pod.uid] = await services.kube.apply(wanted, live)
         except (ForbiddenError, InvalidError) as refusal:
-            troubles.refused("Service", pod.name, refusal)
+            now.troubles.refused("Service", pod.name, refusal)
 
     await all_of(ensure(pod) for pod in kept)
     return standing

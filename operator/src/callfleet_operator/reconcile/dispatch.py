@@ -9,7 +9,6 @@ from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.reconcile.call_cluster import reconcile_cluster
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key, Kind
-from callfleet_operator.reconcile.report import decision_attributes
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.turn_pool import reconcile_pool
 from callfleet_operator.tracing import Span
@@ -38,8 +37,8 @@ async def _round(services: Services, key: Key, span: Span) -> float | None:
                 return None
             services.resources.answered(key, live)
         if "deletionTimestamp" not in live["metadata"]:
-            decision = await _ROUNDS[key.kind](services, key, live)
-            span.set(**decision_attributes(decision))
+            decided = await _ROUNDS[key.kind](services, key, live)
+            span.set(**decided.attributes)
     except KubeError as refusal:
         services.resources.doubt(key)  # it may be why
         raise RoundError(refusal.cause, str(refusal), refusal.retry_after) from refusal

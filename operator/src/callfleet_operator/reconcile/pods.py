@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
+from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.callcluster import MetricsFallback
 from callfleet_operator.gateway.pod_admin import Ok, Pod
 from callfleet_operator.observation import FleetPod, PodLoad, Reading
 from callfleet_operator.observe.nodes import Node
@@ -21,6 +23,8 @@ ASK_WITHIN = 8.0
 ASK_AT_MOST = 2000
 ADDRESSES_WITHIN = 2.0
 """Seconds in which all pods of a fleet that are asked for their addresses have to answer."""
+RELAY_STALE_AFTER: Final = timedelta(seconds=60)
+"""As the default of a CallCluster; a TurnPool has no field for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,20 @@ class Limits:
     stale_after: timedelta
     ask_pods: bool
     """Whether pods without fresh data in Prometheus are asked themselves."""
+
+
+def engine_limits(spec: CallClusterSpec) -> Limits:
+    """How the load of engines is judged."""
+    return Limits(
+        capacity=spec.capacity.participants_per_pod,
+        stale_after=timedelta(seconds=spec.metrics.stale_after_seconds),
+        ask_pods=spec.metrics.fallback is MetricsFallback.POD_STATUS,
+    )
+
+
+def relay_limits(spec: TurnPoolSpec) -> Limits:
+    """How the load of relays is judged."""
+    return Limits(spec.quota.allocations_per_pod, RELAY_STALE_AFTER, ask_pods=True)
 
 
 @dataclass(frozen=True, slots=True)

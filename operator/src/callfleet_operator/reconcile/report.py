@@ -39,17 +39,6 @@ async def report(
     await _post(services, live, happened)
 
 
-def decision_attributes(decision: Decision) -> dict[str, str | int]:
-    """What a trace tells of a decision."""
-    decisive = decision.decisive
-    return {
-        "stage": decisive.stage,
-        "reason": decisive.reason,
-        "open_before": decision.present_open,
-        "open": decision.desired_open,
-    }
-
-
 def _problems(conditions: Iterable[Mapping[str, str]]) -> Iterable[tuple[str, str]]:
     named = [(one["type"], one["reason"]) for one in conditions]
     return [(kind, reason) for kind, reason in named if documented(kind, reason).warning]
