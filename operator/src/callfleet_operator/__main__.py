@@ -14,7 +14,8 @@ from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.kube import ConnectError
 from callfleet_operator.gateway.lease import LeaseLostError
 from callfleet_operator.gateway.traces import TracesError
-from callfleet_operator.process import StartError, WatchesEndedError, run
+from callfleet_operator.leader import WatchesEndedError
+from callfleet_operator.process import StartError, run
 from callfleet_operator.settings import (
     SERVICE_ACCOUNT_NAMESPACE,
     ListenAddress,
