@@ -12,11 +12,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from callfleet_operator.gateway.election import ATTEMPT, Tenure
-from callfleet_operator.gateway.errors import (
-    ForbiddenError,
-    KubeError,
-    NotFoundError,
-)
+from callfleet_operator.gateway.errors import ForbiddenError, KubeError, NotFoundError
 from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import Kube, connect
 from callfleet_operator.gateway.lease import Lease

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from itertools import cycle, islice
-from typing import Any
 
 import pytest
 
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, REVISIONS
-from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.revisions import HISTORY
-from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster, make_pool
+from tests.callfleet_operator.reconcile.rollouts import BACK, NEW, Fleet, engines, relays
+from tests.callfleet_operator.reconcile.specs import SCALING
 from tests.callfleet_operator.reconcile.witness import (
     assert_no_call_was_cut,
     assert_one_pod_an_ordinal,
@@ -26,72 +24,7 @@ from tests.callfleet_operator.reconcile.world import World
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
-TWO = SCALING | {"minReplicas": 2, "maxReplicas": 3, "maxTotalReplicas": 5}
-NEW = {"spec": {"image": "example.org/image:2"}}
-BACK: dict[str, Any] = {"spec": {"image": None}}
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """One of the two kinds with two pods that serve."""
-
-    here: World
-    key: Key
-    pods: tuple[str, ...]
-    """Names."""
-
-    @property
-    def first(self) -> set[str]:
-        """Uids of the pods of these names."""
-        return {self.here.of(name).uid for name in self.pods}
-
-    async def settle(self, rounds: int = 4) -> None:
-        await self.here.settle(self.key, rounds=rounds)
-
-    async def change(self, patch: dict[str, Any]) -> None:
-        await self.here.change_resource(self.key, patch)
-
-    async def progressing(self) -> tuple[str, str, str]:
-        return await self.here.condition(self.key, "Progressing")
-
-    async def revisions(self) -> list[str]:
-        """Of the pods that are there."""
-        pods = await self.here.list_pods()
-        return [pod["metadata"]["labels"]["callfleet.dev/revision"] for pod in pods]
-
-    async def is_rolled_out(self) -> bool:
-        status = await self.here.status(self.key)
-        return (
-            status["currentRevision"] == status["updateRevision"]
-            and set(await self.revisions()) == {status["updateRevision"]}
-            and (await self.progressing())[1] == "UpToDate"
-        )
-
-    def used(self, number: int) -> None:
-        """Participants or allocations on every pod."""
-        for pod in self.here.pods.values():
-            pod.used = number
-            pod.calls = number if pod.component == "engine" else 0
-
-
 Make = Callable[[World], Awaitable[Fleet]]
-
-
-async def engines(here: World, **spec: Any) -> Fleet:  # noqa: ANN401  # fields of a spec
-    key = await make_cluster(here, **{"scaling": TWO, **spec})
-    return await _settled(here, key, "calls-engine")
-
-
-async def relays(here: World, **spec: Any) -> Fleet:  # noqa: ANN401  # fields of a spec
-    key = await make_pool(here, **{"scaling": TWO | {"minAttempts": 5}, **spec})
-    return await _settled(here, key, "relays-relay")
-
-
-async def _settled(here: World, key: Key, prefix: str) -> Fleet:
-    await here.settle(key, rounds=2)
-    names = tuple(sorted(pod.name for pod in here.pods.values()))
-    assert names == tuple(f"{prefix}-{ordinal}" for ordinal in range(len(names)))
-    return Fleet(here, key, names)
 
 
 @pytest.mark.parametrize("make", [engines, relays])
@@ -342,70 +275,3 @@ async def test_old_revisions_are_pruned_and_those_of_pods_never(here: World) -> 
     assert len(stored) == HISTORY + 2
     numbers = sorted(body["revision"] for body in stored)
     assert numbers == [1, *range(numbers[-1] - HISTORY, numbers[-1] + 1)], "the newest ones"
-
-
-@pytest.mark.parametrize("done", [True, False])
-async def test_an_operator_that_dies_at_any_action_is_followed_by_one_that_goes_on(
-    here: World, *, done: bool
-) -> None:
-    fleet = await engines(here, rollout={"maxSurge": 2})
-    first, before = fleet.first, await here.list_pods()
-    mark = await here.mark()
-    await fleet.change(NEW)
-    rounds = 0
-    for actions in islice(cycle(range(7)), 80):
-        died = await here.kill_after(actions, fleet.key, done=done)
-        await here.kubelet()
-        await here.scrape()
-        rounds += 1
-        if not died and await fleet.is_rolled_out():
-            break
-    assert await fleet.is_rolled_out(), f"not after {rounds} rounds"
-    assert not first & here.pods.keys()
-    events = await pod_events(here, mark)
-    assert fewest_open(events, before) == 2
-    assert_no_call_was_cut(here, by_operator(events))
-    assert_sealed_for_good(here, events)
-    assert_one_pod_an_ordinal(events)
-
-
-@pytest.mark.parametrize("age", [0, 1])
-async def test_a_view_that_is_behind_at_any_step_harms_nothing(here: World, age: int) -> None:
-    fleet = await relays(here, rollout={"maxSurge": 2})
-    first, before = fleet.first, await here.list_pods()
-    mark = await here.mark()
-    await fleet.change(NEW)
-    for _ in range(20):
-        await here.recorded_round(fleet.key)
-        await here.stale_round(fleet.key, age=age)
-        await here.kubelet()
-        await here.scrape()
-        await here.stale_round(fleet.key, age=age)
-        if await fleet.is_rolled_out():
-            break
-    assert await fleet.is_rolled_out()
-    assert not first & here.pods.keys()
-    events = await pod_events(here, mark)
-    assert fewest_open(events, before) == 2
-    assert_no_call_was_cut(here, by_operator(events))
-    assert_sealed_for_good(here, events)
-    assert_one_pod_an_ordinal(events)
-
-
-async def test_a_view_from_before_a_drain_drains_no_other_pod(here: World) -> None:
-    fleet = await engines(here)
-    before, mark = await here.list_pods(), await here.mark()
-    await fleet.change(NEW)
-    await here.round(fleet.key)
-    await here.kubelet()
-    await here.scrape()
-    await here.recorded_round(fleet.key)  # drains one of the old pods
-    (draining,) = [
-        pod["metadata"]["name"]
-        for pod in await here.list_pods()
-        if pod["metadata"]["labels"]["callfleet.dev/admission"] == "Cordoned"
-    ]
-    here.of(draining).used = here.of(draining).calls = 9  # now it is the other that is missed least
-    await here.scrape()
-    await here.stale_round(fleet.key)
-    assert fewest_open(await pod_events(here, mark), before) == 2
