@@ -9,6 +9,7 @@ import pytest
 
 from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS
 from callfleet_operator.reconcile.keys import Key
+from tests.callfleet_operator.reconcile.mishaps import kill_after
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
 from tests.callfleet_operator.reconcile.witness import assert_no_call_was_cut
 from tests.callfleet_operator.reconcile.world import World
@@ -119,16 +120,16 @@ async def test_an_operator_that_dies_anywhere_is_followed_by_one_that_goes_on(
     key = await make_cluster(here)
     mark = await here.mark()
     actions = 0
-    while await here.kill_after(actions, key):
-        await here.kubelet()
+    while await kill_after(here, actions, key):
+        await here.kubelet.sync()
         actions += 1
     await grow(here, key)
     for pod in here.pods.values():
         pod.used = pod.calls = 0
     await here.scrape()
     for actions in (*range(8), *range(8)):
-        await here.kill_after(actions, key)
-        await here.kubelet()
+        await kill_after(here, actions, key)
+        await here.kubelet.sync()
         await here.scrape()
     await here.settle(key)
     assert len(here.pods) == 1

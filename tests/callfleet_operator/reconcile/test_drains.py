@@ -12,6 +12,7 @@ from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import BUDGETS, NODES, PODS
 from callfleet_operator.reconcile.keys import Key
 from tests.callfleet_operator.gateway.pod_server import PodServer
+from tests.callfleet_operator.reconcile.mishaps import kill_after
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster, make_pool
 from tests.callfleet_operator.reconcile.witness import (
     assert_no_call_was_cut,
@@ -74,7 +75,7 @@ async def test_one_that_has_sealed_itself_is_not(here: World) -> None:
     """The operator has died between the seal and its label."""
     key, open_, draining = await two_then_one(here)
     draining.used = draining.calls = 0
-    assert await here.kill_after(1, key, done=True)
+    assert await kill_after(here, 1, key, done=True)
     assert draining.admission == "sealed"
     assert (await labels(here, draining.name))[ADMISSION] == "Cordoned"
     open_.used = open_.calls = 10
@@ -193,7 +194,7 @@ class TestReconnect:
         key, open_, draining = await self.overdue(here)
         drain_id = draining.drain_id
         for actions in range(3):
-            await here.kill_after(actions, key, done=True)
+            await kill_after(here, actions, key, done=True)
         await here.restart()
         await here.round(key)
         assert draining.drain_id == drain_id, "the same drain, so nobody is sent elsewhere twice"

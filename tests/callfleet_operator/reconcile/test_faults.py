@@ -128,7 +128,7 @@ async def label_namespace(world: World, labels: dict[str, str]) -> None:
 
 
 async def test_an_image_that_does_not_start_and_one_that_does(blind: World) -> None:
-    blind.bad_images = frozenset({"example.org/image:bad"})
+    blind.kubelet.bad_images = frozenset({"example.org/image:bad"})
     cluster = await make_cluster(blind, image="example.org/image:bad")
     await blind.settle(cluster, rounds=2)
     assert (await blind.condition(cluster, "Ready"))[0] == "False"

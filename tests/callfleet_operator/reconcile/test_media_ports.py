@@ -46,7 +46,7 @@ async def test_pods_of_all_clusters_have_ports_of_their_own(here: World) -> None
     other = await another(here, "other", scaling=scaling, exposure=exposure(31001, 31009))
     for _ in range(3):
         await asyncio.gather(here.round(calls), here.round(other))
-        await here.kubelet()
+        await here.kubelet.sync()
     given = await ports(here)
     assert len(given) == 6
     assert len(set(given.values())) == 6
@@ -61,7 +61,7 @@ async def test_the_successor_of_a_pod_has_its_port(here: World) -> None:
     await here.settle(calls)
     given = await ports(here)
     [(name, uid)] = [(pod.name, pod.uid) for pod in here.pods.values()]
-    await here._end(name, uid)
+    await here.kubelet.end(name, uid)
     await here.settle(calls)
     assert await ports(here) == given
     assert uid not in here.pods

@@ -48,7 +48,7 @@ async def test_a_pool_is_made_watched_and_kept(here: World, running: Operator) -
     assert secret is not None
 
     # The kubelet's word reaches it through the watch. Its key is not the world's: no admin calls.
-    await here.kubelet()
+    await here.kubelet.sync()
 
     async def ready() -> bool:
         return (await here.condition(key, "Ready"))[0] == "True"

@@ -128,7 +128,7 @@ async def test_set_back_half_way_the_pods_of_before_are_wanted_again(
 async def test_an_image_that_cannot_be_pulled_stops_it_in_kubernetes_words(here: World) -> None:
     fleet = await engines(here)
     first = fleet.first
-    here.bad_images = frozenset({"example.org/image:2"})
+    here.kubelet.bad_images = frozenset({"example.org/image:2"})
     await fleet.change(NEW)
     await fleet.settle(rounds=2)
     here.later = timedelta(minutes=5)

@@ -6,6 +6,7 @@ from itertools import cycle, islice
 
 import pytest
 
+from tests.callfleet_operator.reconcile.mishaps import Hindsight, kill_after
 from tests.callfleet_operator.reconcile.rollouts import NEW, engines, relays
 from tests.callfleet_operator.reconcile.witness import (
     assert_no_call_was_cut,
@@ -30,8 +31,8 @@ async def test_an_operator_that_dies_at_any_action_is_followed_by_one_that_goes_
     await fleet.change(NEW)
     rounds = 0
     for actions in islice(cycle(range(7)), 80):
-        died = await here.kill_after(actions, fleet.key, done=done)
-        await here.kubelet()
+        died = await kill_after(here, actions, fleet.key, done=done)
+        await here.kubelet.sync()
         await here.scrape()
         rounds += 1
         if not died and await fleet.is_rolled_out():
@@ -47,16 +48,16 @@ async def test_an_operator_that_dies_at_any_action_is_followed_by_one_that_goes_
 
 @pytest.mark.parametrize("age", [0, 1])
 async def test_a_view_that_is_behind_at_any_step_harms_nothing(here: World, age: int) -> None:
-    fleet = await relays(here, rollout={"maxSurge": 2})
+    fleet, hindsight = await relays(here, rollout={"maxSurge": 2}), Hindsight(here)
     first, before = fleet.first, await here.list_pods()
     mark = await here.mark()
     await fleet.change(NEW)
     for _ in range(20):
-        await here.recorded_round(fleet.key)
-        await here.stale_round(fleet.key, age=age)
-        await here.kubelet()
+        await hindsight.round(fleet.key)
+        await hindsight.stale_round(fleet.key, age=age)
+        await here.kubelet.sync()
         await here.scrape()
-        await here.stale_round(fleet.key, age=age)
+        await hindsight.stale_round(fleet.key, age=age)
         if await fleet.is_rolled_out():
             break
     assert await fleet.is_rolled_out()
@@ -69,13 +70,13 @@ async def test_a_view_that_is_behind_at_any_step_harms_nothing(here: World, age:
 
 
 async def test_a_view_from_before_a_drain_drains_no_other_pod(here: World) -> None:
-    fleet = await engines(here)
+    fleet, hindsight = await engines(here), Hindsight(here)
     before, mark = await here.list_pods(), await here.mark()
     await fleet.change(NEW)
     await here.round(fleet.key)
-    await here.kubelet()
+    await here.kubelet.sync()
     await here.scrape()
-    await here.recorded_round(fleet.key)  # drains one of the old pods
+    await hindsight.round(fleet.key)  # drains one of the old pods
     (draining,) = [
         pod["metadata"]["name"]
         for pod in await here.list_pods()
@@ -83,5 +84,5 @@ async def test_a_view_from_before_a_drain_drains_no_other_pod(here: World) -> No
     ]
     here.of(draining).used = here.of(draining).calls = 9  # now it is the other that is missed least
     await here.scrape()
-    await here.stale_round(fleet.key)
+    await hindsight.stale_round(fleet.key)
     assert fewest_open(await pod_events(here, mark), before) == 2

@@ -8,9 +8,9 @@ import base64
 import json
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import (
     CALL_CLUSTERS,
+    NODES,
     PODS,
     TURN_POOLS,
     ResourceType,
@@ -31,7 +32,6 @@ from callfleet_operator.gateway.resources import (
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.dispatch import reconcile
-from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.history_source import HistorySource
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.metrics_source import MetricsSource
@@ -46,17 +46,13 @@ from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.tracing import NoTracer
 from tests.callfleet_operator.gateway.pod_server import PodServer
 from tests.callfleet_operator.gateway.prometheus_server import Exporter
+from tests.callfleet_operator.reconcile.kubelet import Kubelet, merge
 from tests.cluster.api_server import ApiServer
 from tests.cluster.audit import AuditEvent
 
 OPERATOR = "callfleet-operator-test"
-ADMIN_PORT = 9091
 MASTER = "m" * 32
 KINDS = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
-
-
-class KilledError(BaseException):
-    """The operator's process is gone: nothing may catch this."""
 
 
 @dataclass
@@ -73,23 +69,12 @@ class World:
     session: aiohttp.ClientSession
     """The operator's, to the pods."""
     services: Services
-    key: AdminKey
+    kubelet: Kubelet
     exporter: Exporter | None
-    pods: dict[str, PodServer] = field(default_factory=dict)
-    """By uid."""
-    ended: dict[str, PodServer] = field(default_factory=dict)
-    """By uid, those that are no more."""
-    bad_images: frozenset[str] = frozenset()
-    """Images that cannot be pulled."""
-    lists: list[bytes] = field(default_factory=list)
-    """The operator's lists of pods, as the API server has answered them."""
     extra: str = ""
     """More lines for Prometheus."""
     later: timedelta = timedelta()
     """By how much the operator's clock is ahead."""
-    net: int = field(default_factory=lambda: secrets.randbelow(200 << 8) + (32 << 8))
-    """The middle of its pods' addresses: other worlds may have pods at the same time."""
-    serial: int = 0
 
     # People
 
@@ -121,13 +106,7 @@ class World:
     async def change(self, resource: ResourceType, name: str, patch: Body, part: str = "") -> None:
         """A merge patch by somebody who is not the operator."""
         namespace = self.namespace if resource.namespaced else ""
-        await self.people.client.request(
-            "patch",
-            resource.path(namespace, name, part),
-            body=patch,
-            content_type="application/merge-patch+json",
-            serialize=False,
-        )
+        await merge(self.people, resource, namespace, name, patch, part=part)
 
     async def change_pod(self, name: str, patch: Body) -> None:
         await self.change(PODS, name, patch)
@@ -148,97 +127,20 @@ class World:
                 return one["status"], one["reason"], one["message"]
         raise AssertionError(f"{key} has no condition {kind}")
 
-    # The kubelet
-
-    async def kubelet(self) -> None:
-        """Bind and run new pods, end deleted ones."""
-        live = await self.list_pods()
-        for pod in live:
-            metadata = pod["metadata"]
-            if "deletionTimestamp" in metadata:
-                await self._end(metadata["name"], metadata["uid"])
-            elif not pod.get("status", {}).get("podIP"):
-                await self._start(pod)
-        present = {pod["metadata"]["uid"] for pod in live}
-        for uid in [uid for uid in self.pods if uid not in present]:
-            await self._stop(uid)
-
-    async def _start(self, pod: Body) -> None:
-        if not pod["spec"].get("nodeName"):
-            await self._bind(pod["metadata"]["name"])
-        container = pod["spec"]["containers"][0]
-        if container["image"] not in self.bad_images:
-            await self._run(pod)
-            return
-        waiting = {"reason": "ImagePullBackOff", "message": f"cannot pull {container['image']}"}
-        status = {"state": {"waiting": waiting}, "ready": False, "restartCount": 0}
-        named = {"name": container["name"], "image": container["image"], "imageID": ""}
-        await self.change(
-            PODS,
-            pod["metadata"]["name"],
-            {"status": {"phase": "Pending", "containerStatuses": [named | status]}},
-            "status",
-        )
-
-    async def _bind(self, name: str) -> None:
-        await self.people.client.request(
-            "post",
-            PODS.path(self.namespace, name, "binding"),
-            body={
-                "apiVersion": "v1",
-                "kind": "Binding",
-                "metadata": {"name": name},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
-            },
-            serialize=False,
-        )
-
-    async def _run(self, pod: Body) -> None:
-        metadata = pod["metadata"]
-        name, uid = metadata["name"], metadata["uid"]
-        self.serial += 1
-        net = self.net + self.serial // 250
-        address = f"127.{net >> 8}.{net & 255}.{self.serial % 250 + 1}"
-        component = metadata["labels"]["app.kubernetes.io/component"]
-        server = PodServer(name, uid, component, self.key.jwk_set())
-        await server.start(address, ADMIN_PORT)
-        self.pods[uid] = server
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        running = {"state": {"running": {"startedAt": now}}, "ready": True, "restartCount": 0}
-        await self.change(
-            PODS,
-            name,
-            {
-                "status": {
-                    "phase": "Running",
-                    "podIP": address,
-                    "podIPs": [{"ip": address}],
-                    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
-                    "containerStatuses": [
-                        {"name": component, "image": "i", "imageID": "i", **running}
-                    ],
-                }
-            },
-            "status",
-        )
-
-    async def _stop(self, uid: str) -> None:
-        server = self.pods.pop(uid, None)
-        if server is not None:
-            await server.stop()
-            self.ended[uid] = server
-
-    async def _end(self, name: str, uid: str) -> None:
-        await self._stop(uid)
-        await self.people.client.request(
-            "delete",
-            PODS.path(self.namespace, name),
-            body={"gracePeriodSeconds": 0, "preconditions": {"uid": uid}},
-            serialize=False,
-        )
+    # Pods
 
     async def list_pods(self) -> list[Body]:
         return await self.people.list_all(PODS, self.namespace)
+
+    @property
+    def pods(self) -> dict[str, PodServer]:
+        """Those that run, by uid."""
+        return self.kubelet.pods
+
+    @property
+    def ended(self) -> dict[str, PodServer]:
+        """Those that are no more, by uid."""
+        return self.kubelet.ended
 
     def of(self, name: str) -> PodServer:
         """The running pod of a name."""
@@ -280,7 +182,7 @@ class World:
         for _ in range(rounds):
             for key in keys:
                 await self.round(key)
-            await self.kubelet()
+            await self.kubelet.sync()
             if self.exporter is not None:
                 await self.scrape()
         for key in keys:
@@ -289,78 +191,6 @@ class World:
     async def restart(self) -> None:
         """The operator's process ends and another one begins: only memory is lost."""
         self.services.memories.clear()
-
-    async def kill_after(self, actions: int, *keys: Key, done: bool = True) -> bool:
-        """Rounds of an operator that dies with its next action after so many on the API server or
-        on a pod; returns whether it did. `done`: that action has its effect, unknown to it."""
-        life = _Life(actions, done=done)
-        kube_request, pod_request = self.kube.client.request, self.session.request
-
-        async def request_kube(method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-            if method == "get":
-                life.require()
-                return await kube_request(method, *arguments, **named)
-            last = life.act()
-            answer = await kube_request(method, *arguments, **named)
-            if last:
-                raise KilledError
-            return answer
-
-        @asynccontextmanager
-        async def request_pod(*arguments: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
-            last = life.act()
-            async with pod_request(*arguments, **named) as response:
-                if last:
-                    raise KilledError
-                yield response
-
-        self.kube.client.request = request_kube
-        self.session.request = request_pod  # type: ignore[assignment,method-assign] # dies in it
-        try:
-            for key in keys:
-                await self.round(key)
-        except KilledError:
-            return True
-        finally:
-            self.kube.client.request = kube_request
-            self.session.request = pod_request  # type: ignore[method-assign]
-            await self.restart()
-        return False
-
-    async def stale_round(self, *keys: Key, age: int = 0) -> None:
-        """Rounds that are shown a list of pods of before: 0 is that of the latest round."""
-        kube_request = self.kube.client.request
-        lists = self.lists[: len(self.lists) - age]
-
-        async def request_kube(method: str, path: str, **named: Any) -> Any:  # noqa: ANN401
-            if lists and method == "get" and path.endswith("/pods"):
-                return _Answer(lists[-1])
-            return await kube_request(method, path, **named)
-
-        self.kube.client.request = request_kube
-        try:
-            for key in keys:
-                with suppress(RoundError):
-                    await self.round(key)
-        finally:
-            self.kube.client.request = kube_request
-
-    async def recorded_round(self, *keys: Key) -> None:
-        """Rounds whose lists of pods are kept for `stale_round`."""
-        kube_request = self.kube.client.request
-
-        async def request_kube(method: str, path: str, **named: Any) -> Any:  # noqa: ANN401
-            answer = await kube_request(method, path, **named)
-            if method == "get" and path.endswith("/pods"):
-                self.lists.append(await answer.read())
-            return answer
-
-        self.kube.client.request = request_kube
-        try:
-            for key in keys:
-                await self.round(key)
-        finally:
-            self.kube.client.request = kube_request
 
     async def mark(self) -> int:
         return await asyncio.to_thread(self.api.audit.mark)
@@ -381,39 +211,6 @@ class World:
             for event in await self.requests(since)
             if event.is_write and (not resources or event.resource in resources)
         ]
-
-
-@dataclass
-class _Life:
-    """Of an operator that dies. The dead do nothing."""
-
-    left: int
-    done: bool
-    dead: bool = False
-
-    def require(self) -> None:
-        if self.dead:
-            raise KilledError
-
-    def act(self) -> bool:
-        """Whether this action is the last one, and has its effect."""
-        self.require()
-        self.left -= 1
-        self.dead = self.left < 0
-        if self.dead and not self.done:
-            raise KilledError
-        return self.dead
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """An answer of the API server, given again."""
-
-    body: bytes
-    status: int = 200
-
-    async def read(self) -> bytes:
-        return self.body
 
 
 @asynccontextmanager
@@ -478,20 +275,16 @@ async def world(
         await people.client.request(
             "post", "/api/v1/nodes", body={"metadata": {"name": node}}, serialize=False
         )
-        made = World(api, namespace, node, kube, people, session, services, key, exporter)
-        await made.people.client.request(
-            "patch",
-            f"/api/v1/nodes/{node}/status",
-            body={"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]}},
-            content_type="application/merge-patch+json",
-            serialize=False,
-        )
+        addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
+        await merge(people, NODES, "", node, {"status": {"addresses": addresses}}, part="status")
+        kubelet = Kubelet(people, namespace, node, key.jwk_set())
+        made = World(api, namespace, node, kube, people, session, services, kubelet, exporter)
         # The controller-manager makes it, after the namespace.
         await _service_account(made)
         try:
             yield made
         finally:
-            await _stop(made.pods.values())
+            await kubelet.stop()
             if exporter is not None:
                 await asyncio.to_thread(exporter.show, namespace, "")
             await people.client.request("delete", f"/api/v1/nodes/{made.node}", serialize=False)
@@ -505,8 +298,3 @@ async def _service_account(made: World) -> None:
             if json.loads(await response.read())["items"]:
                 return
             await asyncio.sleep(0.05)
-
-
-async def _stop(pods: Iterable[PodServer]) -> None:
-    for pod in pods:
-        await pod.stop()
