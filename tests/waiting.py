@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
-    """Wait until the condition holds.
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: float = 20.0) -> None:
+    """Wait until the condition holds, which may be a coroutine function.
 
     Raises:
         AssertionError: it did not within so many seconds; the text shows the condition.
     """
-    deadline = asyncio.get_running_loop().time() + within
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not within {within} s: {inspect.getsource(condition).strip()}")
-        await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(within):
+            while not await _holds(condition):  # noqa: ASYNC110  # whatever it is, it tells nobody
+                await asyncio.sleep(0.02)
+    except TimeoutError as late:
+        text = inspect.getsource(condition).strip()
+        raise AssertionError(f"not within {within} s: {text}") from late
+
+
+async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
+    found = condition()
+    return await found if inspect.isawaitable(found) else found
 
 
 def eventually(attempt: Callable[[], T], *, within: float = 60.0) -> T:

@@ -18,8 +18,8 @@ from callfleet_operator.gateway.admin_key import (
     AdminKeyError,
     load_or_create,
 )
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import Kube, connect
+from callfleet_operator.gateway.kube import Kube
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.cluster.api_server import ApiServer
 
 
@@ -77,13 +77,7 @@ class TestSecret:
 
     @pytest.fixture
     async def kube(self, api_server: ApiServer) -> AsyncIterator[Kube]:
-        async with connect(
-            answer_within=20,
-            count=lambda *_: None,
-            gate=always_open,
-            in_cluster=False,
-            kubeconfig=api_server.kubeconfig,
-        ) as kube:
+        async with uncounted(api_server.kubeconfig) as kube:
             yield kube
 
     async def test_operators_that_start_together_share_a_key(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import connect, environment_proxy
+from callfleet_operator.gateway.kube import environment_proxy
 from callfleet_operator.gateway.resources import NODES
+from tests.callfleet_operator.gateway.connections import uncounted
 
 PROXY = "http://proxy.example.org:3128"
 VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
@@ -62,13 +62,7 @@ async def test_requests_go_through_the_proxy_with_the_credentials_of_the_kubecon
         kubeconfig.write_text(json.dumps(_kubeconfig("http://api.example.org:8080", "t0ken")))
         environment.setenv("NETRC", str(netrc))
         environment.setenv("HTTP_PROXY", f"http://{host}:{port}")
-        async with connect(
-            answer_within=20,
-            count=lambda *_: None,
-            gate=always_open,
-            in_cluster=False,
-            kubeconfig=kubeconfig,
-        ) as kube:
+        async with uncounted(kubeconfig) as kube:
             assert await kube.get(NODES, "", "n") is not None
     finally:
         await runner.cleanup()

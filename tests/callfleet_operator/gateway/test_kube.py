@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from callfleet_operator.gateway.errors import (
 from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import ConnectError, Kube, connect
 from callfleet_operator.gateway.resources import CONFIG_MAPS, PODS, SERVICES, TURN_POOLS
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.cluster.api_server import ApiServer
 
 pytestmark = pytest.mark.api
@@ -47,16 +48,6 @@ async def kube(kubeconfig: Path, counted: list[tuple[str, str, int]]) -> AsyncIt
         answer_within=20, count=count, gate=always_open, in_cluster=False, kubeconfig=kubeconfig
     ) as gateway:
         yield gateway
-
-
-def uncounted(kubeconfig: Path, answer_within: float = 20) -> AbstractAsyncContextManager[Kube]:
-    return connect(
-        answer_within=answer_within,
-        count=lambda *_: None,
-        gate=always_open,
-        in_cluster=False,
-        kubeconfig=kubeconfig,
-    )
 
 
 def config_map(namespace: str, **data: str) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import pytest
 from callfleet_operator.gateway import lease as module
 from callfleet_operator.gateway.election import Instant, Tenure
 from callfleet_operator.gateway.errors import ForbiddenError, NotFoundError
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import Kube, connect
+from callfleet_operator.gateway.kube import Kube
 from callfleet_operator.gateway.lease import HARD_STOP, Lease, LeaseLostError
 from callfleet_operator.gateway.resources import LEASES
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.cluster.api_server import ApiServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.api
 
@@ -33,13 +34,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def kube(api_server: ApiServer) -> AsyncIterator[Kube]:
-    async with connect(
-        answer_within=20,
-        count=lambda *_: None,
-        gate=always_open,
-        in_cluster=False,
-        kubeconfig=api_server.kubeconfig,
-    ) as made:
+    async with uncounted(api_server.kubeconfig) as made:
         yield made
 
 
@@ -88,9 +83,11 @@ async def test_renewed_while_others_touch_it(kube: Kube, api_namespace: str) -> 
     keeping = asyncio.create_task(one.keep())
     for number in range(5):
         await edit(kube, api_namespace, {"metadata": {"labels": {"looked": str(number)}}})
-    async with asyncio.timeout(BOUND):
-        while (await spec(kube, api_namespace))["renewTime"] == first:  # noqa: ASYNC110  # theirs
-            await asyncio.sleep(0.02)
+
+    async def is_renewed() -> bool:
+        return bool((await spec(kube, api_namespace))["renewTime"] != first)
+
+    await until(is_renewed, within=BOUND)
     assert not keeping.done()
     assert tenure.leading
     keeping.cancel()
@@ -140,13 +137,7 @@ async def test_two_that_begin_together(kube: Kube, api_namespace: str) -> None:
 
 
 async def test_without_the_right_to(api_server: ApiServer, api_namespace: str) -> None:
-    async with connect(
-        answer_within=20,
-        count=lambda *_: None,
-        gate=always_open,
-        in_cluster=False,
-        kubeconfig=api_server.kubeconfig_of("guest"),
-    ) as guest:
+    async with uncounted(api_server.kubeconfig_of("guest")) as guest:
         with pytest.raises(ForbiddenError, match="cannot get resource"):
             await replica(guest, api_namespace, "one")[0].acquire()
 

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests import waiting
 from tests.callfleet_operator.reconcile.world import World
 
 BOUND = 60.0
@@ -102,9 +103,7 @@ async def operator(kubeconfig: Path, log: Path, *options: str) -> AsyncIterator[
 async def until(condition: Callable[[], Awaitable[bool]], what: str, *operators: Operator) -> None:
     """Wait for something that comes about in other processes."""
     try:
-        async with asyncio.timeout(BOUND):
-            while not await condition():  # noqa: ASYNC110  # in another process
-                await asyncio.sleep(0.1)
-    except TimeoutError:
+        await waiting.until(condition, within=BOUND)
+    except AssertionError:
         logs = "\n".join(one.log.read_text()[-4000:] for one in operators)
         pytest.fail(f"{what} did not come about:\n{logs}")

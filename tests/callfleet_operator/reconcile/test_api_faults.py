@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import connect
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.reconcile.keys import Key, Kind
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.callfleet_operator.reconcile.faulty_api import (
     Answer,
     Fault,
@@ -170,13 +169,7 @@ async def test_a_list_whose_pages_have_expired_begins_anew(
     gone = faulty.next(
         lambda request: "continue" in request.query, status(410, "Expired", "too old")
     )
-    async with connect(
-        answer_within=20,
-        count=lambda *_: None,
-        gate=always_open,
-        in_cluster=False,
-        kubeconfig=kubeconfig,
-    ) as kube:
+    async with uncounted(kubeconfig) as kube:
         found = await kube.list_all(SECRETS, blind.namespace)
     assert gone.met == 1
     assert {one["metadata"]["name"] for one in found} == {"one-0", "one-1", "one-2"}

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import connect
 from callfleet_operator.gateway.resources import SECRETS, SERVICES
 from callfleet_operator.reconcile.dispatch import reconcile
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Kind
 from tests.callfleet_operator.certificates import make_pair
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.callfleet_operator.reconcile.specs import (
     SCALING,
     cluster_spec,
@@ -254,13 +253,7 @@ async def test_an_object_that_is_not_there(blind: World) -> None:
 async def test_without_rights_the_round_says_so(blind: World) -> None:
     key = await blind.make(Kind.TURN_POOL, "relays", pool_spec())
     nobody = blind.api.kubeconfig_of("nobody")
-    async with connect(
-        answer_within=20,
-        count=lambda *_: None,
-        gate=always_open,
-        in_cluster=False,
-        kubeconfig=nobody,
-    ) as kube:
+    async with uncounted(nobody) as kube:
         powerless = replace(blind.services, kube=kube)
         with pytest.raises(RoundError, match="cannot get resource") as caught:
             await reconcile(powerless, key)

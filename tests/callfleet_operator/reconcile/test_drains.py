@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -22,6 +21,7 @@ from tests.callfleet_operator.reconcile.witness import (
     pod_events,
 )
 from tests.callfleet_operator.reconcile.world import World
+from tests.waiting import until
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
@@ -265,12 +265,12 @@ class TestNode:
 
     async def budget(self, here: World, name: str) -> None:
         """The disruption controller has seen the budget."""
-        async with asyncio.timeout(20):
-            while True:
-                live = await here.people.get(BUDGETS, here.namespace, name)
-                if live and live.get("status", {}).get("observedGeneration"):
-                    return
-                await asyncio.sleep(0.05)
+
+        async def seen() -> bool:
+            live = await here.people.get(BUDGETS, here.namespace, name)
+            return bool(live and live.get("status", {}).get("observedGeneration"))
+
+        await until(seen)
 
     @pytest.mark.parametrize("kind", ["engine", "relay"])
     async def test_is_emptied_and_only_sealed_pods_are_evicted(

@@ -17,6 +17,7 @@ from callfleet_operator.reconcile.pod_monitors import RECHECK
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
 from tests.cluster.go_modules import pod_monitor_crd
+from tests.waiting import until
 
 pytestmark = pytest.mark.api
 
@@ -30,16 +31,16 @@ async def kubectl(world: World, *arguments: str) -> str:
 async def install(world: World) -> None:
     await kubectl(world, "apply", "--server-side", "-f", str(pod_monitor_crd()))
     await kubectl(world, "wait", "--for=condition=Established", NAME, "--timeout=20s")
-    async with asyncio.timeout(20):
-        while not await world.kube.serves(POD_MONITORS):  # noqa: ASYNC110  # the server's discovery
-            await asyncio.sleep(0.05)
+    await until(lambda: world.kube.serves(POD_MONITORS))
 
 
 async def uninstall(world: World) -> None:
     await kubectl(world, "delete", NAME, "--ignore-not-found", "--wait=true")
-    async with asyncio.timeout(20):
-        while await world.kube.serves(POD_MONITORS):  # noqa: ASYNC110  # the server's discovery
-            await asyncio.sleep(0.05)
+
+    async def unserved() -> bool:
+        return not await world.kube.serves(POD_MONITORS)
+
+    await until(unserved)
 
 
 @pytest.fixture

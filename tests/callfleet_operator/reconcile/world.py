@@ -18,8 +18,7 @@ from typing import Any
 import aiohttp
 
 from callfleet_operator.gateway.admin_key import AdminKey
-from callfleet_operator.gateway.gate import always_open
-from callfleet_operator.gateway.kube import Body, Kube, connect
+from callfleet_operator.gateway.kube import Body, Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import (
@@ -44,11 +43,13 @@ from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.shared_secrets import SharedSecrets
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.tracing import NoTracer
+from tests.callfleet_operator.gateway.connections import uncounted
 from tests.callfleet_operator.gateway.pod_server import PodServer
 from tests.callfleet_operator.gateway.prometheus_server import Exporter
 from tests.callfleet_operator.reconcile.kubelet import Kubelet, merge
 from tests.cluster.api_server import ApiServer
 from tests.cluster.audit import AuditEvent
+from tests.waiting import until
 
 OPERATOR = "callfleet-operator-test"
 MASTER = "m" * 32
@@ -224,15 +225,7 @@ async def world(
     """A world of its own; without an exporter Prometheus is whatever is at the address."""
     async with AsyncExitStack() as stack:
         kube, people = [
-            await stack.enter_async_context(
-                connect(
-                    answer_within=20,
-                    count=lambda *_: None,
-                    gate=always_open,
-                    in_cluster=False,
-                    kubeconfig=path,
-                )
-            )
+            await stack.enter_async_context(uncounted(path))
             for path in (kubeconfig, api.kubeconfig)
         ]
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -291,10 +284,10 @@ async def world(
 
 
 async def _service_account(made: World) -> None:
-    async with asyncio.timeout(20):
-        path = f"/api/v1/namespaces/{made.namespace}/serviceaccounts"
-        while True:
-            response = await made.people.client.request("get", path, serialize=False)
-            if json.loads(await response.read())["items"]:
-                return
-            await asyncio.sleep(0.05)
+    path = f"/api/v1/namespaces/{made.namespace}/serviceaccounts"
+
+    async def is_there() -> bool:
+        response = await made.people.client.request("get", path, serialize=False)
+        return bool(json.loads(await response.read())["items"])
+
+    await until(is_there)

@@ -17,8 +17,8 @@ from typing import Any, Final
 import click
 import yaml
 
-from callfleet_operator.cli.doctor import OPERATOR_NAMESPACE
 from callfleet_operator.cli.installation import SELECTOR
+from callfleet_operator.cli.options import operator_namespace_option
 from callfleet_operator.cli.session import Session, with_session
 from callfleet_operator.cli.views.redaction import redacted, redacted_text
 from callfleet_operator.gateway.errors import ForbiddenError, KubeError
@@ -101,12 +101,7 @@ class _Bundle:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write it; must not exist. Default: callfleet-NAMESPACE-TIME.tar.gz here.",
 )
-@click.option(
-    "--operator-namespace",
-    default=OPERATOR_NAMESPACE,
-    show_default=True,
-    help="Where the operator is installed.",
-)
+@operator_namespace_option
 @with_session
 def support_bundle(session: Session, *, target: Path | None, operator_namespace: str) -> None:
     """Everything that helps to find a fault, in one file, without secrets.

@@ -13,6 +13,7 @@ from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
 from callfleet_operator.cli import probes
 from callfleet_operator.cli.database import check_database
 from callfleet_operator.cli.find import find_all
+from callfleet_operator.cli.options import operator_namespace_option, prometheus_options
 from callfleet_operator.cli.output import emit, output_option, show
 from callfleet_operator.cli.session import Session, in_words, with_session
 from callfleet_operator.cli.target import Target, TargetType
@@ -28,8 +29,6 @@ from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.user import UserKube
 
-OPERATOR_NAMESPACE: Final = "callfleet-system"
-
 EXAMPLES: Final = """
 \b
 Examples:
@@ -42,22 +41,8 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("target", type=TargetType(), required=False, metavar="[[KIND/]NAME]")
-@click.option(
-    "--operator-namespace",
-    default=OPERATOR_NAMESPACE,
-    show_default=True,
-    help="Where the operator is installed.",
-)
-@click.option(
-    "--prometheus-url",
-    default="",
-    help="Address of Prometheus from here. Default: the operator's, through the API server.",
-)
-@click.option(
-    "--prometheus-token-file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="File with a bearer token for it.",
-)
+@operator_namespace_option
+@prometheus_options
 @output_option
 @with_session
 def doctor(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from callfleet_operator.cli.doctor import OPERATOR_NAMESPACE
+from callfleet_operator.cli.options import operator_namespace_option, prometheus_options
 from callfleet_operator.cli.output import emit, output_option, show
 from callfleet_operator.cli.past import Source
 from callfleet_operator.cli.replayed import PEOPLE_PER_CALL, Asked, Ready, gather
@@ -62,22 +62,8 @@ Examples:
     show_default=True,
     help="How much of Prometheus' history, up to now.",
 )
-@click.option(
-    "--prometheus-url",
-    default="",
-    help="Address of Prometheus from here. Default: the operator's, through the API server.",
-)
-@click.option(
-    "--prometheus-token-file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="File with a bearer token for it.",
-)
-@click.option(
-    "--operator-namespace",
-    default=OPERATOR_NAMESPACE,
-    show_default=True,
-    help="Where the operator is installed.",
-)
+@prometheus_options
+@operator_namespace_option
 @click.option(
     "--call-minutes",
     type=click.FloatRange(0.1, 10_080),
