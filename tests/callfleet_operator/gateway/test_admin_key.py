@@ -25,7 +25,7 @@ from tests.cluster.api_server import ApiServer
 
 def test_a_key_survives_its_pem_form() -> None:
     key = AdminKey.generate()
-    assert AdminKey.from_pem(key.to_pem()).public_jwk() == key.public_jwk()
+    assert AdminKey.from_pem(key.to_pem()).public_jwk == key.public_jwk
 
 
 def test_only_the_public_half_is_shown() -> None:
@@ -39,7 +39,7 @@ def test_the_key_id_is_the_thumbprint_of_rfc_8037() -> None:
     prefix = bytes.fromhex("302e020100300506032b657004220420")
     der = base64.b64encode(prefix + raw).decode()
     pem = f"-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"
-    shown = AdminKey.from_pem(pem.encode()).public_jwk()
+    shown = AdminKey.from_pem(pem.encode()).public_jwk
     assert shown["x"] == "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     assert shown["kid"] == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
@@ -50,7 +50,7 @@ def test_a_token_says_who_for_whom_and_how_long() -> None:
     assert jwt.get_unverified_header(token) == {
         "alg": "EdDSA",
         "typ": "JWT",
-        "kid": key.public_jwk()["kid"],
+        "kid": key.public_jwk["kid"],
     }
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims == {
@@ -84,9 +84,9 @@ class TestSecret:
         self, kube: Kube, api_namespace: str
     ) -> None:
         keys = await asyncio.gather(*(load_or_create(kube, api_namespace) for _ in range(5)))
-        assert len({json.dumps(key.public_jwk()) for key in keys}) == 1
+        assert len({json.dumps(key.public_jwk) for key in keys}) == 1
         later = await load_or_create(kube, api_namespace)
-        assert later.public_jwk() == keys[0].public_jwk()
+        assert later.public_jwk == keys[0].public_jwk
 
     async def test_a_spoilt_secret_is_left_to_a_person(
         self, kube: Kube, api_namespace: str

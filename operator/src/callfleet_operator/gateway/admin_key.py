@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -35,7 +36,7 @@ class AdminKeyError(Exception):
     """The Secret with the operator's key cannot be used; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AdminKey:
     """Signs the tokens of admin calls."""
 
@@ -61,6 +62,7 @@ class AdminKey:
         """The key in PKCS #8, unencrypted."""
         return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
+    @cached_property
     def public_jwk(self) -> dict[str, str]:
         """The public key as JWK, with its thumbprint as `kid`."""
         raw = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -70,7 +72,7 @@ class AdminKey:
 
     def jwk_set(self) -> dict[str, Any]:
         """What `admin-keys.json` of the pods holds."""
-        return {"keys": [self.public_jwk()]}
+        return {"keys": [self.public_jwk]}
 
     def token(self, pod_uid: str, now: float) -> str:
         """A token for one pod only, valid for a minute from `now` (Unix seconds)."""
@@ -83,7 +85,7 @@ class AdminKey:
             },
             self.private,
             algorithm="EdDSA",
-            headers={"kid": self.public_jwk()["kid"]},
+            headers={"kid": self.public_jwk["kid"]},
         )
 
 
