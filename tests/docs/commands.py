@@ -27,6 +27,14 @@ def commands(page: str) -> Iterator[str]:
             yield " ".join(command.split())
 
 
+def blocks(page: str) -> Iterator[str]:
+    """Whole blocks of shell, as they are pasted. Those within a list are alternatives: left out."""
+    text = (CHECKOUT / "docs" / f"{page}.md").read_text("utf-8")
+    for indent, block in _BLOCK.findall(text):
+        if not indent:
+            yield re.sub(r"\\\n\s*", "", block)
+
+
 def filled_in(command: str, words: dict[str, str]) -> str:
     """A command with the words that stand for a reader's own."""
     return _FOR_ONE_TO_FILL_IN.sub(lambda found: words[found[0]], command)
