@@ -10,6 +10,7 @@ CHECKOUT = Path(__file__).parents[2]
 OF_THE_OPERATOR = "-n callfleet-system "
 """In commands that look at the operator itself."""
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_ANY_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:kubectl|callfleet) [^`]+)`")
 _FOR_ONE_TO_FILL_IN = re.compile(r"\b(?:NAMESPACE|NAME|KIND|POD|NODE)\b")
 _COMMENT = re.compile(r"\s{2,}# .*$")
@@ -27,11 +28,11 @@ def commands(page: str) -> Iterator[str]:
             yield " ".join(command.split())
 
 
-def blocks(page: str) -> Iterator[str]:
-    """Whole blocks of shell, as they are pasted. Those within a list are alternatives: left out."""
+def blocks(page: str, language: str = "sh") -> Iterator[str]:
+    """Whole blocks, as they are pasted. Those within a list are alternatives: left out."""
     text = (CHECKOUT / "docs" / f"{page}.md").read_text("utf-8")
-    for indent, block in _BLOCK.findall(text):
-        if not indent:
+    for indent, found, block in _ANY_BLOCK.findall(text):
+        if not indent and found == language:
             yield re.sub(r"\\\n\s*", "", block)
 
 

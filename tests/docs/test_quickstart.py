@@ -64,6 +64,9 @@ def test_from_an_empty_cluster_to_an_empty_cluster(server: ApiServer, checkout: 
             established(server)
     assert len(re.findall(r"^http://localhost:8080/\S+$", said, re.MULTILINE)) == 2, "the links"
     assert fleets(server) == ["callcluster.callfleet.dev/calls", "turnpool.callfleet.dev/relays"]
+    for manifest in blocks("operations", "yaml"):
+        checked = ("--namespace=calls", "--dry-run=server", "--validate=strict", "--filename=-")
+        assert "(server dry run)" in server.kubectl("apply", *checked, stdin=manifest)
 
     paste(away)
     assert crds(server) == []
