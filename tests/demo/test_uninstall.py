@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
-OURS = "app.kubernetes.io/part-of=callfleet"
+OURS = "app.kubernetes.io/managed-by=callfleet-operator"
 MADE = (
     "pods,services,configmaps,secrets,serviceaccounts,controllerrevisions,"
     "poddisruptionbudgets,networkpolicies"
