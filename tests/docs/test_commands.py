@@ -54,7 +54,8 @@ async def test_they_run_as_they_are_written(reader: World, page: str) -> None:
             continue
         name = "relays" if "turnpool" in command else "calls"
         words = {"NAMESPACE": reader.namespace, "NAME": name, "KIND": "callcluster"}
-        code, said = await _run(filled_in(command, words | {"POD": "calls-engine-0"}))
+        words |= {"POD": "calls-engine-0", "NODE": "node-that-is-lost"}
+        code, said = await _run(filled_in(command, words))
         found_something = code == 1 and command.startswith(MAY_FIND_SOMETHING)
         assert code == 0 or found_something, f"{command}\n{said}"
 

@@ -111,6 +111,8 @@ class PodLoad:
     freshness: Freshness
     source: Source
     calls: int | None = None
+    reported: Freshness | None = None
+    """How Prometheus' own data were judged where the pod's answer stands in for them."""
 
     def __post_init__(self) -> None:
         if self.capacity < 1:

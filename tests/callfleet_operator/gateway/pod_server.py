@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +39,8 @@ class PodServer:
     """How a STUN server sees a relay, as it says itself."""
     address_problem: str = ""
     """Why an engine has no address for clients."""
+    lie: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    """Answers in its place, whatever is asked."""
     log: list[tuple[datetime, str, int]] = field(default_factory=list)
     """Time, call and status of each answer, in order."""
     port: int = 0
@@ -73,6 +76,8 @@ class PodServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
+        if self.lie is not None:
+            return await self.lie(request)
         try:
             self._verify(request)
             response: web.StreamResponse = await handler(request)

@@ -156,6 +156,17 @@ async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
     assert isinstance(outcome, Unreachable)
 
 
+async def test_what_answers_yes_to_anything_has_sealed_nothing(
+    session: aiohttp.ClientSession, engine: PodServer
+) -> None:
+    async def yes(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    engine.lie = yes
+    outcome = await admin(session).seal(target(engine), "d1")
+    assert outcome == Unreachable("HTTP 200 that does not say sealed")
+
+
 @pytest.mark.parametrize(
     ("response", "detail"),
     [

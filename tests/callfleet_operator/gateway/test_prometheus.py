@@ -201,6 +201,16 @@ async def test_warnings_are_passed_on() -> None:
         assert len(found.samples) == 1
 
 
+async def test_what_is_said_of_a_query_is_no_warning() -> None:
+    said = ["PromQL info: metric might not be a counter", "store eu-1 did not answer"]
+
+    async def inform(_request: web.Request) -> web.StreamResponse:
+        return answer(warnings=said)
+
+    async with server(inform) as url, asking(url) as client:
+        assert (await client.query("up")).warnings == ("store eu-1 did not answer",)
+
+
 async def test_warnings_belong_to_one_answer_only() -> None:
     answers = iter([answer(warnings=["partial"]), answer()])
 

@@ -8,6 +8,8 @@ from callfleet_operator.observation import (
     Admission,
     CallDemand,
     Freshness,
+    MetricsHealth,
+    MetricsProblem,
     Observation,
     Process,
 )
@@ -175,6 +177,17 @@ def test_with_fallback_hold_not_even_more() -> None:
 
     assert decision.desired_open == 3
     assert reason(decision, Stage.CERTAINTY) == Reason.HOLDING
+
+
+def test_answers_that_are_not_whole_may_ask_for_more_and_never_for_fewer() -> None:
+    """A store that is away takes calls and arrivals out of the sums, whatever pods are there."""
+    partial = MetricsHealth(MetricsProblem.PARTIAL, "store eu-1 did not answer")
+
+    assert decide(observed(*loaded(100, 100, 100), metrics=partial)).desired_open == 5
+    fewer = after_window(observed(*loaded(0, 0, 0), metrics=partial))
+    assert fewer.desired_open == 3
+    assert fewer.drain_above == 20
+    assert reason(fewer, Stage.CERTAINTY) == Reason.HOLDING
 
 
 def test_room_for_arrivals_is_a_floor_that_the_tolerance_does_not_mask() -> None:

@@ -18,7 +18,7 @@ from callfleet_operator.observation import (
     Source,
 )
 from callfleet_operator.plan.bounds import bounds
-from callfleet_operator.plan.classify import FleetLoad, classify, judge
+from callfleet_operator.plan.classify import FleetLoad, classify, judge, unknown_pods
 from callfleet_operator.plan.decision import Proposal, Recommendation, ScaleEvent
 from callfleet_operator.plan.fleet import Fleet, fleet_of
 from callfleet_operator.plan.rates import rates
@@ -95,6 +95,31 @@ class TestJudge:
 
         assert (used, freshness) == (Interval.exactly(20), Freshness.FRESH)
         assert source is Source.POD_STATUS
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ((), "only from the pod itself: demo-engine-0"),
+            (
+                (reading(10, age=300),),
+                "stale in Prometheus, only from the pod itself: demo-engine-0",
+            ),
+            (
+                (reading(math.nan),),
+                "contradictory in Prometheus, only from the pod itself: demo-engine-0",
+            ),
+        ],
+    )
+    def test_what_prometheus_had_is_kept_for_the_message(
+        self, given: tuple[Reading, ...], says: str
+    ) -> None:
+        itself = reading(20, source=Source.POD_STATUS)
+        made = judge(
+            (*given, itself), uid="uid-0", capacity=CAPACITY, now=NOW, stale_after=seconds(60)
+        )
+
+        assert not made.known
+        assert unknown_pods([pod(0, load=made)]) == says
 
     def test_lingering_series_of_an_earlier_pod_do_not_hide_the_present_one(self) -> None:
         assert self.judged(reading(99, uid="earlier"), reading(10))[0] == Interval.exactly(10)

@@ -146,12 +146,14 @@ async def test_a_pool_without_a_relay(blind: World) -> None:
 async def test_a_schedule_that_cannot_be_read_and_one_that_holds(blind: World) -> None:
     always = {"name": "always", "cron": "* * * * *", "durationSeconds": 3600, "minReplicas": 2}
     nowhere = always | {"name": "nowhere", "timeZone": "Europe/Berlinn", "minReplicas": 3}
-    key = await make_cluster(blind, scaling=SCALING | {"schedules": [nowhere, always]})
+    never = always | {"name": "never", "cron": "61 8 * * 1-5", "minReplicas": 3}
+    key = await make_cluster(blind, scaling=SCALING | {"schedules": [nowhere, never, always]})
     await blind.settle(key)
     status, reason, message = await blind.condition(key, "Accepted")
     assert (status, reason) == ("False", "InvalidSchedule")
     assert "Left out: schedule nowhere: timeZone 'Europe/Berlinn' is no IANA time zone" in message
     assert "did you mean Europe/Berlin?" in message
+    assert "schedule never: cron '61 8 * * 1-5' cannot be read: bad minute" in message
     assert len(blind.pods) == 2
 
 

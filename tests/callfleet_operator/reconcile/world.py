@@ -221,8 +221,11 @@ async def world(
     kubeconfig: Path,
     prometheus_url: str,
     exporter: Exporter | None = None,
+    *,
+    answer_within: float = 5,
 ) -> AsyncIterator[World]:
-    """A world of its own; without an exporter Prometheus is whatever is at the address."""
+    """A world of its own; without an exporter Prometheus is whatever is at the address. It is given
+    `answer_within` seconds for a query."""
     async with AsyncExitStack() as stack:
         kube, people = [
             await stack.enter_async_context(uncounted(path))
@@ -230,7 +233,7 @@ async def world(
         ]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         key = AdminKey.generate()
-        prometheus = Prometheus(prometheus_url, timeout=5)
+        prometheus = Prometheus(prometheus_url, timeout=answer_within)
         stack.callback(prometheus.close)
         made: World
 

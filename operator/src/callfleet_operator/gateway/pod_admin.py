@@ -122,8 +122,15 @@ class PodAdmin:
         )
 
     async def seal(self, pod: Pod, drain_id: str) -> Outcome:
-        """Ok only when nobody is left on the pod, which then never admits anyone again."""
-        return await self._call("POST", pod, "seal", body={"podUid": pod.uid, "drainId": drain_id})
+        """Ok only when nobody is left on the pod, which then never admits anyone again.
+
+        The pod is deleted for this answer: what else may answer 200 to anything does not do.
+        """
+        body = {"podUid": pod.uid, "drainId": drain_id}
+        outcome = await self._call("POST", pod, "seal", body=body)
+        if isinstance(outcome, Ok) and outcome.answer.get("admission") != "sealed":
+            return Unreachable("HTTP 200 that does not say sealed")
+        return outcome
 
     async def put_relays(self, pod: Pod, relays: list[dict[str, Any]]) -> Outcome:
         """Replace the relays that an engine hands out."""

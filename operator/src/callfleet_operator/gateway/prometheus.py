@@ -274,7 +274,9 @@ def _warnings(body: bytes) -> tuple[str, ...]:
         return ()
     answer = json.loads(body)
     warnings = answer.get("warnings") if isinstance(answer, dict) else None
-    return tuple(str(text)[:_DETAIL_LIMIT] for text in (warnings or [])[:10])
+    said = [str(text)[:_DETAIL_LIMIT] for text in (warnings or [])]
+    # Some servers say here what they think of a query, too: nothing is missing for that.
+    return tuple(text for text in said if not text.startswith("PromQL info:"))[:10]
 
 
 def _sample(row: Any) -> Sample | None:  # noqa: ANN401  # as received

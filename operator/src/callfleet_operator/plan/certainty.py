@@ -13,24 +13,32 @@ def prometheus_away(metrics: MetricsHealth) -> bool:
     return metrics.problem not in (None, MetricsProblem.PARTIAL)
 
 
+def sees_all(metrics: MetricsHealth) -> bool:
+    """Whether Prometheus says of its answers that they are whole. Those that come with warnings may
+    lack calls and pods, and look like less load."""
+    return metrics.problem is None
+
+
 def certainty(
     number: int, load: FleetLoad, metrics: MetricsHealth, present: int, *, hold: bool
 ) -> tuple[int, StageRecord]:
     """Keep the present number where the data do not allow to leave it.
 
-    Fewer pods need the data of every pod, from a Prometheus that answers. More pods are always
+    Fewer pods need the data of every pod, from a Prometheus that answers in full. More are always
     allowed, as the low end asks for them, except with fallback Hold (`hold`) while Prometheus is
     away.
     """
     before = Proposal.exactly(number)
     away = prometheus_away(metrics)
-    fewer = number < present and (away or not load.complete)
+    fewer = number < present and not may_drain(load, metrics)
     more = number > present and hold and away
     if not fewer and not more:
         message = "The data allow this."
         return number, StageRecord(Stage.CERTAINTY, before, before, Reason.DATA_SUFFICIENT, message)
     after = Proposal.exactly(present)
     causes = ["Prometheus is away"] if away else []
+    if not away and not sees_all(metrics):
+        causes.append("Prometheus says that its answers are not whole")
     if load.unknown:
         causes.append(f"data of pods are not to be relied on ({unknown_pods(load.unknown)})")
     message = f"Holding at {present} instead of {number}: {' and '.join(causes)}."
@@ -39,4 +47,4 @@ def certainty(
 
 def may_drain(load: FleetLoad, metrics: MetricsHealth) -> bool:
     """Whether the data allow to start a drain."""
-    return load.complete and not prometheus_away(metrics)
+    return load.complete and sees_all(metrics)

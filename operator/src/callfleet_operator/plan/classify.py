@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
@@ -49,13 +49,14 @@ def judge(
     for reading in sorted(readings, key=lambda one: one.source is not Source.PROMETHEUS):
         freshness = _freshness(reading, uid, now, stale_after)
         if freshness is Freshness.FRESH:
-            return _fresh_load(
+            load = _fresh_load(
                 min(reading.used, _MOST),
                 min(reading.stress, _FULL),
                 capacity,
                 reading.source,
                 _calls(reading),
             )
+            return load if load.known else replace(load, reported=worst)
         if worst is Freshness.MISSING:
             worst, source = freshness, reading.source
     return PodLoad(Interval(0, capacity), capacity, Interval(0, 1), worst, source)
@@ -91,6 +92,13 @@ def _calls(reading: Reading) -> int | None:
     if reading.calls is None or not 0 <= reading.calls <= _MOST:
         return None
     return round(reading.calls)
+
+
+_TROUBLES: Final = {
+    Freshness.STALE: "stale",
+    Freshness.MISSING: "missing",
+    Freshness.CONTRADICTORY: "contradictory",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +181,11 @@ def unknown_pods(pods: Iterable[FleetPod]) -> str:
 
 
 def _trouble(load: PodLoad) -> str:
-    if load.freshness is Freshness.FRESH:
+    if load.freshness is not Freshness.FRESH:
+        return _TROUBLES[load.freshness]
+    if load.reported is None or load.reported is Freshness.MISSING:
         return "only from the pod itself"
-    return {
-        Freshness.STALE: "stale",
-        Freshness.MISSING: "missing",
-        Freshness.CONTRADICTORY: "contradictory",
-    }[load.freshness]
+    return f"{_TROUBLES[load.reported]} in Prometheus, only from the pod itself"
 
 
 def _message(load: FleetLoad) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
 from callfleet_operator.api.v1alpha1 import CallClusterSpec, TurnPoolSpec
+from callfleet_operator.api.v1alpha1.common import AddressSource
 from callfleet_operator.api.v1alpha1.turnpool import NamespacesFrom, Protocol
 from callfleet_operator.render.engine_pod import is_direct
 from callfleet_operator.render.fleet import (
@@ -71,7 +73,8 @@ def _signalling(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
 def relay_network_policy(
     fleet: Fleet, spec: TurnPoolSpec, installation: Installation
 ) -> dict[str, Any]:
-    """Listeners and metrics for all, admin for the operator, relayed media to and from engines.
+    """Listeners and metrics for all, admin for the operator, relayed media to and from engines, and
+    the way to the STUN server that relays ask for their address.
 
     Answers to clients need no rule: they belong to connections from outside.
     """
@@ -102,8 +105,25 @@ def relay_network_policy(
             _admin(installation),
             {"from": peers, "ports": media},
         ],
-        egress=[{"to": peers, "ports": media}],
+        egress=[{"to": peers, "ports": media}, *_stun(spec)],
     )
+
+
+def _stun(spec: TurnPoolSpec) -> list[dict[str, Any]]:
+    """A policy cannot name a host: with a name in place of an address its port is open to all, and
+    so is DNS."""
+    address = spec.exposure.address
+    if address.source is not AddressSource.STUN:
+        return []
+    host, _, port = address.value.rpartition(":")
+    asked: dict[str, Any] = {"ports": [{"protocol": "UDP", "port": int(port)}]}
+    try:
+        return [asked | {"to": [{"ipBlock": {"cidr": f"{IPv4Address(host)}/32"}}]}]
+    except AddressValueError:
+        return [
+            asked,
+            {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
+        ]
 
 
 def _policy(

@@ -19,8 +19,8 @@ _PROMETHEUS: Final = {
     MetricsProblem.UNREACHABLE: "Prometheus has not answered",
     MetricsProblem.UNAUTHORIZED: "Prometheus has refused the operator's credentials",
     MetricsProblem.ERROR: "Prometheus has answered with errors",
-    MetricsProblem.NO_DATA: "Prometheus has had no data of any pod",
-    MetricsProblem.PARTIAL: "Prometheus has lacked data of some pods",
+    MetricsProblem.NO_DATA: "Prometheus has had no usable data of any pod",
+    MetricsProblem.PARTIAL: "Prometheus has said that its answers are not whole",
 }
 
 
@@ -86,11 +86,10 @@ def metrics_available(case: AnyCase) -> Finding:
     if metrics.problem is not None and prometheus_away(metrics):
         text = f"{_prometheus(metrics)}."
         return finding(ConditionType.METRICS_AVAILABLE, metrics.problem.value, text)
-    if not case.unknown:
+    if metrics.problem is None and not case.unknown:
         text = "Prometheus has fresh data of every pod."
         return finding(ConditionType.METRICS_AVAILABLE, "PrometheusAnswers", text)
-    text = f"{_share_unknown(case)} without trusted data ({unknown_pods(case.unknown)})."
-    return finding(ConditionType.METRICS_AVAILABLE, "PartialData", text)
+    return finding(ConditionType.METRICS_AVAILABLE, "PartialData", _partial(case))
 
 
 def scaling_active(case: AnyCase, *, hold: bool = False) -> Finding:
@@ -108,10 +107,10 @@ def scaling_active(case: AnyCase, *, hold: bool = False) -> Finding:
         remedy = documented(ConditionType.METRICS_AVAILABLE, metrics.problem.value).remedy
         text = _holding(case, metrics, hold=hold)
         return finding(ConditionType.SCALING_ACTIVE, "Holding", text, remedy=remedy)
-    if case.unknown:
+    if metrics.problem is not None or case.unknown:
         text = (
-            f"{_share_unknown(case)} without trusted data ({unknown_pods(case.unknown)}). No pod "
-            "will be removed; pods are added if the known load asks for it."
+            f"{_partial(case)} No pod will be removed; pods are added if the known load asks for "
+            "it."
         )
         return finding(ConditionType.SCALING_ACTIVE, "PartialData", text)
     if mode is Mode.SCALE_OUT_ONLY:
@@ -144,8 +143,13 @@ def _prometheus(metrics: MetricsHealth) -> str:
     return f"{said}{since}{detail}"
 
 
-def _share_unknown(case: AnyCase) -> str:
-    return f"{len(case.unknown)} of {pods(case.fleet.total)}"
+def _partial(case: AnyCase) -> str:
+    metrics = case.observation.metrics
+    said = [f"{_prometheus(metrics)}."] if metrics.problem is not None else []
+    if case.unknown:
+        share = f"{len(case.unknown)} of {pods(case.fleet.total)}"
+        said.append(f"{share} without trusted data ({unknown_pods(case.unknown)}).")
+    return " ".join(said)
 
 
 def scaling_limited(case: AnyCase) -> Finding:

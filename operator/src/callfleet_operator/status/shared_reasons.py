@@ -122,7 +122,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.METRICS_AVAILABLE,
         "NoData",
         "False",
-        "Prometheus answers and has no series of any pod.",
+        "Prometheus answers and has no usable series of any pod: none at all, old ones, or NaN.",
         "Check that Prometheus scrapes the pods: it has to discover pods by their annotations.",
         warning=True,
     ),
@@ -130,8 +130,9 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.METRICS_AVAILABLE,
         "PartialData",
         "False",
-        "Prometheus has no fresh or no sound data of some pods.",
-        "Look for these pods among the targets of Prometheus.",
+        "Prometheus has no fresh or no sound data of some pods, or warns that its answers are not "
+        "whole.",
+        "Look for these pods among the targets of Prometheus, or for what its warning names.",
         warning=True,
     ),
     Documented(
@@ -144,7 +145,7 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         _C.SCALING_ACTIVE,
         "PartialData",
         "True",
-        "Pods are added if the known load asks for it; none is drained, as some pods' load is "
+        "Pods are added if the known load asks for it; none is drained, as some of the load is "
         "not known.",
         "See MetricsAvailable.",
     ),
