@@ -16,6 +16,7 @@ from typing import Any
 
 from aioice.stun import Class, Method
 
+from callfleet_relay.errors import RequestError
 from callfleet_relay.events import (
     BindChannel,
     CloseRelay,
@@ -40,7 +41,7 @@ from callfleet_relay.message import (
     parse,
 )
 from callfleet_relay.peers import Ports
-from callfleet_relay.requests import RequestError, read_send
+from callfleet_relay.requests import read_send
 from callfleet_relay.transport.dataplane import DataPlane
 
 from .planes import OpenPlane

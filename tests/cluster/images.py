@@ -52,17 +52,17 @@ class Image:
 
 
 NO_COMPILER = (
-    "There is no Rust compiler (cargo): the relay's image is made without the native data plane, "
-    "and Python relays. It works, and takes two to four times the CPU. To have it, install Rust as "
-    "Cargo.toml's rust-version or later (on Debian 12: apt-get install cargo-web) and build again."
+    "There is no Rust compiler (cargo): the images of engine and relay are made without the native "
+    "planes, and Python carries the media. It works, and takes two to four times the CPU. To have "
+    "them, install Rust as Cargo.toml's rust-version or later (on Debian 12: apt-get install "
+    "cargo-web) and build again."
 )
 
 
 def build_images() -> list[Image]:
     """The three images of the present checkout; what has not changed is not built again."""
     tool = container_tool()
-    if not has_cargo():
-        print(NO_COMPILER, file=sys.stderr, flush=True)
+    note_missing_compiler()
     return [_build_part(part, tool) for part in PARTS]
 
 
@@ -190,6 +190,12 @@ def _check_native(wheel: Path) -> None:
             "the wheel lacks a native plane, though there is a Rust compiler: see what "
             "`cargo build --release --locked` says; it needs the version in Cargo.toml or later"
         )
+
+
+def note_missing_compiler() -> None:
+    """Say on standard error what is not in images that are built without a Rust compiler."""
+    if not has_cargo():
+        print(NO_COMPILER, file=sys.stderr, flush=True)
 
 
 def has_cargo() -> bool:

@@ -7,11 +7,13 @@ from enum import StrEnum
 
 import pytest
 
+from callfleet_relay.errors import ErrorCode
 from callfleet_relay.events import Drop, Outcome, SessionEnd
 from callfleet_relay.peer_connections import PeerResult
 from callfleet_relay.settings import Settings
 from callfleet_relay.transport.connections import ConnectionEnd
 from tests.callfleet_relay.test_admin import CONTRACT
+from tests.callfleet_relay.test_errors import CAUSES
 from tests.docs.relay_settings import PAGE, with_table
 
 CONTRACTS = (PAGE.parent / "reference" / "contracts.md").read_text("utf-8")
@@ -54,3 +56,14 @@ def test_each_cause_of_a_sessions_end_is_explained() -> None:
 
     for cause in SessionEnd:
         assert f"| `{cause}` |" in page
+
+
+def test_each_error_stands_in_its_table_with_its_causes() -> None:
+    """Those that `test_errors` provokes, word by word, and no others."""
+    section = PAGE.read_text("utf-8").partition("### Error answers")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", section, flags=re.MULTILINE)
+
+    assert [int(code) for code, _ in rows] == sorted(ErrorCode)
+    for code, causes in rows:
+        provoked = [cause.words for cause in CAUSES if cause.code == int(code)]
+        assert causes.split("; ") == provoked

@@ -19,20 +19,19 @@ from callfleet_relay.allocation import (
 )
 from callfleet_relay.auth import Authenticated, Instant
 from callfleet_relay.drain import AdmissionGate
+from callfleet_relay.errors import (
+    RequestError,
+    mobility_forbidden,
+    no_capacity,
+    quota_reached,
+    try_alternate,
+)
 from callfleet_relay.events import FiveTuple, OpenRelay, Outcome
 from callfleet_relay.message import Address, Message
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import PrefixRate
-from callfleet_relay.requests import (
-    AllocateRequest,
-    RequestError,
-    mobility_forbidden,
-    no_capacity,
-    quota_reached,
-    read_allocate,
-    try_alternate,
-)
+from callfleet_relay.requests import AllocateRequest, read_allocate
 from callfleet_relay.reservations import Reservations
 from callfleet_relay.tickets import Tickets
 

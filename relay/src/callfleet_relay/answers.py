@@ -6,6 +6,7 @@ from aioice.stun import Method
 
 from callfleet_relay import replies
 from callfleet_relay.auth import Authenticated, Instant
+from callfleet_relay.errors import RequestError
 from callfleet_relay.events import (
     AllocateAnswered,
     Drop,
@@ -18,7 +19,6 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Message
 from callfleet_relay.rates import PrefixRate
 from callfleet_relay.recent import RecentKeys
-from callfleet_relay.requests import RequestError
 
 
 class Answers:

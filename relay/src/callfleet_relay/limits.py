@@ -7,12 +7,17 @@ what the file does not have is as the flags say.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
+from callfleet_relay.files import allow_files
+from callfleet_relay.peer_connections import PeerConnections
+from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.settings import Settings, describe
+from callfleet_relay.transport.connections import StreamLimits
 
 CHANGEABLE = (
     "max_allocations",
@@ -60,3 +65,27 @@ def read_limits(text: str, settings: Settings) -> Limits:
         needs_restart=[fields[field] for field in rest if field in Settings.model_fields],
         unknown=[fields[field] for field in rest if field not in Settings.model_fields],
     )
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    """What TCP and TLS connections may take by these settings."""
+    return StreamLimits(
+        total=settings.max_connections,
+        per_source=settings.max_connections_per_address,
+        idle_seconds=settings.idle_limit,
+    )
+
+
+def enforce(
+    settings: Settings, *, quota: AllocationQuota, streams: StreamLimits, peers: PeerConnections
+) -> None:
+    """Let what runs keep to the limits of these settings from now on.
+
+    Raises ValueError where the process may not open as many files as they can need.
+    """
+    allow_files(settings.files)
+    quota.capacity = settings.max_allocations
+    quota.per_user = settings.max_allocations_per_user
+    peers.limit = settings.max_peer_connections
+    streams.take(stream_limits(settings))
+    logging.getLogger().setLevel(settings.log_level.upper())

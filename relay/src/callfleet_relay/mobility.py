@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from callfleet_relay import replies
 from callfleet_relay.allocation import Allocation, AllocationTable
+from callfleet_relay.errors import (
+    allocation_mismatch,
+    bad_request,
+    mobility_forbidden,
+)
 from callfleet_relay.events import Event, ExpectClient, FiveTuple, MoveClient
 from callfleet_relay.message import Attribute, Message
-from callfleet_relay.requests import RequestError, bad_request, mobility_forbidden
 from callfleet_relay.tickets import Tickets
 
 
@@ -45,7 +49,7 @@ class Mobility:
         allocation, generation = found
         there = self._table.get(five_tuple)
         if there is not None and there is not allocation:
-            raise RequestError(437, "Allocation Mismatch")
+            raise allocation_mismatch()
         if five_tuple == allocation.moving_to and generation == allocation.generation:
             return allocation, self.arrived(allocation, five_tuple)
         if five_tuple in {allocation.five_tuple, allocation.moving_to}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from callfleet_relay.allocation import Allocation, AllocationTable
 from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, Instant
+from callfleet_relay.errors import RequestError, bad_request, forbidden, no_capacity
 from callfleet_relay.events import (
     BindChannel,
     Drop,
@@ -15,14 +16,7 @@ from callfleet_relay.events import (
 )
 from callfleet_relay.message import Message
 from callfleet_relay.peers import PeerPolicy
-from callfleet_relay.requests import (
-    RequestError,
-    bad_request,
-    no_capacity,
-    read_channel,
-    read_peers,
-    read_send,
-)
+from callfleet_relay.requests import read_channel, read_peers, read_send
 
 _ANY_FAMILY = frozenset({4, 6})
 
@@ -82,7 +76,7 @@ class PeerAccess:
 
     def _forbidden(self, allocation: Allocation, host: str) -> RequestError:
         self._answers.events.append(PeerDenied(allocation.session, host))
-        return RequestError(403, "Forbidden")
+        return forbidden()
 
     def send(self, message: Message, allocation: Allocation | None, now: Instant) -> None:
         """A Send indication. Nobody is told of what is wrong with one (RFC 8656 section 11.2)."""

@@ -46,8 +46,7 @@ from callfleet_relay.events import (
     UnbindChannel,
 )
 from callfleet_relay.external import Advertised, public_address
-from callfleet_relay.files import allow_files
-from callfleet_relay.limits import read_limits
+from callfleet_relay.limits import enforce, read_limits, stream_limits
 from callfleet_relay.measuring import Measuring
 from callfleet_relay.message import Address, IcmpError
 from callfleet_relay.metrics import Counters, Snapshot, families
@@ -59,7 +58,7 @@ from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
 from callfleet_relay.tickets import Tickets
-from callfleet_relay.transport.connections import StreamFigures, StreamLimits
+from callfleet_relay.transport.connections import StreamFigures
 from callfleet_relay.transport.planes import Receivers, open_planes
 from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
@@ -105,11 +104,7 @@ class Relay(Collector):
         if settings.cert is not None and settings.key is not None:
             self.certificate = Certificate(settings.cert, settings.key)
             self.followed.follow("--cert, --key", self.certificate)
-        self._stream_limits = StreamLimits(
-            total=settings.max_connections,
-            per_source=settings.max_connections_per_address,
-            idle_seconds=settings.idle_limit,
-        )
+        self._stream_limits = stream_limits(settings)
         # Datagrams first, as the planes number them.
         self._order = sorted(
             range(len(settings.listeners)), key=lambda at: settings.listeners[at].transport != "udp"
@@ -301,15 +296,12 @@ class Relay(Collector):
 
     def _take_limits(self, text: str) -> dict[str, object]:
         limits = read_limits(text, self.settings)
-        changed = limits.settings
-        allow_files(changed.files)
-        self.server.quota.capacity = changed.max_allocations
-        self.server.quota.per_user = changed.max_allocations_per_user
-        self.server.tcp.connections.limit = changed.max_peer_connections
-        self._stream_limits.total = changed.max_connections
-        self._stream_limits.per_source = changed.max_connections_per_address
-        self._stream_limits.idle_seconds = changed.idle_limit
-        logging.getLogger().setLevel(changed.log_level.upper())
+        enforce(
+            limits.settings,
+            quota=self.server.quota,
+            streams=self._stream_limits,
+            peers=self.server.tcp.connections,
+        )
         if limits.needs_restart or limits.unknown:
             logger.warning(
                 "not taken from the limits file",

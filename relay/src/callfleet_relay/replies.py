@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from aioice.stun import IPV4_PROTOCOL, IPV6_PROTOCOL, Class, pack_error_code
 
+from callfleet_relay.errors import ErrorCode, RequestError
 from callfleet_relay.message import (
     Address,
     Attribute,
@@ -19,7 +20,6 @@ from callfleet_relay.message import (
     error_code,
     pack_address,
 )
-from callfleet_relay.requests import RequestError
 
 _SOFTWARE = (int(Attribute.SOFTWARE), b"Callfleet")
 
@@ -33,7 +33,7 @@ def success(
 
 def failure(request: Message, error: RequestError, key: IntegrityKey | None = None) -> bytes:
     """An error response, signed where `key` is given; without, it spares the reason's text."""
-    attributes = [error_code(error.code, error.reason if key else ""), *error.attributes]
+    attributes = [error_code(error.code, error.code.reason if key else ""), *error.attributes]
     return _reply(request, Class.ERROR, attributes, key)
 
 
@@ -71,7 +71,7 @@ def allocated(
         attributes.append(ticket_attribute(ticket))
     if declined is not None:
         family = IPV6_PROTOCOL if declined == 6 else IPV4_PROTOCOL
-        code = pack_error_code((440, ""))[2:]
+        code = pack_error_code((ErrorCode.FAMILY_NOT_SUPPORTED, ""))[2:]
         attributes.append((Attribute.ADDRESS_ERROR_CODE, bytes([family, 0]) + code))
     return success(request, attributes, key)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aioice.stun import IPV4_PROTOCOL, IPV6_PROTOCOL
 
-from callfleet_relay.auth import Refusal
+from callfleet_relay.errors import ErrorCode, RequestError, bad_request, peer_family_mismatch
 from callfleet_relay.events import Outcome
 from callfleet_relay.message import (
     FIRST_CHANNEL,
@@ -14,7 +14,6 @@ from callfleet_relay.message import (
     Address,
     Attribute,
     Message,
-    alternate_server,
     unpack_address,
 )
 from callfleet_relay.reservations import TOKEN_LENGTH
@@ -24,65 +23,6 @@ _OF_DATAGRAMS = (Attribute.DONT_FRAGMENT, Attribute.EVEN_PORT, Attribute.RESERVA
 """What an Allocate for TCP may not have (RFC 6062 section 5.1)."""
 _RESERVE_NEXT = 0x80
 _FAMILIES = {IPV4_PROTOCOL: 4, IPV6_PROTOCOL: 6}
-
-
-class RequestError(Exception):
-    """Answer a request with this error."""
-
-    def __init__(
-        self,
-        code: int,
-        reason: str,
-        outcome: Outcome = Outcome.BAD_REQUEST,
-        attributes: tuple[tuple[int, bytes], ...] = (),
-    ) -> None:
-        """`outcome` counts where the request is an Allocate."""
-        super().__init__(f"{code} {reason}")
-        self.code = code
-        self.reason = reason
-        self.outcome = outcome
-        self.attributes = attributes
-
-
-def bad_request() -> RequestError:
-    """An attribute is missing, or says what it may not."""
-    return RequestError(400, "Bad Request")
-
-
-def quota_reached(outcome: Outcome) -> RequestError:
-    """The client, or its user, has or asks for too much."""
-    return RequestError(486, "Allocation Quota Reached", outcome)
-
-
-def mobility_forbidden() -> RequestError:
-    """This client may not move its allocation (RFC 8016 section 3.1)."""
-    return RequestError(405, "Mobility Forbidden", Outcome.UNSUPPORTED)
-
-
-def no_capacity(outcome: Outcome) -> RequestError:
-    """The relay can not take this allocation now."""
-    return RequestError(508, "Insufficient Capacity", outcome)
-
-
-def peer_family_mismatch() -> RequestError:
-    """The peer is not of the relayed address's family."""
-    return RequestError(443, "Peer Address Family Mismatch")
-
-
-def try_alternate(alternative: Address) -> RequestError:
-    """Another server would take this allocation (RFC 8489 section 10)."""
-    attributes = (alternate_server(alternative),)
-    return RequestError(300, "Try Alternate", Outcome.DRAINING, attributes)
-
-
-def unauthenticated(refusal: Refusal, challenge: tuple[tuple[int, bytes], ...]) -> RequestError:
-    """The answer to who has not proved to be anybody (RFC 8489 section 9.2.4)."""
-    if refusal is Refusal.INCOMPLETE:
-        return bad_request()
-    code, reason = 401, "Unauthorized"
-    if refusal is Refusal.STALE_NONCE:
-        code, reason = 438, "Stale Nonce"
-    return RequestError(code, reason, Outcome(refusal.value), challenge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +49,7 @@ def check_known(message: Message, unsupported: frozenset[int] = frozenset()) -> 
     if unknown:
         kinds = b"".join(kind.to_bytes(2, "big") for kind in unknown)
         attributes = ((int(Attribute.UNKNOWN_ATTRIBUTES), kinds),)
-        raise RequestError(420, "Unknown Attribute", attributes=attributes)
+        raise RequestError(ErrorCode.UNKNOWN_ATTRIBUTE, attributes=attributes)
 
 
 def read_allocate(
@@ -122,7 +62,7 @@ def read_allocate(
     transport = _byte(request, Attribute.REQUESTED_TRANSPORT, required=True)
     tcp = transport == _TCP and tcp_relay
     if not tcp and transport != _UDP:
-        raise RequestError(442, "Unsupported Transport Protocol", Outcome.UNSUPPORTED)
+        raise RequestError(ErrorCode.UNSUPPORTED_TRANSPORT, Outcome.UNSUPPORTED)
     mobile = _asks_for_ticket(request)
     if tcp and not (stream and request.lacks(*_OF_DATAGRAMS)):
         raise bad_request()
@@ -171,7 +111,7 @@ def _families(
         return tuple(sorted(supported)), missing[0] if missing else None
     family = _FAMILIES.get(IPV4_PROTOCOL if requested is None else requested)
     if family not in supported:
-        raise RequestError(440, "Address Family not Supported", Outcome.UNSUPPORTED)
+        raise RequestError(ErrorCode.FAMILY_NOT_SUPPORTED, Outcome.UNSUPPORTED)
     return (family,), None
 
 

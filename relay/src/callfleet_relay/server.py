@@ -18,6 +18,13 @@ from callfleet_relay.allocator import Allocator
 from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, AuthenticationError, Authenticator, Instant
 from callfleet_relay.drain import AdmissionGate
+from callfleet_relay.errors import (
+    ErrorCode,
+    RequestError,
+    allocation_mismatch,
+    no_capacity,
+    unauthenticated,
+)
 from callfleet_relay.events import (
     Drop,
     Dropped,
@@ -44,14 +51,7 @@ from callfleet_relay.peers import PeerEntry, PeerPolicy
 from callfleet_relay.ports import RelayPorts
 from callfleet_relay.quota import AllocationQuota
 from callfleet_relay.rates import PrefixRate
-from callfleet_relay.requests import (
-    RequestError,
-    check_known,
-    no_capacity,
-    read_lifetime,
-    read_refresh_families,
-    unauthenticated,
-)
+from callfleet_relay.requests import check_known, read_lifetime, read_refresh_families
 from callfleet_relay.tcp_relay import TcpRelay
 from callfleet_relay.tickets import Tickets
 
@@ -307,7 +307,7 @@ class TurnServer:
     ) -> None:
         if existing is not None:
             if existing.transaction_id != request.transaction_id:
-                raise RequestError(437, "Allocation Mismatch", Outcome.MISMATCH)
+                raise allocation_mismatch()
             self._answers.events.append(Reply(five_tuple, existing.reply))
         elif not self._allocator.is_opening(five_tuple):
             self._answers.events.append(self._allocator.begin(request, five_tuple, who, now))
@@ -368,7 +368,7 @@ class TurnServer:
 
 def _owned_by(allocation: Allocation | None, who: Authenticated) -> Allocation:
     if allocation is None:
-        raise RequestError(437, "Allocation Mismatch")
+        raise allocation_mismatch()
     if who.principal.username != allocation.principal.username:
-        raise RequestError(441, "Wrong Credentials")
+        raise RequestError(ErrorCode.WRONG_CREDENTIALS)
     return allocation

@@ -7,6 +7,7 @@ from secrets import token_bytes
 from callfleet_relay.allocation import Allocation, AllocationTable
 from callfleet_relay.answers import Answers
 from callfleet_relay.auth import Authenticated, Instant
+from callfleet_relay.errors import ErrorCode, RequestError, bad_request, forbidden, no_capacity
 from callfleet_relay.events import (
     AdmitPeer,
     BindPeer,
@@ -21,13 +22,7 @@ from callfleet_relay.events import (
 from callfleet_relay.message import Address, Attribute, Message, connection_attempt
 from callfleet_relay.peer_connections import PeerConnection, PeerConnections, PeerResult
 from callfleet_relay.peers import PeerPolicy
-from callfleet_relay.requests import (
-    RequestError,
-    bad_request,
-    no_capacity,
-    read_connection,
-    read_peers,
-)
+from callfleet_relay.requests import read_connection, read_peers
 
 
 class TcpRelay:
@@ -68,11 +63,11 @@ class TcpRelay:
         peer = read_peers(request, allocation.families)[0]
         results = self.connections.results
         if self.connections.with_peer(allocation.session, peer):
-            raise RequestError(446, "Connection Already Exists")
+            raise RequestError(ErrorCode.CONNECTION_EXISTS)
         if not self._policy.allows(peer):
             results[PeerResult.DENIED] += 1
             self._answers.events.append(PeerDenied(allocation.session, peer[0]))
-            raise RequestError(403, "Forbidden")
+            raise forbidden()
         if not self.connections.has_room(allocation.session):
             results[PeerResult.LIMIT] += 1
             raise no_capacity(Outcome.CAPACITY)
@@ -164,7 +159,7 @@ class TcpRelay:
         self.connections.results[PeerResult.FAILED] += 1
         if connection.asked is not None:
             request, who = connection.asked
-            error = RequestError(447, "Connection Timeout or Failure")
+            error = RequestError(ErrorCode.CONNECTION_FAILED)
             self._answers.refuse(request, self._five_tuple(connection), error, who)
         self.connections.remove(connection)
 
@@ -172,9 +167,7 @@ class TcpRelay:
         self._answers.events.append(ClosePeer(connection.session, connection.number))
         if connection.asked is not None:
             request, who = connection.asked
-            self._answers.refuse(
-                request, self._five_tuple(connection), RequestError(403, "Forbidden"), who
-            )
+            self._answers.refuse(request, self._five_tuple(connection), forbidden(), who)
         self.connections.remove(connection)
 
     def _five_tuple(self, connection: PeerConnection) -> FiveTuple:

@@ -74,6 +74,11 @@ class StreamLimits:
     idle_seconds: float
     """How long a connection may be without an allocation."""
 
+    def take(self, other: StreamLimits) -> None:
+        """Be as the other is."""
+        self.total, self.per_source = other.total, other.per_source
+        self.idle_seconds = other.idle_seconds
+
 
 class ConnectionCount:
     """Counts connections in all and by source."""
