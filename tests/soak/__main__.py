@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aioice.ice
 
+from tests.callfleet_engine import engines
 from tests.soak.leftovers import Held
 from tests.soak.rounds import PEOPLE, soak, soaked
 
@@ -51,11 +52,11 @@ class Report:
         return (self.latest / self.settled - 1) * 100
 
 
-async def run(minutes: float) -> int:
+async def run(minutes: float, pause_seconds: float) -> int:
     report = Report(minutes * 60)
     with tempfile.TemporaryDirectory() as directory:
         async with soaked(Path(directory)) as engine:
-            left = await soak(engine, report.go_on, report.tell)
+            left = await soak(engine, report.go_on, report.tell, pause_seconds=pause_seconds)
     print(f"{report.rounds * PEOPLE} joins, memory {report.growth_percent:+.1f} %")
     if left:
         print("left over:", left)
@@ -65,9 +66,21 @@ async def run(minutes: float) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument(
+        "--pause", type=float, default=0.0, metavar="SECONDS", help="after each call of four"
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=engines.LIMIT_SECONDS,
+        metavar="SECONDS",
+        help="that the parts of a call may take; more on a slow machine",
+    )
     # aiortc's clients leave 127.0.0.1 out; a machine may have no other address.
     aioice.ice.get_host_addresses = lambda *_, **__: ["127.0.0.1"]
-    sys.exit(asyncio.run(run(parser.parse_args().minutes)))
+    given = parser.parse_args()
+    engines.LIMIT_SECONDS = given.limit
+    sys.exit(asyncio.run(run(given.minutes, given.pause)))
 
 
 if __name__ == "__main__":

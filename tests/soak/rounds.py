@@ -101,10 +101,15 @@ async def at_rest(before: Held) -> Held:
 
 
 async def soak(
-    engine: Engine, go_on: Callable[[int], bool], tell: Callable[[int, Held], None]
+    engine: Engine,
+    go_on: Callable[[int], bool],
+    tell: Callable[[int, Held], None],
+    *,
+    pause_seconds: float = 0.0,
 ) -> dict[str, int]:
-    """Rounds as long as `go_on` of their number says; what was left over by the first that left
-    anything. The round before the first warms up: what it leaves is what Python keeps for reuse."""
+    """Rounds as long as `go_on` of their number says, with a pause after each; what was left over
+    by the first that left anything. The round before the first warms up: what it leaves is what
+    Python keeps for reuse."""
     await play_round(engine, 0)
     await play_round(engine, 1)
     before = held()
@@ -116,5 +121,5 @@ async def soak(
         if left := now.more_than(before):
             return left
         number += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause_seconds)
     return {}
