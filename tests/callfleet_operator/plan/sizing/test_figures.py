@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from callfleet_engine.media.plane import MediaSettings
+from callfleet_engine.limits import Limits
 from callfleet_engine.media.stress import FORWARDS_PER_CORE, RECEIVED_COST
 from callfleet_engine.settings import Settings as EngineSettings
 from callfleet_operator.api.v1alpha1.callcluster import Capacity
@@ -22,6 +23,7 @@ def test_an_engine_on_its_own_takes_as_many_as_a_pod() -> None:
     pod = Capacity.model_fields["participants_per_pod"].default
 
     assert EngineSettings.model_fields["capacity"].default == pod
+    assert Limits.model_fields["capacity_participants"].default == pod
 
 
 def test_a_full_relay_is_what_relays_take_for_full() -> None:
