@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from callfleet_engine.media.plane import MediaSettings
 from callfleet_engine.limits import Limits
+from callfleet_engine.media.plane import MediaSettings
 from callfleet_engine.media.stress import FORWARDS_PER_CORE, RECEIVED_COST
 from callfleet_engine.settings import Settings as EngineSettings
 from callfleet_operator.api.v1alpha1.callcluster import Capacity
