@@ -94,7 +94,7 @@ impl Cipher {
     }
 
     /// `tag` is how many bytes are kept of an HMAC.
-    fn new(profile: Profile, keys: &SessionKeys, tag: usize) -> Result<Self, KeyError> {
+    pub(crate) fn new(profile: Profile, keys: &SessionKeys, tag: usize) -> Result<Self, KeyError> {
         let [salt @ .., _, _] = keys.salt;
         let (key, _) = keys.encryption.split_at_checked(profile.key_length()).ok_or(KeyError)?;
         let algorithm = match profile {
