@@ -230,6 +230,7 @@ class Row:
     join_cpu_ms: float
     kilobytes: float
     idle_cpu_share: float
+    stress: dict[str, float]
 
     @property
     def microseconds(self) -> float:
@@ -303,6 +304,7 @@ async def measure(size: int, calls: int, clip: Clip, seconds: float, server: Ser
         join_cpu_ms=(joined["cpu"] - empty["cpu"]) / len(people) * 1000,
         kilobytes=(after["rss"] - empty["rss"]) / len(people) / 1024,
         idle_cpu_share=(idle["cpu"] - resting["cpu"]) / (idle["at"] - resting["at"]) / len(people),
+        stress=after["stress"],
     )
 
 
@@ -319,17 +321,19 @@ async def run(arguments: argparse.Namespace) -> None:
     )
     print(
         "call  people  forwarded/s    CPU  us/packet  people/core  lost  clients late  "
-        "join ms  KB/person  idle us/s"
+        "join ms  KB/person  idle us/s  highest stress"
     )
     fewest = float("inf")
     for size, calls in arguments.loads:
         server = await Server.start(server_core, arguments.mediaplane)
         row = await measure(size, calls, clip, arguments.seconds, server)
+        resource, stress = max(row.stress.items(), key=lambda one: one[1])
         print(
             f"{row.size:4}  {row.participants:6}  {row.forwarded_per_second:11.0f}  "
             f"{row.cpu_share:5.0%}  {row.microseconds:9.1f}  {row.participants_per_core:11.0f}  "
             f"{row.lost_share:4.1%}  {row.late_share:12.1%}  {row.join_cpu_ms:7.1f}  "
-            f"{row.kilobytes:9.0f}  {row.idle_cpu_share * 1e6:9.0f}",
+            f"{row.kilobytes:9.0f}  {row.idle_cpu_share * 1e6:9.0f}  "
+            f"{stress:.2f} ({resource})",
             flush=True,
         )
         fewest = min(fewest, row.participants_per_core)

@@ -60,7 +60,7 @@ async def test_status(pod: Pod) -> None:
         "calls": 0,
         "participants": 0,
         "pendingJoins": 0,
-        "capacityParticipants": 80,
+        "capacityParticipants": 150,
         "relays": 0,
         "addresses": [
             {

@@ -101,20 +101,33 @@ async def at_rest(before: Held) -> Held:
 
 
 async def soak(
-    engine: Engine, go_on: Callable[[int], bool], tell: Callable[[int, Held], None]
+    engine: Engine,
+    go_on: Callable[[int], bool],
+    tell: Callable[[int, Held], None],
+    *,
+    pause_seconds: float = 0.0,
+    tell_late: Callable[[AssertionError], None] | None = None,
 ) -> dict[str, int]:
-    """Rounds as long as `go_on` of their number says; what was left over by the first that left
-    anything. The round before the first warms up: what it leaves is what Python keeps for reuse."""
+    """Rounds as long as `go_on` of their number says, with a pause after each; what was left over
+    by the first that left anything. The round before the first warms up: what it leaves is what
+    Python keeps for reuse. A round that did not come to its end in time is told to `tell_late`,
+    without which it raises; nothing may be left of it either."""
     await play_round(engine, 0)
     await play_round(engine, 1)
     before = held()
     number = 1
     while go_on(number):
-        await play_round(engine, number)
+        try:
+            await play_round(engine, number)
+        except AssertionError as late:
+            if tell_late is None:
+                raise
+            tell_late(late)
+            await until(lambda: forgotten(engine), "the engine has forgotten everybody")
         now = await at_rest(before)
         tell(number, now)
         if left := now.more_than(before):
             return left
         number += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause_seconds)
     return {}

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::thread::{JoinHandleExt, RawPthread};
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -86,6 +87,11 @@ impl Plane {
             *plane.thread.lock() = Some(named.spawn(move || shared.run())?);
         }
         Ok(plane)
+    }
+
+    /// By what the operating system knows the thread; `None` without sockets, and once stopped.
+    pub fn thread(&self) -> Option<RawPthread> {
+        self.thread.lock().as_ref().map(JoinHandleExt::as_pthread_t)
     }
 
     /// What the control is told.

@@ -99,7 +99,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--require-relay", is_flag=True, default=None, help="Clients reach this engine by relays only."
 )
-@click.option("--capacity", type=int, metavar="N", help="Participants at most.  [80]")
+@click.option("--capacity", type=int, metavar="N", help="Participants at most.  [150]")
 @click.option("--limits-file", type=FILE, help="limits.json; wins over --capacity.")
 @click.option(
     "--mediaplane",

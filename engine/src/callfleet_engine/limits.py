@@ -14,7 +14,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    capacity_participants: int = Field(80, ge=1, le=10_000)
+    capacity_participants: int = Field(150, ge=1, le=10_000)
     target_utilization_percent: int = Field(70, ge=1, le=100)
     new_call_limit_percent: int = Field(85, ge=1, le=100)
 

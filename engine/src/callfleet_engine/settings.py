@@ -119,7 +119,7 @@ class Settings(BaseModel):
     turn_credential_lifetime: int = Field(43_200, ge=60, le=86_400)
     consumer: str = Field("", max_length=300)
     require_relay: bool = False
-    capacity: int = Field(80, ge=1, le=10_000)
+    capacity: int = Field(150, ge=1, le=10_000)
     limits_file: Path | None = None
     admin_keys_file: Path | None = None
     allowed_origins: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac};
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use sha1::Sha1;
 
-use crate::keys::{SessionKeys, apply_key_stream};
+use crate::keys::{Master, Part, SessionKeys, apply_key_stream};
 use crate::{Error, KeyError, Profile};
 
 /// Protects one kind of packets, RTP or RTCP.
@@ -81,6 +81,18 @@ impl Cm {
 }
 
 impl Cipher {
+    /// Those of RTP and of RTCP, with the master key and salt of the side that sends.
+    pub(crate) fn pair(
+        profile: Profile,
+        key: &[u8],
+        salt: &[u8],
+    ) -> Result<(Self, Self), KeyError> {
+        let master = Master::new(profile, key, salt)?;
+        let rtp = Self::new(profile, &master.session(Part::Rtp)?, profile.rtp_overhead())?;
+        let rtcp = Self::new(profile, &master.session(Part::Rtcp)?, profile.rtcp_tag())?;
+        Ok((rtp, rtcp))
+    }
+
     /// `tag` is how many bytes are kept of an HMAC.
     pub(crate) fn new(profile: Profile, keys: &SessionKeys, tag: usize) -> Result<Self, KeyError> {
         let [salt @ .., _, _] = keys.salt;

@@ -5,7 +5,6 @@ use ahash::AHashMap;
 use crate::cipher::{Cipher, Identity};
 use crate::header::{Rtp, rtcp_ssrc};
 use crate::index::{ShortWindow, Standing, Window, estimate};
-use crate::keys::{Master, Part};
 use crate::{Error, KeyError, Profile};
 
 #[derive(Debug, Default)]
@@ -39,13 +38,8 @@ impl Inbound {
 
     /// With the master key and salt of the side that sends.
     pub fn new(profile: Profile, key: &[u8], salt: &[u8]) -> Result<Self, KeyError> {
-        let master = Master::new(profile, key, salt)?;
-        Ok(Self {
-            profile,
-            rtp: Cipher::new(profile, &master.session(Part::Rtp)?, profile.rtp_overhead())?,
-            rtcp: Cipher::new(profile, &master.session(Part::Rtcp)?, profile.rtcp_tag())?,
-            streams: AHashMap::new(),
-        })
+        let (rtp, rtcp) = Cipher::pair(profile, key, salt)?;
+        Ok(Self { profile, rtp, rtcp, streams: AHashMap::new() })
     }
 
     /// How it is protected.

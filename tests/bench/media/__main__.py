@@ -20,7 +20,7 @@ from tests.bench.media.scenes import SCENES, Row, Setting
 from tests.bench.media.servers import SERVERS, NotStarted
 from tests.bench.media.tables import markdown
 
-OURS_ONLY = {"qualities"}
+OURS_ONLY = {"qualities", "pods"}
 
 
 def main() -> int:

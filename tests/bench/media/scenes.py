@@ -22,6 +22,8 @@ RATES = (13_600, 27_200, 40_900)
 """Forwarded packets a second, as measured before (docs/benchmarks.md)."""
 PUBLISHERS, SUBSCRIBERS = 4, 50
 CALLS, SIZE = 60, 4
+PODS = ((36, 4), (24, 6), (9, 16), (6, 16))
+"""Calls and their size, of about as many people as a pod takes."""
 PAIRS = 25
 LITTLE_LOSS = 0.0005
 """Still "without loss"."""
@@ -265,6 +267,24 @@ def qualities(start: Starting, setting: Setting) -> Iterator[Row]:
                 yield Row("qualities", load, run.server.name, figures)
 
 
+def pods(start: Starting, setting: Setting) -> Iterator[Row]:
+    """As many people as a pod takes, in calls of several sizes, each at 720p."""
+    for number, size in PODS:
+        with running(start, setting) as run:
+            people = callers(number, size, ("audio", "video"))
+            empty = run.server.resident_bytes()
+            run.client.join(run.server, people, at_once=8)
+            run.load(QUALITIES["720p"], size - 1)
+            figures = run.load(QUALITIES["720p"], size - 1)
+            resident = run.server.resident_bytes()
+            figures |= {
+                "people_a_core": len(people) / figures["cpu_share"],
+                "kilobytes_with_media": (resident - empty) / len(people) / 1000,
+                "megabytes": resident / 1e6,
+            }
+            yield Row("pods", f"{number} x {size}, 720p", run.server.name, figures)
+
+
 SCENES: Mapping[str, Callable[[Starting, Setting], Iterator[Row]]] = MappingProxyType(
     {
         "rates": rates,
@@ -272,5 +292,6 @@ SCENES: Mapping[str, Callable[[Starting, Setting], Iterator[Row]]] = MappingProx
         "calls": calls,
         "joins": joins,
         "qualities": qualities,
+        "pods": pods,
     }
 )

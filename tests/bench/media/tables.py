@@ -50,6 +50,18 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str, int, float]]] = MappingProxyType(
             ("relay's kB each", "relay_kilobytes", 0, 1),
             ("lost %", "lost_share", 2, 100),
         ),
+        "pods": (
+            ("forwarded/s", "forwarded_per_second", 0, 1),
+            ("CPU us/packet", "cpu_us_per_packet", 2, 1),
+            ("server's core %", "cpu_share", 0, 100),
+            ("people at a full core", "people_a_core", 0, 1),
+            ("kB each", "kilobytes_with_media", 0, 1),
+            ("MB in all", "megabytes", 0, 1),
+            ("lost %", "lost_share", 3, 100),
+            ("p50 ms", "delay_p50_ms", 2, 1),
+            ("p99 ms", "delay_p99_ms", 2, 1),
+            ("client's core %", "client_share", 0, 100),
+        ),
     }
 )
 """Of each scene: heading, figure, digits, and what the figure is multiplied by."""

@@ -22,7 +22,7 @@ from callfleet_engine.media.interface import Path as MediaPath
 from tests.callfleet_engine.media.peers import through
 
 PAGE = Path(__file__).parent / "chromium.html"
-LIMIT_SECONDS = 45.0
+LIMIT_SECONDS = 120.0
 SIMULCAST = [
     {"rid": "q", "scaleResolutionDownBy": 4, "maxBitrate": 120_000},
     {"rid": "h", "scaleResolutionDownBy": 2, "maxBitrate": 400_000},

@@ -246,6 +246,19 @@ class Peer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+Make = Callable[..., Peer]
+"""Adds a participant of that name, and with those permissions, to the call of a test."""
+
+
+async def two(peers: Make) -> tuple[Peer, Peer]:
+    """Alice publishes audio and video, Bob gets them."""
+    alice, bob = peers("alice"), peers("bob")
+    await alice.publish_both()
+    await until(lambda: bob.answered == 1, "bob has answered")
+    await until(lambda: len(bob.received("alice", "video")) > 3, "bob gets video")
+    return alice, bob
+
+
 def new_pc() -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
 

@@ -13,14 +13,15 @@ from callfleet_engine.media.distribution import distribute, start
 from callfleet_engine.media.layers import LayerState
 from callfleet_engine.media.published import PublishedTrack
 from callfleet_engine.media.retransmission import RtxStream, unwrap
-from tests.callfleet_engine.media.simulcast import VP8, Simulcast
+from callfleet_engine.media.totals import Totals
+from tests.callfleet_engine.media.simulcast import VP8, Reference
 
 TICK_FRAMES = 3
 PACKETS = {0: 1, 1: 4, 2: 12}
 """A frame of each layer, so that rates differ."""
 
 
-class Setup(Simulcast):
+class Setup(Reference):
     """The time goes on by ticks of a tenth of a second, in which the subscriber has a budget."""
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Setup(Simulcast):
                 for data in encoder.encode(PACKETS[index]):
                     self.deliver(index, data + bytes(900))
             self.asked.clear()
-        self.track.tick(self.now)
+        self.tenth()
         return distribute([self.down], self.budget, None)
 
     def ticks(self, count: int, live: tuple[int, ...] = (0, 1, 2)) -> Allocation | None:
@@ -135,18 +136,18 @@ def test_audio_is_never_held_back() -> None:
         source="microphone",
         reporter_ssrc=9,
         send_rtcp=lambda _: True,
-        totals=Simulcast().totals,
+        totals=Totals(),
         max_bitrate=1_000_000,
     )
-    s = Simulcast()
-    s.down.attach(track, {111: 96})
+    s = Reference()
+    s.down.attach(track, {111: 96}, {})
     track.use_ssrc(5)
     distribute([s.down], 0.0, None)
     assert s.down.target == 0
 
 
 def test_a_new_taker_is_told_at_once_what_its_timestamps_mean() -> None:
-    s = Simulcast()
+    s = Reference()
     s.frame()
     s.report(0)
     s.now += 3
@@ -164,7 +165,7 @@ def test_a_new_taker_is_told_at_once_what_its_timestamps_mean() -> None:
 
 
 def test_what_came_again_goes_where_it_belongs() -> None:
-    s = Simulcast()
+    s = Reference()
     s.attach()
     s.frame()
     lost, kept = s.encoders[2].encode(2)
@@ -175,7 +176,7 @@ def test_what_came_again_goes_where_it_belongs() -> None:
     data = unwrap(wrapped, payload_type=VP8, ssrc=33)
     assert data is not None
     for _ in range(2):  # the second has been answered already
-        s.track.receive(s.layer(2), data, s.now, again=True)
+        s.again(2, data)
     *_, before, late, repaired = s.seen()
     assert (before.index, late.index, repaired.index) == (1, 1, 0)
     assert (late.sequence - before.sequence, repaired.sequence - before.sequence) == (2, 1)

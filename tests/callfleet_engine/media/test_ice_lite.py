@@ -1,4 +1,4 @@
-"""Rules of the shared port, with checks made by hand and with aioice's full agent as client."""
+"""Rules of the shared port, with checks made by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from aioice import ConnectionClosed, stun
-from aioice.ice import Connection
 
 from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.ice_lite import (
@@ -19,65 +18,10 @@ from callfleet_engine.media.ice_lite import (
     SILENT_SWEEPS_WITH_MEDIA,
     LiteConnection,
 )
-from callfleet_engine.media.port import SOCKETS, MediaPort
-from callfleet_engine.media.stun_check import Address
-from tests.callfleet_engine.media.peers import until
-from tests.callfleet_engine.media.translator import Translator
+from callfleet_engine.media.port import MediaPort
+from tests.callfleet_engine.media.ice_clients import DTLS, Client, Wire, new_client, pass_sweeps
 
 ALICE, ELSEWHERE, MALLORY = ("192.0.2.1", 1001), ("192.0.2.2", 1002), ("198.51.100.9", 9)
-MEDIA, DTLS = b"\x80 media", b"\x16 dtls"
-
-
-class Wire:
-    """Stands where the socket is: keeps what would be sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[bytes, Address]] = []
-
-    def sendto(self, data: bytes, address: Address) -> None:
-        self.sent.append((data, address))
-
-    def last(self) -> stun.Message:
-        return stun.parse_message(self.sent[-1][0])
-
-
-class Client:
-    """The client's knowledge of one connection: its credentials."""
-
-    def __init__(self, port: MediaPort, connection: LiteConnection, wire: Wire) -> None:
-        self.port, self.connection, self.wire = port, connection, wire
-        self.username = connection.local_username
-        self.password = connection.local_password
-
-    def check(self, source: Address, *, use: bool = False, **changes: str) -> bytes:
-        message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        message.attributes = {
-            "USERNAME": f"{changes.get('username', self.username)}:client",
-            changes.get("role", "ICE-CONTROLLING"): 1,
-        }
-        if use:
-            message.attributes["USE-CANDIDATE"] = None
-        message.add_message_integrity(changes.get("password", self.password).encode())
-        data = bytes(message)
-        self.resend(data, source)
-        return data
-
-    def resend(self, data: bytes, source: Address) -> None:
-        self.port.stun_received(data, source, self.wire)  # type: ignore[arg-type] # all it uses
-
-    def media(self, source: Address, data: bytes = MEDIA) -> bool:
-        """Whether the port knows whom a datagram from there is for."""
-        owner = self.port.by_address.get(source)
-        if owner is not None:
-            owner.datagram_received(data, source)
-        return owner is self.connection
-
-    @property
-    def goes_to(self) -> Address | None:
-        """Where media is sent to."""
-        if not self.connection.send_now(b"out"):
-            return None
-        return self.wire.sent[-1][1]
 
 
 @pytest.fixture
@@ -92,12 +36,6 @@ def wire() -> Wire:
     return Wire()
 
 
-def new_client(port: MediaPort, wire: Wire) -> Client:
-    connection = LiteConnection(port)
-    connection.media_received = lambda data: data == MEDIA
-    return Client(port, connection, wire)
-
-
 @pytest.fixture
 def alice(port: MediaPort, wire: Wire) -> Iterator[Client]:
     client = new_client(port, wire)
@@ -105,13 +43,6 @@ def alice(port: MediaPort, wire: Wire) -> Iterator[Client]:
     client.connection.end()
     assert not port.by_address
     assert port.connections == 0
-
-
-def pass_sweeps(port: MediaPort, count: int) -> None:
-    for _ in range(count):
-        port.sweeps += 1
-        for connection in list(port._connections):
-            connection.sweep()
 
 
 async def test_a_nominated_address_is_selected(alice: Client) -> None:
@@ -331,88 +262,6 @@ async def test_a_restart_that_was_never_used_is_given_up(alice: Client, port: Me
     assert len(port._by_ufrag) == 0
 
 
-# aioice's full agent, over a socket
-
-
-class FullAgent:
-    """A client of the port, with the port's own socket beneath."""
-
-    def __init__(self, connection: LiteConnection) -> None:
-        self.lite = connection
-        self.ice = Connection(ice_controlling=True)
-
-    async def connect(self, through: tuple[str, int] | None = None) -> None:
-        await self.ice.gather_candidates()
-        await self.lite.gather_candidates()
-        self.ice.remote_is_lite = True
-        self.ice.remote_username = self.lite.local_username
-        self.ice.remote_password = self.lite.local_password
-        for candidate in self.lite.local_candidates:
-            if through is not None:
-                candidate.host, candidate.port = through
-            await self.ice.add_remote_candidate(candidate)
-        await self.ice.add_remote_candidate(None)
-        async with asyncio.timeout(10):
-            await asyncio.gather(self.ice.connect(), self.lite.connect())
-
-
-@pytest.fixture
-async def bound() -> AsyncIterator[MediaPort]:
-    port = MediaPort(lambda: (Advertised("127.0.0.1", "test"),))
-    port.bind(("127.0.0.1",), 0)
-    yield port
-    await port.close()
-
-
-async def test_a_full_agent_connects_restarts_and_talks(bound: MediaPort) -> None:
-    lite = LiteConnection(bound)
-    first = FullAgent(lite)
-    await first.connect()
-    await first.ice.send(DTLS)
-    assert await lite.recv() == DTLS
-    await lite.send(b"back")
-    assert await first.ice.recv() == b"back"
-
-    lite.restart()
-    second = FullAgent(lite)
-    await second.connect()
-    await lite.send(b"on the new path")
-    assert await second.ice.recv() == b"on the new path"
-    await asyncio.gather(first.ice.close(), second.ice.close())
-
-
-async def test_many_agents_share_the_port(bound: MediaPort) -> None:
-    agents = [FullAgent(LiteConnection(bound)) for _ in range(20)]
-    await asyncio.gather(*(agent.connect() for agent in agents))
-    for number, agent in enumerate(agents):
-        await agent.ice.send(b"\x16%d" % number)
-    for number, agent in enumerate(agents):
-        assert await agent.lite.recv() == b"\x16%d" % number
-    assert len({agent.ice._nominated[1].remote_addr for agent in agents}) == 1
-    await asyncio.gather(*(agent.ice.close() for agent in agents))
-
-
-async def test_a_full_agent_behind_a_new_address_goes_on(bound: MediaPort) -> None:
-    lite = LiteConnection(bound)
-    lite.media_received = lambda _: True
-    translator = Translator(("127.0.0.1", bound.number))
-    agent = FullAgent(lite)
-    await agent.connect(translator.address)
-    assert lite.remote_address in translator.outside
-    translator.rebind()
-    pass_sweeps(bound, SILENT_SWEEPS_WITH_MEDIA)
-    pair = agent.ice._nominated[1]
-    consent = agent.ice.build_request(pair, nominate=False)
-    consent.add_message_integrity(lite.local_password.encode())
-    pair.protocol.send_stun(consent, translator.address)
-    await agent.ice.send(MEDIA)
-    await until(lambda: lite.remote_address in translator.outside, "moved")
-    await lite.send(b"found")
-    assert await agent.ice.recv() == b"found"
-    await agent.ice.close()
-    translator.close()
-
-
 async def test_ipv6_has_the_same_number_and_is_served() -> None:
     port = MediaPort(lambda: (Advertised("127.0.0.1", "a"), Advertised("::1", "b")))
     port.bind(("127.0.0.1", "::1"), 0)
@@ -443,15 +292,3 @@ async def test_a_taken_port_is_refused_and_nothing_stays_bound() -> None:
         second.bind(("::1", "127.0.0.1"), first.number)
     assert second.number == 0
     await asyncio.gather(first.close(), second.close())
-
-
-async def test_a_burst_of_many_clients_is_spread_over_sockets(bound: MediaPort) -> None:
-    """One socket's buffer would lose it: the kernel bounds each, whatever is asked for."""
-    sides = {side.transport.get_extra_info("sockname") for side in bound._sides}
-    assert sides == {("127.0.0.1", bound.number)}
-    assert len(bound._sides) == SOCKETS
-    agents = [FullAgent(LiteConnection(bound)) for _ in range(24)]
-    await asyncio.gather(*(agent.connect() for agent in agents))
-    used = {id(side) for agent in agents for side in agent.lite._sides.values()}
-    assert len(used) > 1
-    await asyncio.gather(*(agent.ice.close() for agent in agents))

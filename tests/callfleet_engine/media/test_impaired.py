@@ -28,6 +28,12 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+UNTOLD = 350_000
+"""Bit/s: a publisher who learns nothing of its path stays at 300,000."""
+FEW = 0.01
+"""Share that a socket's buffer may lose where the machine is busy; a slow link loses most."""
+
+
 def video(found: Stats, name: str) -> int:
     return int(found.get("video", {}).get(name, 0))
 
@@ -80,7 +86,7 @@ async def test_a_publishers_losses_are_asked_for_again_and_fed_back(
         lambda s: (
             network.lost > 20
             and sum(each.get("retransmittedPacketsSent", 0) for each in s.values()) > 5
-            and s.get("pair", {}).get("availableOutgoingBitrate", 0) > 500_000
+            and s.get("pair", {}).get("availableOutgoingBitrate", 0) > UNTOLD
         ),
         "alice sends again what was lost, and learns what her path carries",
     )
@@ -131,7 +137,7 @@ async def test_a_slow_subscriber_gets_the_low_layer_and_the_others_lose_nothing(
         lambda s: carol.rid not in {"q", ""} and video(s, "framesDecoded") > 60,
         "carol goes on with a higher layer",
     )
-    assert video(after, "packetsLost") <= video(before, "packetsLost")
+    assert grown(after, before, "packetsLost") <= FEW * grown(after, before, "packetsReceived")
     assert not alice.ends + bob.ends + carol.ends
     for tab in (alice, bob, carol):
         await tab.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,12 @@ import pytest
 from callfleet_engine.media import rtp
 from callfleet_engine.media.interface import MediaSession
 from callfleet_engine.media.session import AiortcSession
-from tests.callfleet_engine.media.peers import Peer, until
+from tests.callfleet_engine.media.peers import Make, until
 from tests.callfleet_engine.seeded import seeded
 
 PACKETS = Path(__file__).parent / "packets"
 DAMAGES = 40
 """Of each packet."""
-
-Make = Callable[..., Peer]
 
 
 def packet(name: str) -> bytes:

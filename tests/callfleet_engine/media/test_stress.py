@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from callfleet_engine.media.interface import Stress
 from callfleet_engine.media.stress import RECEIVED_COST, StressMeter, cores_allowed, read_cpu_max
 
 
@@ -45,6 +46,7 @@ def test_steady_load_is_its_own_average() -> None:
             forwarded=15,
             bytes_sent=6250,
             cpu_seconds=0.02,
+            media_cpu_seconds=0.01,
             late=0.005,
         )
     stress = meter.stress()
@@ -54,11 +56,40 @@ def test_steady_load_is_its_own_average() -> None:
     assert stress["egress"] == pytest.approx(0.5)
 
 
+def observed(meter: StressMeter, **measured: float) -> Stress:
+    """After one tick of a second in which nothing else was measured."""
+    meter.observe(
+        elapsed=1,
+        received=0,
+        forwarded=int(measured.get("forwarded", 0)),
+        bytes_sent=0,
+        cpu_seconds=measured.get("cpu_seconds", 0),
+        media_cpu_seconds=measured.get("media_cpu_seconds", 0),
+        late=0,
+    )
+    return meter.stress()
+
+
+def test_a_full_thread_is_a_full_pod_though_another_core_is_idle() -> None:
+    meter = StressMeter(forwards_per_core=1000, egress_bits_per_second=1e6, cores=2)
+    for _ in range(60):
+        observed(meter, cpu_seconds=1.1, media_cpu_seconds=1.0, forwarded=1000)
+    stress = meter.stress()
+    assert stress["cpu"] == pytest.approx(1, abs=0.01)
+    assert stress["packets"] == pytest.approx(1, abs=0.01)
+
+
+def test_threads_together_fill_their_cores() -> None:
+    meter = StressMeter(forwards_per_core=1000, egress_bits_per_second=1e6, cores=1.5)
+    for _ in range(60):
+        observed(meter, cpu_seconds=1.5, media_cpu_seconds=0.75)
+    assert meter.stress()["cpu"] == pytest.approx(1, abs=0.01)
+
+
 def test_an_average_forgets() -> None:
     meter = StressMeter(forwards_per_core=1000, egress_bits_per_second=1e6, cores=1)
-    meter.observe(elapsed=1, received=0, forwarded=1000, bytes_sent=0, cpu_seconds=0, late=0)
-    peak = meter.stress()["packets"]
+    peak = observed(meter, forwarded=1000)["packets"]
     assert 0.1 < peak < 0.3
     for _ in range(30):
-        meter.observe(elapsed=1, received=0, forwarded=0, bytes_sent=0, cpu_seconds=0, late=0)
+        observed(meter)
     assert meter.stress()["packets"] < 0.01

@@ -14,7 +14,7 @@ from tests.callfleet_engine.web.tabs import join, link
 
 pytestmark = pytest.mark.peer
 
-LIMIT_MS = 40_000
+LIMIT_MS = 120_000
 
 WATCH = """
 window.told = [];
@@ -165,12 +165,13 @@ async def moves(page: Page, selector: str, smallest: int = 16, largest: int = 40
     )
 
 
-async def told(page: Page, kind: str, **fields: object) -> dict[str, Any]:
-    """Wait for a message of the server with these fields."""
+async def told(page: Page, kind: str, since: int = 0, **fields: object) -> dict[str, Any]:
+    """Wait for a message of the server with these fields, after the first `since` of all."""
     wanted = {"type": kind, **fields}
     handle = await page.wait_for_function(
-        "(wanted) => window.told.find((m) => Object.keys(wanted).every((k) => m[k] === wanted[k]))",
-        arg=wanted,
+        "([since, wanted]) => window.told.slice(since)"
+        ".find((m) => Object.keys(wanted).every((k) => m[k] === wanted[k]))",
+        arg=[since, wanted],
         timeout=LIMIT_MS,
     )
     message: dict[str, Any] = await handle.json_value()
@@ -195,10 +196,10 @@ async def test_three_layers_and_the_one_a_subscriber_asks_for(
     await alice.evaluate(KEEP_RESOLUTION)
     await moves(bob, tile, smallest=640)
 
-    await bob.evaluate("window.told.length = 0")
+    before = await bob.evaluate("window.told.length")
     await prefer(bob, alice_id, 0)
     await moves(bob, tile, largest=320)
-    switched = await told(bob, "layers")
+    switched = await told(bob, "layers", since=before)
     assert [(t["participant"], t["source"]) for t in switched["tracks"]] == [(alice_id, "camera")]
 
     await prefer(bob, alice_id, 1)
@@ -206,7 +207,6 @@ async def test_three_layers_and_the_one_a_subscriber_asks_for(
     await prefer(bob, alice_id, 2)
     await moves(bob, tile, smallest=641)
 
-    await bob.evaluate("window.told.length = 0")
     await alice.evaluate("window.signalling.send(JSON.stringify({ type: 'stats', id: 99 }))")
     stats = await told(alice, "stats", id=99)
     [own] = [p for p in stats["participants"] if p["participant"] == alice_id]
@@ -214,8 +214,10 @@ async def test_three_layers_and_the_one_a_subscriber_asks_for(
     assert layers.keys() == {"q", "h", "f"}
     assert all(s["packetsReceived"] > 0 for s in layers.values())
     assert len({s["ssrc"] for s in layers.values()}) == 3
-    # Chromium's false microphone beeps.
-    assert (await told(bob, "speaker"))["participant"] is not None
+    # Chromium's false microphone beeps; whoever was heard first may be so to the end.
+    await bob.wait_for_function(
+        "window.told.some((m) => m.type === 'speaker' && m.participant !== null)", timeout=LIMIT_MS
+    )
     assert not problems
 
 

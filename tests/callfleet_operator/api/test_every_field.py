@@ -193,7 +193,7 @@ SOON = {"drain": {"deadlineSeconds": 60}}
 OF_CLUSTER = (
     Change("cost.currency", "USD", "EUR", priced),
     Change("drain.onDeadline", "Wait", "Reconnect", done(OVERDUE), SOON),
-    Change("capacity.participantsPerPod", 80, 150),
+    Change("capacity.participantsPerPod", 150, 200),
     Change("scaling.targetUtilizationPercent", 70, 40, decided(observed(*loaded(60, 60)))),
     Change(
         "scaling.newCallLimitPercent",

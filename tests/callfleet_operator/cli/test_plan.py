@@ -103,7 +103,7 @@ def test_piped_it_is_plain_lines() -> None:
     text = run("--users", "1000").stdout
     assert "\x1b" not in text
     assert "= 1,000 users x 20 h a month\n" in text
-    assert text.startswith("Plan: 1,000 users, 136 in calls at a time: 4 engine pods, 4 relays, ")
+    assert text.startswith("Plan: 1,000 users, 136 in calls at a time: 2 engine pods, 4 relays, ")
 
 
 def test_for_programs() -> None:
@@ -112,14 +112,14 @@ def test_for_programs() -> None:
     )
 
     assert found["version"] == 1
-    assert found["figures"]["engines"]["pods"]["value"] == 4
+    assert found["figures"]["engines"]["pods"]["value"] == 2
     assert found["figures"]["load"]["userHours"] == {
         "value": 20000,
         "unit": "h a month",
         "arithmetic": "1,000 users x 20 h a month",
     }
     assert found["figures"]["relays"]["relays"]["pods"]["value"] == 4
-    assert found["figures"]["cost"]["total"]["value"] == "2064.72"
+    assert found["figures"]["cost"]["total"]["value"] == "1784.72"
     assert found["figures"]["cost"]["egressGigabytes"]["value"] == 24494.4
     (row,) = found["byConcurrent"]
     assert (row["concurrent"], row["pods"], row["relays"]) == (10, 1, 1)
@@ -132,7 +132,7 @@ def test_for_programs() -> None:
 def test_what_is_not_known_is_null() -> None:
     found = data("--users=1000", "--pod-price=140")
 
-    assert found["figures"]["cost"]["enginePods"]["value"] == "560.00"
+    assert found["figures"]["cost"]["enginePods"]["value"] == "280.00"
     assert found["figures"]["cost"]["total"]["value"] is None
     assert {row["total"] for row in found["byConcurrent"]} == {None}
     (note,) = [note for note in found["notes"] if "total is not known" in note]

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::thread::RawPthread;
 
 use callfleet_media::{self as media, Accepted, Core, Event, Half, Keys, NewDown, Outgoing};
 use callfleet_srtp::Profile;
@@ -98,6 +99,13 @@ impl Plane {
     /// Can be read while `take` has something to give.
     fn descriptor(&self) -> RawFd {
         self.0.ring().as_fd().as_raw_fd()
+    }
+
+    /// The thread that moves packets, as `time.pthread_getcpuclockid` takes it.
+    fn thread(&self) -> PyResult<RawPthread> {
+        self.0
+            .thread()
+            .ok_or_else(|| PyValueError::new_err("a plane without sockets has no thread"))
     }
 
     /// What came for others, up to `limit` of it: tuples that begin with their kind.

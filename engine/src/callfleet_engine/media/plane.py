@@ -21,7 +21,12 @@ from callfleet_engine.media.python_forwarding import PythonForwarding
 from callfleet_engine.media.seams import Certificate
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS, AiortcSession
 from callfleet_engine.media.speaker import ActiveSpeaker
-from callfleet_engine.media.stress import StressMeter, cores_allowed, read_cpu_max
+from callfleet_engine.media.stress import (
+    FORWARDS_PER_CORE,
+    StressMeter,
+    cores_allowed,
+    read_cpu_max,
+)
 from callfleet_engine.media.subscribing import Publishers
 from callfleet_engine.media.totals import Totals
 
@@ -39,8 +44,7 @@ class MediaSettings:
     `addresses` are this host's, at most one of each family; `port` is bound on all of them, 0 for
     a free one. `advertised` gives the addresses that clients are told at this moment; without it
     they are told `addresses`. `consent_seconds` of silence end a participant.
-    `forwards_per_core` (packets a second, a received one counted as `stress.RECEIVED_COST`) and
-    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is asked of each
+    `egress_bits_per_second` is what counts as full. `max_video_bitrate` (bit/s) is asked of each
     publisher. `attempt_seconds` is how long a peer connection may take to connect.
     """
 
@@ -48,7 +52,6 @@ class MediaSettings:
     port: int = 0
     advertised: Callable[[], Sequence[Advertised]] | None = None
     consent_seconds: float = CONSENT_SECONDS
-    forwards_per_core: float = 95_000.0
     egress_bits_per_second: float = 1e9
     max_video_bitrate: int = 2_500_000
     attempt_seconds: float = 15.0
@@ -176,7 +179,7 @@ class AiortcPlane:
         self.forwarding = self._new_forwarding()
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
-            forwards_per_core=settings.forwards_per_core,
+            forwards_per_core=FORWARDS_PER_CORE[self.name],
             egress_bits_per_second=settings.egress_bits_per_second,
             cores=cores_allowed(read_cpu_max(), threads=self.threads),
         )
@@ -184,6 +187,7 @@ class AiortcPlane:
         self._ticks = 0
         self._last_tick = 0.0
         self._last_cpu = 0.0
+        self._last_media_cpu = 0.0
         self._last = self.totals.snapshot()
         self._last_bytes = 0
 
@@ -196,6 +200,10 @@ class AiortcPlane:
     def _new_forwarding(self) -> Forwarding:
         clock = asyncio.get_running_loop().time
         return PythonForwarding(self.totals, self.settings.max_video_bitrate, clock)
+
+    def _media_cpu_seconds(self) -> float:
+        """CPU time of the thread that moves packets."""
+        return time.thread_time()
 
     @property
     def port(self) -> int:
@@ -211,6 +219,7 @@ class AiortcPlane:
         loop = asyncio.get_running_loop()
         self._last_tick = loop.time()
         self._last_cpu = time.process_time()
+        self._last_media_cpu = self._media_cpu_seconds()
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
 
     def open_call(self, call_id: str) -> AiortcCall:
@@ -255,7 +264,7 @@ class AiortcPlane:
                 session.report(now)
 
     def _measure(self, now: float) -> None:
-        cpu = time.process_time()
+        cpu, media_cpu = time.process_time(), self._media_cpu_seconds()
         elapsed = now - self._last_tick
         self._meter.observe(
             elapsed=elapsed,
@@ -263,9 +272,11 @@ class AiortcPlane:
             forwarded=self.totals.forwarded_packets - self._last.forwarded_packets,
             bytes_sent=self.totals.forwarded_bytes - self._last_bytes,
             cpu_seconds=cpu - self._last_cpu,
+            media_cpu_seconds=media_cpu - self._last_media_cpu,
             late=max(elapsed - TICK_SECONDS, 0.0),
         )
         self._last_tick = now
         self._last_cpu = cpu
+        self._last_media_cpu = media_cpu
         self._last = self.totals.snapshot()
         self._last_bytes = self.totals.forwarded_bytes

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from callfleet_engine.media.interface import Stress
 
 RECEIVED_COST = 3.5
 """What a received packet costs beside a forwarded one. Measured by tests/bench/engine_capacity:
 calls of 2, 3 and 6 then come to the same figure at a full core, within 5 %."""
+
+FORWARDS_PER_CORE: Mapping[str, float] = MappingProxyType({"python": 95_000, "native": 200_000})
+"""Packets a second at which a core is full, by the plane's name; a received one counts as
+`RECEIVED_COST`. Measured: docs/capacity.md."""
 
 AVERAGE_SECONDS = 5.0
 LATE_SECONDS = 0.05
@@ -42,7 +48,9 @@ class StressMeter:
     def __init__(
         self, *, forwards_per_core: float, egress_bits_per_second: float, cores: float
     ) -> None:
-        self._forwards_per_second = forwards_per_core * cores
+        # Packets are moved by one thread, whatever others do.
+        self._media_cores = min(cores, 1.0)
+        self._forwards_per_second = forwards_per_core * self._media_cores
         self._egress_bits_per_second = egress_bits_per_second
         self._cores = cores
         self._values: dict[str, float] = dict.fromkeys(Stress.__required_keys__, 0.0)
@@ -55,13 +63,15 @@ class StressMeter:
         forwarded: int,
         bytes_sent: int,
         cpu_seconds: float,
+        media_cpu_seconds: float,
         late: float,
     ) -> None:
-        """One tick: packets and bytes of `elapsed` seconds, CPU used, and how late it came."""
+        """One tick: packets and bytes of `elapsed` seconds, CPU used by the process and by the
+        thread that moves packets, and how late it came."""
         weight = 1 - math.exp(-elapsed / AVERAGE_SECONDS)
         measured = {
             "packets": (RECEIVED_COST * received + forwarded) / elapsed / self._forwards_per_second,
-            "cpu": cpu_seconds / elapsed / self._cores,
+            "cpu": max(cpu_seconds / self._cores, media_cpu_seconds / self._media_cores) / elapsed,
             "loop": late / LATE_SECONDS,
             "egress": bytes_sent * 8 / elapsed / self._egress_bits_per_second,
         }

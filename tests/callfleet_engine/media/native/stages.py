@@ -47,6 +47,9 @@ class Stage(Protocol):
 
     def tick(self) -> None: ...
 
+    def take(self) -> None:
+        """Add what has been sent to `sent`."""
+
     def counters(self) -> MediaCounters: ...
 
 
@@ -95,6 +98,9 @@ class PythonStage:
 
     def tick(self) -> None:
         self.publishing.tick(self.now)
+
+    def take(self) -> None:
+        """It is there already."""
 
     def counters(self) -> MediaCounters:
         return self._totals.snapshot()
@@ -185,7 +191,6 @@ class NativeStage:
         self._forwarding.tick(self.now)
 
     def take(self) -> None:
-        """Read what has been sent."""
         for _, address, data in self._plane.take_datagrams():
             name = self._names[address[1]]
             server = self._servers[name]

@@ -35,7 +35,13 @@ from callfleet_engine.media.negotiation import OPUS
 from callfleet_engine.media.retransmission import RtxStream
 from callfleet_engine.media.seams import NegotiatedMedia
 from callfleet_engine.media.transport_feedback import ArrivalRecorder
-from tests.callfleet_engine.media.simulcast import FRAME_SECONDS, RIDS, Encoder
+from tests.callfleet_engine.media.simulcast import (
+    FRAME_SECONDS,
+    RIDS,
+    Encoder,
+    extended,
+    is_rtcp,
+)
 
 from .stages import PUBLISHER, NativeStage, PythonStage, Stage, described
 
@@ -78,19 +84,6 @@ def lines(*, numbered: bool) -> dict[str, NegotiatedMedia]:
         )
         for mid in SOURCES
     }
-
-
-def elements(*pairs: tuple[int, bytes]) -> bytes:
-    """A header extension block with headers of one byte."""
-    data = b"".join(bytes([number << 4 | len(value) - 1]) + value for number, value in pairs)
-    data += bytes(-len(data) % 4)
-    return b"\xbe\xde" + (len(data) // 4).to_bytes(2, "big") + data
-
-
-def extended(packet: bytes, *pairs: tuple[int, bytes]) -> bytes:
-    """The packet with these header extensions."""
-    first = packet[0] | rtp.EXTENSION
-    return bytes([first]) + packet[1:12] + elements(*pairs) + packet[12:]
 
 
 @dataclass
@@ -331,7 +324,7 @@ class Both:
     def _note(self, name: str, packets: list[bytes]) -> None:
         video = self.subscribers[0][name].video.ssrc
         for data in packets:
-            if 192 <= data[1] < 224:
+            if is_rtcp(data):
                 continue
             _, _, sequence, _, ssrc = rtp.HEADER.unpack_from(data)
             if ssrc == video:

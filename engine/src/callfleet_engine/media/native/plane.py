@@ -31,6 +31,9 @@ class NativePlane(AiortcPlane):
     def _new_forwarding(self) -> NativeForwarding:
         return NativeForwarding(self.media_port, self.settings.max_video_bitrate)
 
+    def _media_cpu_seconds(self) -> float:
+        return self.media_port.cpu_seconds()
+
     def counters(self) -> MediaCounters:
         """Totals for metrics."""
         self._refresh()

@@ -76,6 +76,10 @@ class NativePort(MediaPort):
         self.plane = _native.Plane(descriptors, time.monotonic())
         self._of_extension = [NativeSide(self.plane, n) for n in range(len(descriptors))]
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the bound port's thread."""
+        return time.clock_gettime(time.pthread_getcpuclockid(self.plane.thread()))
+
     @property
     def number(self) -> int:
         """The port's number; 0 while it is not bound."""

@@ -76,7 +76,7 @@ class AuthMode(StrEnum):
 class Capacity(Model):
     """What one engine pod bears."""
 
-    participants_per_pod: int = Field(default=80, ge=1, le=10000)
+    participants_per_pod: int = Field(default=150, ge=1, le=10000)
     """Participants of one pod at full load. Measure your own: it depends on the CPU and on how
     many participants a call has."""
 

@@ -18,9 +18,9 @@ ALLOCATIONS_PER_PERSON: Final = 2
 """One for each of a client's two peer connections."""
 POD_MEGABITS: Final = Decimal(1000)
 """Mbit/s that an engine sends at full load: where its egress stress is 1."""
-ENGINE_PACKETS: Final = 95_000
+ENGINE_PACKETS: Final = 200_000
 """Packets a second that an engine forwards at full load: where its packet stress is 1, on one
-core (docs/plan.md has the measurement behind it)."""
+core and with the native plane (docs/capacity.md has the measurement behind it)."""
 RECEIVED_COST: Final = Decimal("3.5")
 """What a received packet costs an engine beside a forwarded one, of the same measurement."""
 RELAY_PACKETS: Final = 30_000
