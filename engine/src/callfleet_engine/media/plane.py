@@ -40,8 +40,9 @@ class MediaSettings:
     a free one. `advertised` gives the addresses that clients are told at this moment; without it
     they are told `addresses`. `consent_seconds` of silence end a participant.
     `forwards_per_core` (packets a second, a received one counted as `stress.RECEIVED_COST`) and
-    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is asked of each
-    publisher. `attempt_seconds` is how long a peer connection may take to connect.
+    `egress_bits_per_second` are what counts as full. `max_video_bitrate` (bit/s) is granted to a
+    publisher for whom nothing else is said (`MediaSession.grant`). `attempt_seconds` is how long a
+    peer connection may take to connect.
     """
 
     addresses: tuple[str, ...]
