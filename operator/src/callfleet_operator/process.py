@@ -32,7 +32,13 @@ from callfleet_operator.gateway.kube import Kube, connect
 from callfleet_operator.gateway.lease import Lease
 from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS, TURN_POOLS
+from callfleet_operator.gateway.resources import (
+    CALL_CLUSTERS,
+    CONFIG_MAPS,
+    PODS,
+    SECRETS,
+    TURN_POOLS,
+)
 from callfleet_operator.gateway.traces import traces
 from callfleet_operator.gateway.watch import Followed, follow
 from callfleet_operator.handlers.http import Health, application, serving
@@ -58,7 +64,7 @@ from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.settings import ListenAddress, Settings
 from callfleet_operator.startup import in_cluster, kopf_registry, kopf_settings
@@ -340,7 +346,8 @@ class _Leader:
                 concurrency=settings.admin_concurrency,
             ),
             admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
-            secrets=SharedSecrets(self.kube, settings.tick, time.monotonic),
+            secrets=SharedObjects(self.kube, SECRETS, settings.tick, time.monotonic),
+            config_maps=SharedObjects(self.kube, CONFIG_MAPS, settings.tick, time.monotonic),
             comparisons=Pace(time.monotonic, COMPARED_A_SECOND, COMPARED_AT_ONCE),
             first_tellings=Pace(time.monotonic, TOLD_A_SECOND, TOLD_AT_ONCE),
             tellings_again=Pace(time.monotonic, TOLD_AGAIN_A_SECOND, TOLD_AGAIN_A_SECOND),

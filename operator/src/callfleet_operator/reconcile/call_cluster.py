@@ -14,7 +14,6 @@ from callfleet_operator.api.v1alpha1.callcluster import (
     ForecastMode,
     MetricsFallback,
 )
-from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import SECRETS
 from callfleet_operator.observation import NoOutlook, Outlook
@@ -27,6 +26,7 @@ from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.objects import ensure, ensure_monitor
 from callfleet_operator.reconcile.pods import Limits, list_pods
 from callfleet_operator.reconcile.pools import Pools, pools_for
+from callfleet_operator.reconcile.presets import unusable_presets
 from callfleet_operator.reconcile.relay_addresses import client_addresses
 from callfleet_operator.reconcile.relays import (
     by_region,
@@ -73,10 +73,11 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
 
     with span("observe", what="references"):
         absent = await missing_secrets(services, cluster)
+        unusable = await unusable_presets(services, cluster)
         pools = await pools_for(services, cluster)
     with span("apply", what="objects"):
         keys = await _keys(services, pools) if now.may_write else Keys()
-        revisions = await _objects_and_revisions(services, cluster, now, keys)
+        revisions = await _objects_and_revisions(services, cluster, now, keys, hold=bool(unusable))
 
     with span("observe", what="pods"):
         reported = await services.metrics_source.engines()
@@ -121,9 +122,9 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decisio
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         invalid_hold_until=hold_until(metadata)[1],
         missing_secrets=(*absent, *keys.unreadable.values()),
+        unusable_presets=unusable,
         missing_pools=pools.missing,
         refused_pools=pools.refused,
-        not_yet_in_effect=not_yet_in_effect(spec),
         name_conflicts=tuple(now.troubles.name_conflicts),
         apply_errors=tuple(now.troubles.apply_errors),
         moves=now.troubles.moves,
@@ -172,12 +173,15 @@ async def _keys(services: Services, pools: Pools) -> Keys:
 
 
 async def _objects_and_revisions(
-    services: Services, cluster: CallCluster, now: Round, keys: Keys
+    services: Services, cluster: CallCluster, now: Round, keys: Keys, *, hold: bool
 ) -> Revisions:
-    """Everything but the pods: compared and applied, unless it stands as it should."""
+    """Everything but the pods: compared and applied, unless it stands as it should.
+
+    `hold`: pods of a new template could not start.
+    """
     spec, generation, fleet = cluster.spec, cluster.metadata.generation, now.fleet
     masters = frozenset((name, tuple(secrets)) for name, secrets in keys.masters.items())
-    basis = generation, fleet.image, masters, frozenset(keys.unreadable)
+    basis = generation, fleet.image, masters, frozenset(keys.unreadable), hold
     compare = now.must_compare(basis, cluster.status, generation)
     settled = now.memory.settled
     if settled is not None and not compare:
@@ -192,6 +196,7 @@ async def _objects_and_revisions(
         Source(generation, spec_digest(spec, fleet.image)),
         now.troubles,
         write=now.may_write,
+        hold=hold,
     )
     now.settle(basis, revisions, compared=compare)
     return revisions
