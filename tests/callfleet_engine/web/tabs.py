@@ -51,7 +51,13 @@ async def open_tab(browser: Browser, url: str, problems: list[str], script: str 
 
 
 async def join(
-    browser: Browser, url: str, name: str, problems: list[str], script: str = "", preset: str = ""
+    browser: Browser,
+    url: str,
+    name: str,
+    problems: list[str],
+    script: str = "",
+    *,
+    preset: str = "",
 ) -> tuple[Page, str]:
     """A tab in the call, and the participant's id; without a `preset` none is chosen."""
     page = await open_tab(browser, url, problems, script)
