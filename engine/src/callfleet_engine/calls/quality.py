@@ -10,7 +10,7 @@ from callfleet_engine.media.interface import KIND_OF, MediaSession, Source
 from callfleet_engine.presets import Chosen, Preset
 
 VIDEOS: Final[frozenset[Source]] = frozenset(s for s, kind in KIND_OF.items() if kind == "video")
-_OPUS: Final = re.compile(r"(?m)^a=rtpmap:(\d+) opus/48000.*\r?\n?", re.IGNORECASE)
+_OPUS: Final = re.compile(r"(?m)^a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 _MAXIMUM: Final = "maxaveragebitrate"
 
 
