@@ -47,7 +47,7 @@ BAD = [
     (MANY, "presets: "),
     (SOUND.replace("default: a", "default: b"), "default names b"),
     (SOUND.replace("{a:", "{A:"), "presets.A"),
-    (SOUND.replace("{a:", "{on:"), "presets.True"),
+    (SOUND.replace("{a:", "{on:"), "Input should be a valid string"),
     (SOUND.replace("default: a", "other: 1, default: a"), "other: "),
     (SOUND.replace("32000", "5999"), "presets.a.audioBitsPerSecond: "),
     (SOUND.replace("32000", "32000.5"), "presets.a.audioBitsPerSecond: "),
