@@ -178,7 +178,7 @@ class Participant:
             answer = self._kept.answered(await media.publish(offer))
         self._attempted.add("publish")
         published = sources_sent(offer)
-        if published != self._published:
+        if published != self._published or chosen is not None:
             self._published = published
             self._surroundings.toggled(self)
         return answer
