@@ -14,7 +14,7 @@ from tests.presets import ONE
 
 pytestmark = [pytest.mark.api, pytest.mark.peer]
 
-NAMED = {"quality": {"presetsConfigMapRef": {"name": "frugal"}}}
+NAMED: dict[str, Any] = {"quality": {"presetsConfigMapRef": {"name": "frugal"}}}
 
 
 async def presets(here: World, **data: str) -> None:
