@@ -65,7 +65,7 @@ async def test_who_comes_back_with_a_preset_that_is_gone_stays_in_the_call(
     again = await (await connect(engine)).join(preset="best", resume=joined["resume"])
     assert again["participant"] == joined["participant"]
     assert again["quality"]["preset"] == "low"
-    elsewhere = await (await connect(engine)).join("other", preset="best", resume="of another pod")
+    elsewhere = await (await connect(engine)).join(preset="best", resume="of another pod")
     assert elsewhere["quality"]["preset"] == "standard"
 
 
