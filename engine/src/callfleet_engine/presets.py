@@ -20,7 +20,9 @@ from pydantic.alias_generators import to_camel
 from callfleet_engine.errors import CallError
 
 MAX_PRESETS: Final = 20
-MAX_FILE_BYTES: Final = 64 * 1024
+MAX_FILE_BYTES: Final = 16 * 1024
+MAX_BRACKETS: Final = 100
+"""Many more take the parser seconds, and mean nothing here."""
 GRANT_PERCENT: Final = 120
 """What a publisher is granted, of the bits of its preset: a fifth for headers and repair."""
 FORM: Final = (
@@ -177,6 +179,8 @@ def parse_presets(text: bytes) -> Presets:
     """Parse the text of the file. Raises ValueError naming the field and what to do."""
     if len(text) > MAX_FILE_BYTES:
         raise ValueError(f"longer than {MAX_FILE_BYTES} bytes; {FORM}")
+    if text.count(b"[") + text.count(b"{") > MAX_BRACKETS:
+        raise ValueError(f"more than {MAX_BRACKETS} brackets; {FORM}")
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

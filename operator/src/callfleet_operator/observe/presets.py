@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 
 import yaml
@@ -17,7 +18,10 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 PRESETS_KEY: Final = "presets.yaml"
-_MAX_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 16 * 1024
+_MAX_BRACKETS: Final = 100
+_REMEMBERED: Final = 2048
+"""Texts: each is read again in every round, and seldom another one."""
 _MAX_PRESETS: Final = 20
 
 _Name = Annotated[
@@ -64,8 +68,15 @@ def presets_problem(config_map: Mapping[str, Any] | None) -> str:
     text = (config_map.get("data") or {}).get(PRESETS_KEY)
     if text is None:
         return f"has no key {PRESETS_KEY}"
+    return _problem_of(text)
+
+
+@lru_cache(_REMEMBERED)
+def _problem_of(text: str) -> str:
     if len(text.encode()) > _MAX_BYTES:
         return f"holds more than {_MAX_BYTES} bytes in {PRESETS_KEY}"
+    if text.count("[") + text.count("{") > _MAX_BRACKETS:
+        return f"holds more than {_MAX_BRACKETS} brackets in {PRESETS_KEY}"
     try:
         _Presets.model_validate(yaml.safe_load(text))
     except ValidationError as error:
