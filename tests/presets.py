@@ -80,7 +80,7 @@ _PICTURES: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(
 @st.composite
 def valid(draw: st.DrawFn) -> dict[str, Any]:
     """The content of a file that is in order."""
-    presets = draw(st.dictionaries(_NAMES, _SOUNDS | _PICTURES, min_size=1, max_size=20))
+    presets = draw(st.dictionaries(_NAMES, _SOUNDS | _PICTURES, min_size=1, max_size=6))
     return {"default": draw(st.sampled_from(sorted(presets))), "presets": presets}
 
 
