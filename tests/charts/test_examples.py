@@ -12,7 +12,7 @@ import yaml
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
 from callfleet_operator.api.v1alpha1.callcluster import StoreType
-from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
+from callfleet_operator.observe.presets import presets_problem
 from tests.cluster.api_server import ApiServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -41,11 +41,6 @@ def only_cluster(example: str) -> CallCluster:
 def only_pool(example: str) -> TurnPool:
     (pool,) = [found for found in resources(example) if isinstance(found, TurnPool)]
     return pool
-
-
-@pytest.mark.parametrize("example", FLEETS)
-def test_everything_set_is_in_effect(example: str) -> None:
-    assert not_yet_in_effect(only_cluster(example).spec) == ()
 
 
 @pytest.mark.parametrize("example", FLEETS)
@@ -83,6 +78,11 @@ def test_the_demo_fits_one_node() -> None:
 def test_the_quickstart_holds_no_secret() -> None:
     assert not [found for found in documents("quickstart") if found["kind"] == "Secret"]
     assert only_cluster("quickstart").spec.store.type is StoreType.POSTGRESQL
+
+
+def test_presets_are_such_as_engines_take() -> None:
+    (presets,) = documents("presets")
+    assert presets_problem(presets) == ""
 
 
 @pytest.mark.api

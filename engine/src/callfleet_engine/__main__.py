@@ -102,6 +102,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--capacity", type=int, metavar="N", help="Participants at most.  [150]")
 @click.option("--limits-file", type=FILE, help="limits.json; wins over --capacity.")
 @click.option(
+    "--quality-presets",
+    type=FILE,
+    help="presets.yaml: what publishers send at most; read again when it changes.  [built-in ones]",
+)
+@click.option(
     "--mediaplane",
     type=click.Choice(["auto", "python", "native"]),
     help="What forwards media; auto: native where it loads.  [auto]",

@@ -28,7 +28,7 @@ from callfleet_engine.health import health_app
 from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.parts import Parts
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
-from callfleet_engine.signalling import pages
+from callfleet_engine.signalling import pages, quality
 from callfleet_engine.sites import bind, serving
 from callfleet_engine.store.interface import IncompatibleSchema, StoreError, StoreUnavailable
 
@@ -150,6 +150,7 @@ class Engine:
         parts.signalling.add_routes(app)
         parts.whip.add_routes(app)
         pages.add_routes(app)
+        quality.add_routes(app, parts.presets)
         await stack.enter_async_context(serving(app, signalling, over_tls))
         stack.callback(self._end_calls)
         self._ready = True

@@ -31,6 +31,7 @@ from callfleet_engine.media.choice import NativeUnavailableError, make_plane
 from callfleet_engine.media.plane import AiortcPlane, MediaSettings
 from callfleet_engine.media_addresses import MediaAddresses
 from callfleet_engine.metrics import Gauges, Metrics
+from callfleet_engine.presets import BuiltInPresets, PresetsSource, read_presets
 from callfleet_engine.reloading import Reloading
 from callfleet_engine.settings import Endpoint, InvalidSettings, Settings, flag
 from callfleet_engine.signalling.access import Access
@@ -61,6 +62,7 @@ class Parts:
         self.started_at = datetime.now(UTC)
         random = SystemRandom()
         self.limits = _limits(settings)
+        self.presets = _presets(settings)
         self.metrics = Metrics()
         self.relays = RelayDirectory(_stand_alone_relays(settings))
         self.ice = IceServerSource(
@@ -97,7 +99,7 @@ class Parts:
             admission=self.admission,
             ownership=ownership,
             journal=self.journal,
-            services=Services(settings.pod_name, self.ice, self.metrics),
+            services=Services(settings.pod_name, self.ice, self.metrics, self.presets),
             metrics=self.metrics,
             random=random,
         )
@@ -213,6 +215,12 @@ def _limits(settings: Settings) -> LimitsSource:
     if settings.limits_file:
         return _read("limits_file", settings.limits_file, read_limits)
     return FixedLimits(settings.fixed_limits)
+
+
+def _presets(settings: Settings) -> PresetsSource:
+    if settings.quality_presets:
+        return _read("quality_presets", settings.quality_presets, read_presets)
+    return BuiltInPresets()
 
 
 def _plane(settings: Settings, advertised: MediaAddresses) -> AiortcPlane:

@@ -121,6 +121,7 @@ class Settings(BaseModel):
     require_relay: bool = False
     capacity: int = Field(150, ge=1, le=10_000)
     limits_file: Path | None = None
+    quality_presets: Path | None = None
     admin_keys_file: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     pod_name: str = Field("callfleet-engine", min_length=1, max_length=253)

@@ -22,7 +22,7 @@ from callfleet_operator.gateway.gate import Check
 from callfleet_operator.gateway.kube import Kube, connect
 from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
-from callfleet_operator.gateway.resources import PODS
+from callfleet_operator.gateway.resources import CONFIG_MAPS, PODS, SECRETS
 from callfleet_operator.gateway.watch import Followed, follow
 from callfleet_operator.handlers.http import Health
 from callfleet_operator.handlers.queue import KeyedQueue
@@ -47,7 +47,7 @@ from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.settings import Settings
 from callfleet_operator.startup import in_cluster, kopf_registry, kopf_settings
@@ -241,7 +241,8 @@ class Leader:
                 concurrency=settings.admin_concurrency,
             ),
             admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
-            secrets=SharedSecrets(self.kube, settings.tick, time.monotonic),
+            secrets=SharedObjects(self.kube, SECRETS, settings.tick, time.monotonic),
+            config_maps=SharedObjects(self.kube, CONFIG_MAPS, settings.tick, time.monotonic),
             comparisons=Pace(time.monotonic, COMPARED_A_SECOND, COMPARED_AT_ONCE),
             first_tellings=Pace(time.monotonic, TOLD_A_SECOND, TOLD_AT_ONCE),
             tellings_again=Pace(time.monotonic, TOLD_AGAIN_A_SECOND, TOLD_AGAIN_A_SECOND),

@@ -23,6 +23,18 @@ async (participant) => {
 }
 """
 
+CONNECTIONS = """
+window.connections = [];
+const Connection = RTCPeerConnection;
+window.RTCPeerConnection = class extends Connection {
+  constructor(...given) {
+    super(...given);
+    window.connections.push(this);
+  }
+};
+"""
+"""Keeps the page's peer connections."""
+
 
 def link(engine: Engine, token: str = "", room: str = "room") -> str:
     return f"http://localhost:{engine.listening.listen.port}/r/{room}#token={token}"
@@ -39,10 +51,18 @@ async def open_tab(browser: Browser, url: str, problems: list[str], script: str 
 
 
 async def join(
-    browser: Browser, url: str, name: str, problems: list[str], script: str = ""
+    browser: Browser,
+    url: str,
+    name: str,
+    problems: list[str],
+    script: str = "",
+    *,
+    preset: str = "",
 ) -> tuple[Page, str]:
-    """A tab in the call, and the participant's id."""
+    """A tab in the call, and the participant's id; without a `preset` none is chosen."""
     page = await open_tab(browser, url, problems, script)
+    if preset:
+        await page.get_by_label("Quality").select_option(preset)
     await page.get_by_label("Your name").fill(name)
     await page.get_by_role("button", name="Join").click()
     await expect(page.get_by_role("button", name="Leave")).to_be_visible(timeout=15_000)

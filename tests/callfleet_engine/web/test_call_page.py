@@ -11,9 +11,26 @@ from playwright.async_api import Browser, expect
 from callfleet_engine.engine import Engine
 from callfleet_engine.tokens import Permission
 from tests.callfleet_engine.keys import join_token
-from tests.callfleet_engine.web.tabs import ADVANCES, PLAYS, join, link, open_tab
+from tests.callfleet_engine.web.tabs import ADVANCES, CONNECTIONS, PLAYS, join, link, open_tab
 
 pytestmark = pytest.mark.peer
+
+HEIGHT = """
+(participant) => document.querySelector(`[data-participant="${participant}"] video`).videoHeight
+"""
+SENDS = """
+() => window.connections.flatMap((pc) => pc.getSenders()).filter(({ track }) => track !== null)
+  .map((sender) => {
+    const { encodings } = sender.getParameters();
+    return [
+      sender.track.kind,
+      sender.track.getSettings().height ?? null,
+      encodings.map(({ maxBitrate }) => maxBitrate),
+      encodings.map(({ maxFramerate }) => maxFramerate ?? null),
+    ];
+  })
+"""
+"""Kind, height, and the bounds of the layers of each track."""
 
 
 async def test_two_tabs_see_and_hear_each_other(
@@ -44,9 +61,15 @@ async def test_two_tabs_see_and_hear_each_other(
     await alice.get_by_role("button", name="Leave").click()
     await expect(alice.get_by_role("button", name="Join")).to_be_visible()
     await expect(bob.locator(f'[data-participant="{alice_id}"]')).to_have_count(0)
-    carol, carol_id = await join(browser, url, "Carol", problems)
+    await expect(alice.get_by_label("Quality")).to_have_value("standard")
+    carol, carol_id = await join(browser, url, "Carol", problems, CONNECTIONS, preset="low")
     await bob.wait_for_function(PLAYS, arg=carol_id)
     await carol.wait_for_function(PLAYS, arg=bob_id)
+    assert await bob.evaluate(HEIGHT, carol_id) <= 360
+    assert sorted(await carol.evaluate(SENDS)) == [
+        ["audio", None, [32_000], [None]],
+        ["video", 360, [150_000], [15]],
+    ]
     assert not problems
 
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from callfleet_engine.engine import Engine
 from tests.callfleet_engine.keys import join_token
-from tests.callfleet_engine.web.tabs import join, link
+from tests.callfleet_engine.web.tabs import CONNECTIONS, join, link
 
 pytestmark = pytest.mark.peer
 
@@ -132,17 +132,6 @@ async (selector) => {
   }
   return false;
 }
-"""
-
-CONNECTIONS = """
-window.connections = [];
-const Connection = RTCPeerConnection;
-window.RTCPeerConnection = class extends Connection {
-  constructor(...given) {
-    super(...given);
-    window.connections.push(this);
-  }
-};
 """
 
 

@@ -38,6 +38,7 @@ async def test_what_one_publishes_the_other_plays(engine: Engine, connect: Conne
     assert re.fullmatch(r'"[0-9a-f]+"', created.headers["ETag"])
     assert created.headers["Content-Type"].startswith("application/sdp")
     assert created.headers["Accept-Patch"] == "application/trickle-ice-sdpfrag"
+    assert "maxaveragebitrate=64000" in created.text  # of the default preset
     player = connect(engine, "whep").playing()
     created = await player.start()
     assert created.text.count("a=sendonly") == 2

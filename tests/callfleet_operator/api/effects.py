@@ -11,7 +11,6 @@ from callfleet_operator.api.v1alpha1 import (
     TurnPool,
     TurnPoolStatus,
 )
-from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.cli.planning.asked import Asked
 from callfleet_operator.cli.planning.inputs import inputs_of
 from callfleet_operator.cli.planning.manifest import Planned
@@ -43,13 +42,13 @@ NODE: Final = Node("node-a", False, "zone-a", "", "", ("203.0.113.7",), ("10.0.0
 
 
 def made(resource: Resource) -> object:
-    """The pods' template and all objects beside the pods, and what is said to be without effect."""
+    """The pods' template and all objects beside the pods."""
     fleet = Fleet.of(resource, INSTALLATION)
     if isinstance(resource, TurnPool):
         objects = relay_objects(resource, INSTALLATION, admin_keys=ADMIN_KEYS)
         return relay_template(fleet, resource.spec), objects
     objects = engine_objects(resource, INSTALLATION, admin_keys=ADMIN_KEYS, masters={})
-    return engine_template(fleet, resource.spec), objects, not_yet_in_effect(resource.spec)
+    return engine_template(fleet, resource.spec), objects
 
 
 def decided(seen: Observation, memory: Memory | None = None) -> View:

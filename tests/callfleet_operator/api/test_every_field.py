@@ -2,8 +2,7 @@
 what is made, decided, done, told or said.
 
 What an environment variable or a file of a pod does in there is tested with the engine and the
-relay. A field that this release accepts without effect is named in the condition `Accepted`; that
-sentence is then what differs here.
+relay.
 """
 
 from __future__ import annotations

@@ -66,7 +66,6 @@ def condition(type_: str, status: str, reason: str) -> Condition:
         (condition("Ready", "True", "MinimumReplicasAvailable"), None),
         (condition("Ready", "False", "MinimumReplicasUnavailable"), True),
         (condition("Accepted", "True", "OpenAccess"), True),
-        (condition("Accepted", "True", "NotYetInEffect"), False),
         (condition("ScalingActive", "False", "Paused"), False),
         (condition("ScalingLimited", "True", "ScaleUpLimit"), False),
         (condition("Draining", "True", "PodsDraining"), None),

@@ -121,7 +121,7 @@ async def test_pods_on_the_nodes_network(here: World) -> None:
     [pod] = await here.list_pods()
     assert pod["spec"]["hostNetwork"] is True
     assert (await here.condition(calls, "AddressKnown"))[0] == "True"
-    assert (await here.condition(calls, "Accepted"))[1] != "NotYetInEffect"
+    assert (await here.condition(calls, "Accepted"))[1] == "Accepted"
 
 
 async def test_pods_that_no_stun_server_tells_their_address(here: World) -> None:

@@ -23,8 +23,10 @@ from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import (
     CALL_CLUSTERS,
+    CONFIG_MAPS,
     NODES,
     PODS,
+    SECRETS,
     TURN_POOLS,
     ResourceType,
 )
@@ -40,7 +42,7 @@ from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.tracing import NoTracer
 from tests.callfleet_operator.gateway.connections import uncounted
@@ -247,7 +249,8 @@ async def world(
             history_source=HistorySource(prometheus, scope_of([]), now=now),
             admin=PodAdmin(session, key, timeout=2, concurrency=8),
             admin_keys=json.dumps(key.jwk_set()),
-            secrets=SharedSecrets(kube, 0, clock),
+            secrets=SharedObjects(kube, SECRETS, 0, clock),
+            config_maps=SharedObjects(kube, CONFIG_MAPS, 0, clock),
             comparisons=Pace(clock),
             first_tellings=Pace(clock),
             tellings_again=Pace(clock),

@@ -110,6 +110,7 @@ def full_call_cluster() -> CallCluster:
             "retentionDays": 90,
         },
         auth={"mode": "Open"},
+        quality={"presetsConfigMapRef": {"name": "frugal"}},
     )
 
 

@@ -167,7 +167,6 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
                 refused_pools=("edge/relays",),
                 invalid_schedules=BROKEN_SCHEDULE,
                 invalid_hold_until="tomorrow",
-                not_yet_in_effect=("region: eu", "quality.presetsConfigMapRef.name: low"),
                 update_revision=REVISION,
             ),
         ),
@@ -194,8 +193,8 @@ def clusters() -> Iterator[tuple[str, Case[CallClusterSpec]]]:
     )
     yield "only the hold is wrong", cluster_case(steady, Facts(invalid_hold_until="tomorrow"))
     yield (
-        "fields of a later release",
-        cluster_case(steady, Facts(not_yet_in_effect=("quality.presetsConfigMapRef.name: low",))),
+        "presets that engines cannot use",
+        cluster_case(steady, Facts(unusable_presets=("ConfigMap frugal does not exist",))),
     )
     yield "open and with SQLite", cluster_case(observed(*loaded(5)), spec=sqlite())
     yield (

@@ -12,6 +12,7 @@ from callfleet_engine.calls.statistics import inbound, outbound
 from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.media.interface import MediaCall, MediaEvents, MediaSession
 from callfleet_engine.metrics import DropCause
+from callfleet_engine.presets import Chosen
 from callfleet_engine.signalling.messages import (
     Joined,
     MessageId,
@@ -19,6 +20,7 @@ from callfleet_engine.signalling.messages import (
     ParticipantStatistics,
     ServerMessage,
 )
+from callfleet_engine.signalling.quality import OwnQuality
 from callfleet_engine.store.interface import CallRoute
 from callfleet_engine.tokens import Grant, Permission
 from callfleet_engine.turn.ice_servers import IceServers
@@ -83,6 +85,7 @@ class Call:
         *,
         name: str,
         resume: str,
+        chosen: Chosen,
         client_offers: bool = False,
     ) -> Participant:
         """Take somebody in and tell the others. Raises CallError `no_relay`."""
@@ -91,6 +94,7 @@ class Call:
             grant,
             name=name,
             resume=resume,
+            chosen=chosen,
             client_offers=client_offers,
             surroundings=self,
             services=self._services,
@@ -120,6 +124,7 @@ class Call:
                 ice_servers=ice.servers,
                 ice_transport_policy="relay" if self._services.ice.required else "all",
                 participants=tuple(p.presence for p in self if p is not participant),
+                quality=OwnQuality.of(self._services.presets.value, participant.chosen),
             )
 
         participant.attach(outbox, message_id, describe)

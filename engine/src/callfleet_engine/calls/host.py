@@ -21,6 +21,7 @@ from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.errors import CallError
 from callfleet_engine.media.interface import MediaPlane
 from callfleet_engine.metrics import DropCause, Metrics
+from callfleet_engine.presets import Chosen
 from callfleet_engine.signalling.messages import Ended, EndReason, MessageId, Reconnect
 from callfleet_engine.store.interface import FIRST_EPOCH, CallRoute, StoreUnavailable
 from callfleet_engine.store.interface import Participant as Recorded
@@ -60,6 +61,8 @@ class Entrance:
     """The call that is meant; None: whichever the room has, or a new one."""
     name: str
     resume: str | None
+    preset: str | None = None
+    """Of quality; None: the default."""
     client_offers: bool = False
     """It comes by WHIP or WHEP: nothing can be offered to it, or told."""
 
@@ -125,13 +128,15 @@ class CallHost:
         if resumed:
             return resumed
         self._services.ice.require_relay()
+        presets, returning = self._services.presets.value, entrance.resume is not None
+        chosen = presets.choose(entrance.preset, returning=returning)
         async with self._lock(entrance.room):
             ticket = await self._begin_join(entrance)
             try:
                 call = self._calls.get(entrance.room) or await self._open(entrance)
                 if entrance.call is not None and call.id != entrance.call:
                     raise unknown_call()
-                participant = self._add(call, entrance)
+                participant = self._add(call, entrance, chosen)
                 ticket.admit()
             finally:
                 ticket.release()
@@ -314,7 +319,7 @@ class CallHost:
         if timer:
             timer.cancel()
 
-    def _add(self, call: Call, entrance: Entrance) -> Participant:
+    def _add(self, call: Call, entrance: Entrance, chosen: Chosen) -> Participant:
         grant, name = entrance.grant, entrance.name
         returning = call.expected.who(entrance.resume, grant.identity)
         fresh = secrets.token_urlsafe(24)
@@ -324,6 +329,7 @@ class CallHost:
             name=name,
             resume=(returning and entrance.resume) or fresh,
             client_offers=entrance.client_offers,
+            chosen=chosen,
         )
         self._by_resume[participant.resume] = (call, participant)
         if returning:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from callfleet_engine.calls.ice import Reports, failure
 from callfleet_engine.calls.media_events import SessionEvents
+from callfleet_engine.calls.quality import Kept
 from callfleet_engine.calls.sdp import sources_sent
 from callfleet_engine.calls.surroundings import Outbox, Services, Surroundings
 from callfleet_engine.errors import CallError, error_code
@@ -25,6 +26,7 @@ from callfleet_engine.media.interface import (
     Source,
 )
 from callfleet_engine.metrics import DropCause
+from callfleet_engine.presets import Chosen
 from callfleet_engine.signalling.layer_messages import Speaker
 from callfleet_engine.signalling.messages import (
     Ended,
@@ -64,6 +66,7 @@ class Participant:
         *,
         name: str,
         resume: str,
+        chosen: Chosen,
         client_offers: bool,
         surroundings: Surroundings,
         services: Services,
@@ -83,6 +86,7 @@ class Participant:
         self._began = self._loop.time()
         self._outbox: Outbox | None = None
         self._held_back: set[Source] = set()
+        self._kept = Kept(chosen)
         self._published: frozenset[Source] = frozenset()
         self._offer: Offer | None = None
         self._speaker: Speaker | None = None
@@ -95,8 +99,12 @@ class Participant:
         self._ice: IceServers
         self._take(services.ice.issue(participant_id))
         self._media_lock = asyncio.Lock()
-        self._events = SessionEvents(self)
-        self._media = surroundings.open_media(self, self._events)
+        self._open_media()
+
+    @property
+    def chosen(self) -> Chosen:
+        """Its preset of quality."""
+        return self._kept.chosen
 
     @property
     def presence(self) -> Presence:
@@ -157,13 +165,20 @@ class Participant:
         async with asyncio.timeout(MEDIA_TIMEOUT_SECONDS):
             await self._media.close()
 
-    async def publish(self, offer: str) -> str:
-        """The answer to an offer. Raises CallError `bad_sdp`, `not_permitted`."""
+    async def publish(self, offer: str, preset: str | None = None) -> str:
+        """The answer to an offer; None: the preset stays.
+
+        Raises CallError `bad_sdp`, `not_permitted`, `unknown_preset`.
+        """
+        chosen = None if preset is None else self._services.presets.value.choose(preset)
         async with self._media_operation() as media:
-            answer = await media.publish(offer)
+            if chosen is not None:
+                self._kept = Kept(chosen)
+                self._kept.bind(media, self._wanted)
+            answer = self._kept.answered(await media.publish(offer))
         self._attempted.add("publish")
         published = sources_sent(offer)
-        if published != self._published:
+        if published != self._published or chosen is not None:
             self._published = published
             self._surroundings.toggled(self)
         return answer
@@ -202,7 +217,7 @@ class Participant:
         sending = {source: on for source, on in wanted.items() if on is not None}
         for source, on in sending.items():
             (self._held_back.discard if on else self._held_back.add)(source)
-        self._media.set_sending(sending)
+        self._kept.set_sending(self._media, sending)
         if self.presence != before:
             self._surroundings.toggled(self)
 
@@ -306,7 +321,17 @@ class Participant:
         )
 
     def _sends(self, source: Source) -> bool:
-        return source in self._published and source not in self._held_back
+        withheld = source in self._held_back or source in self._kept.withheld
+        return source in self._published and not withheld
+
+    @property
+    def _wanted(self) -> dict[Source, bool]:
+        return {source: source not in self._held_back for source in SOURCES}
+
+    def _open_media(self) -> None:
+        self._events = SessionEvents(self)
+        self._media = self._surroundings.open_media(self, self._events)
+        self._kept.bind(self._media, self._wanted)
 
     @asynccontextmanager
     async def _media_operation(self) -> AsyncIterator[MediaSession]:
@@ -328,9 +353,7 @@ class Participant:
         self._events.active = False
         async with self._media_operation() as media:
             await media.close()
-            self._events = SessionEvents(self)
-            self._media = self._surroundings.open_media(self, self._events)
-            self._media.set_sending({s: s not in self._held_back for s in SOURCES})
+            self._open_media()
 
     def _take(self, ice: IceServers) -> None:
         self._ice = ice

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from callfleet_engine.media.interface import MediaEvents, MediaSession
 from callfleet_engine.metrics import DropCause, Metrics
+from callfleet_engine.presets import PresetsSource
 from callfleet_engine.signalling.messages import ServerMessage
 from callfleet_engine.turn.ice_servers import IceServerSource
 
@@ -56,3 +57,4 @@ class Services:
     pod_name: str
     ice: IceServerSource
     metrics: Metrics
+    presets: PresetsSource

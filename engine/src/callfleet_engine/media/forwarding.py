@@ -71,6 +71,9 @@ class Published(Protocol):
 class PublishingHalf(Protocol):
     """The tracks of one publisher."""
 
+    max_bitrate: int
+    """In bit/s, what the publisher is granted at most; read by `negotiated`."""
+
     @property
     def tracks(self) -> Mapping[Source, Published]:
         """What is published."""

@@ -268,6 +268,12 @@ class MediaSession(Protocol):
     def restart_ice(self) -> None:
         """Offer again with new ICE credentials: the client has lost its way to receive."""
 
+    def grant(self, bits_per_second: int) -> None:
+        """Take no more than this of what the participant publishes, from its next offer on.
+
+        It counts headers and repair, and is told to the client (REMB).
+        """
+
     def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back (muted)."""
 

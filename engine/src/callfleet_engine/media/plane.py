@@ -44,8 +44,9 @@ class MediaSettings:
     `addresses` are this host's, at most one of each family; `port` is bound on all of them, 0 for
     a free one. `advertised` gives the addresses that clients are told at this moment; without it
     they are told `addresses`. `consent_seconds` of silence end a participant.
-    `egress_bits_per_second` is what counts as full. `max_video_bitrate` (bit/s) is asked of each
-    publisher. `attempt_seconds` is how long a peer connection may take to connect.
+    `egress_bits_per_second` is what counts as full. `max_video_bitrate` (bit/s) is granted to a
+    publisher for whom nothing else is said (`MediaSession.grant`). `attempt_seconds` is how long a
+    peer connection may take to connect.
     """
 
     addresses: tuple[str, ...]

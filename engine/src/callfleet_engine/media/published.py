@@ -68,7 +68,7 @@ class PublishedTrack:
         self._reporter_ssrc = reporter_ssrc
         self._send_rtcp = send_rtcp
         self._totals = totals
-        self._max_bitrate = max_bitrate
+        self.max_bitrate = max_bitrate
         self._audio_level_id: int | None = None
         self._forwarded: dict[int, int] = {}
         self._readers: dict[int, Reader] = {}
@@ -301,7 +301,7 @@ class PublishedTrack:
         data = bytes(RtcpRrPacket(ssrc=self._reporter_ssrc, reports=reports))
         if self.kind == "video":
             # Without this and transport-wide feedback Chromium stays near 300 kbit/s.
-            bitrate = self._max_bitrate if estimate is None else min(self._max_bitrate, estimate)
+            bitrate = self.max_bitrate if estimate is None else min(self.max_bitrate, estimate)
             ssrcs = [info.ssrc for info in reports]
             data += bytes(
                 RtcpPsfbPacket(

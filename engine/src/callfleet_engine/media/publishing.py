@@ -29,7 +29,7 @@ class Publishing:
     def __init__(self, participant: str, totals: Totals, max_bitrate: int) -> None:
         self._participant = participant
         self._totals = totals
-        self._max_bitrate = max_bitrate
+        self.max_bitrate = max_bitrate
         self._reporter_ssrc = secrets.randbits(32)
         self._ingress = Ingress(self._reporter_ssrc, self._ssrc_of)
         self._send_rtcp: Callable[[bytes], bool] | None = None
@@ -62,10 +62,11 @@ class Publishing:
                     reporter_ssrc=self._reporter_ssrc,
                     send_rtcp=link.send_rtcp,
                     totals=self._totals,
-                    max_bitrate=self._max_bitrate,
+                    max_bitrate=self.max_bitrate,
                 )
                 track.set_sending(self._sending[source])
                 self._by_mid[mid] = track
+            track.max_bitrate = self.max_bitrate
             track.negotiated(media, remote.rids.get(mid, ()))
             if (declared := remote.ssrcs.get(mid)) and not track.rids:
                 self._use(declared[0], track)

@@ -179,6 +179,10 @@ class AiortcSession:
             self._restart_wanted = True
             self.tracks_changed()
 
+    def grant(self, bits_per_second: int) -> None:
+        """Take no more than this of what is published, from the next offer on."""
+        self._publishing.max_bitrate = bits_per_second
+
     def set_sending(self, sending: Mapping[Source, bool]) -> None:
         """Forward what the participant publishes, or hold it back."""
         self._call.touched = True

@@ -20,7 +20,7 @@ from callfleet_engine.limits import LimitsSource
 from callfleet_engine.signalling.access import Access
 from callfleet_engine.signalling.messages import Join
 from callfleet_engine.store.interface import CallRoute, Owner
-from callfleet_engine.tokens import Permission
+from callfleet_engine.tokens import Grant, Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,7 @@ class Entry:
             if route is None:
                 raise unknown_call()
             room = route.room
-        return Here(
-            Entrance(self._access.admit(grant, room), room, join.call, join.name, join.resume)
-        )
+        return Here(_entrance(self._access.admit(grant, room), room, join))
 
     async def route(self, join: Join, excluded: Collection[str]) -> Here | There:
         """Where the join belongs; a new call, and one whose owner is dead or gives it up, goes to
@@ -94,9 +92,7 @@ class Entry:
         room = route.room if route else join.room
         if room is None:
             raise unknown_call()
-        here = Here(
-            Entrance(self._access.admit(grant, room), room, join.call, join.name, join.resume)
-        )
+        here = Here(_entrance(self._access.admit(grant, room), room, join))
         if route is None and Permission.START not in here.entrance.grant.can:
             raise unknown_call()
         if route is not None and await self._serves(route):
@@ -140,3 +136,7 @@ class Entry:
         if any(candidate.open for candidate in candidates):
             raise full("No engine pod has room for a new call.")
         raise draining("No engine pod takes new calls at the moment.")
+
+
+def _entrance(grant: Grant, room: str, join: Join) -> Entrance:
+    return Entrance(grant, room, join.call, join.name, join.resume, join.preset)

@@ -24,6 +24,7 @@ from pydantic_core import from_json
 from callfleet_engine.errors import CallError, ErrorCode
 from callfleet_engine.media.interface import Kind, PeerConnection, Source
 from callfleet_engine.media.layers import HIGHEST
+from callfleet_engine.signalling.quality import OwnQuality
 from callfleet_engine.store.interface import IDENTIFIER_LENGTH, NAME_LENGTH, ROOM_LENGTH
 
 SUBPROTOCOL = "callfleet.v1"
@@ -36,6 +37,7 @@ Room = Annotated[
 """Unreserved characters of a URL (RFC 3986, section 2.3), for it stands in the page's link."""
 Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Sdp = Annotated[str, StringConstraints(min_length=1, max_length=120_000)]
+PresetName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 CandidateType = Literal["host", "srflx", "prflx", "relay"]
 
 
@@ -57,6 +59,7 @@ class Join(_Client):
     call: Identifier | None = None
     token: Annotated[str, StringConstraints(max_length=8192)] | None = None
     name: Name = ""
+    preset: PresetName | None = None
     resume: Annotated[str, StringConstraints(max_length=64)] | None = None
 
     @model_validator(mode="after")
@@ -71,6 +74,7 @@ class Publish(_Client):
 
     type: Literal["publish"]
     offer: Sdp
+    preset: PresetName | None = None
 
 
 class Subscribe(_Client):
@@ -266,6 +270,7 @@ class Joined(ServerMessage):
     ice_servers: tuple[dict[str, object], ...]
     ice_transport_policy: Literal["all", "relay"]
     participants: tuple[Presence, ...]
+    quality: OwnQuality
 
 
 class Published(ServerMessage):

@@ -78,7 +78,7 @@ class Session:
         participant = self._participant
         match message:
             case Publish():
-                answer = await participant.publish(message.offer)
+                answer = await participant.publish(message.offer, message.preset)
                 participant.send(Published(id=message.id, answer=answer))
             case Subscribe():
                 await participant.subscribe(message.answer)

@@ -2,7 +2,9 @@
 
 import { Media } from './media.js';
 import { capture, captureScreen, element, showProblem, showState } from './page.js';
+import { hasVideo, offerPresets, presetNamed } from './quality.js';
 import { Refused, Signalling } from './signalling.js';
+import { Tile } from './tile.js';
 
 const ENDED = {
   left: 'You have left the call.',
@@ -14,9 +16,7 @@ const ENDED = {
 
 // Buttons of those who may publish.
 const PUBLISHING = ['toggle-audio', 'toggle-video', 'share-screen'];
-
-// The lower layers of a camera of 1280 pixels are so wide.
-const LAYER_WIDTHS = [320, 640];
+const SHOWING = ['toggle-video', 'share-screen'];
 
 // Of messages whose answer nobody waits for.
 const UNANSWERED = 0;
@@ -31,62 +31,6 @@ function showError(error) {
   showProblem(error.message, error instanceof Refused ? error.remedy : '');
 }
 
-class Tile {
-  constructor(presence, { own = false, screen = false } = {}) {
-    this.node = element('tile').content.cloneNode(true).firstElementChild;
-    this.video = this.node.querySelector('video');
-    this.node.dataset[screen ? 'screenOf' : 'participant'] = presence.participant;
-    this.node.classList.toggle('own', own);
-    this.node.classList.toggle('screen', screen);
-    this.video.muted = own;
-    this.own = own;
-    this.screen = screen;
-    // The highest layer that the server was asked for; null before it was.
-    this.most = null;
-    this.update(presence);
-    element('tiles').append(this.node);
-  }
-
-  update({ name, identity, audio, video }) {
-    const shown = name || identity || 'Somebody';
-    this.node.querySelector('.name').textContent = this.own ? `${shown} (you)` : shown;
-    if (this.screen) {
-      this.node.querySelector('.sending').textContent = '– screen';
-      return;
-    }
-    const held = [audio ? '' : 'muted', video ? '' : 'camera off'].filter(Boolean);
-    this.node.querySelector('.sending').textContent = held.length ? `– ${held.join(', ')}` : '';
-    this.node.classList.toggle('no-picture', !video);
-  }
-
-  show(tracks) {
-    const present = this.video.srcObject?.getTracks() ?? [];
-    if (present.length === tracks.length && tracks.every((t) => present.includes(t))) return;
-    this.most = null;
-    this.video.srcObject = new MediaStream(tracks);
-    this.video.play().catch((error) => {
-      // A newer stream interrupts; only a browser that wants a click needs one.
-      if (error.name === 'NotAllowedError') {
-        showProblem('The browser does not play sound yet.', 'Click anywhere on the page.');
-        addEventListener('click', () => { this.video.play(); showProblem(''); }, { once: true });
-      }
-    });
-  }
-
-  // The highest layer that the tile can show.
-  layer() {
-    const { clientWidth, clientHeight } = this.video;
-    const width = Math.max(clientWidth, clientHeight * (16 / 9)) * devicePixelRatio;
-    const fitting = LAYER_WIDTHS.findIndex((widest) => width <= widest);
-    return fitting < 0 ? LAYER_WIDTHS.length : fitting;
-  }
-
-  remove() {
-    this.video.srcObject = null;
-    this.node.remove();
-  }
-}
-
 class Call {
   #signalling = new Signalling();
   #media = new Media(this.#signalling);
@@ -96,6 +40,8 @@ class Call {
   #screens = new Map();
   #streams = { people: new Map(), screens: new Map() };
   #screen = null;
+  // Of quality, as the server has told it.
+  #preset;
   #own = null;
   // Of the call whose media flows; null while that begins.
   #epoch = null;
@@ -120,14 +66,15 @@ class Call {
     });
   }
 
-  async start(room, name, wanted) {
+  async start(room, name, wanted, preset) {
     showState('Asking for microphone and camera …');
+    this.#preset = presetNamed(preset);
     for (const kind of ['audio', 'video']) {
-      if (wanted[kind]) this.#local[kind] = await capture(kind);
+      if (wanted[kind]) this.#local[kind] = await this.#capture(kind);
       this.#sending[kind] = this.#local[kind] !== null;
     }
     showState('Joining …');
-    const joined = await this.#signalling.open({ room, name, token: token() });
+    const joined = await this.#signalling.open({ room, name, token: token(), preset });
     showState('In the call');
     element('title').textContent = `Room ${joined.room}`;
     await this.#enter(joined);
@@ -138,6 +85,7 @@ class Call {
     this.#epoch = null;
     this.#media.close();
     this.#media.configure(joined.iceServers, joined.iceTransportPolicy);
+    this.#keepTo(joined.quality);
     this.#removeTiles();
     this.#own = { participant: joined.participant, name: joined.name, ...this.#sending };
     this.#tile(this.#own, true).show([this.#local.video].filter(Boolean));
@@ -155,6 +103,20 @@ class Call {
       this.#changeOwn();
     }
     this.#epoch = joined.epoch;
+  }
+
+  // An older server names no preset.
+  #keepTo(quality) {
+    this.#preset = quality?.presets[quality.preset];
+    this.#media.bound(this.#preset);
+    for (const id of SHOWING) element(id).disabled = !hasVideo(this.#preset);
+    if (!hasVideo(this.#preset)) this.#stop('video');
+  }
+
+  // A track that keeps to the preset, or null.
+  async #capture(kind) {
+    if (kind === 'video' && !hasVideo(this.#preset)) return null;
+    return capture(kind, this.#preset);
   }
 
   async #resumed(joined) {
@@ -284,7 +246,7 @@ class Call {
     try {
       const sending = !this.#sending[kind];
       if (sending && this.#local[kind] === null) {
-        this.#local[kind] = await capture(kind);
+        this.#local[kind] = await this.#capture(kind);
         if (this.#local[kind] === null) return;
         await this.#media.replace(kind, this.#local[kind]);
       } else if (kind === 'video') {
@@ -335,13 +297,15 @@ class Call {
   }
 
   #stopCapture() {
-    for (const kind of ['audio', 'video']) {
-      this.#local[kind]?.stop();
-      this.#local[kind] = null;
-      this.#sending[kind] = false;
-    }
+    for (const kind of ['audio', 'video']) this.#stop(kind);
     this.#screen?.stop();
     this.#screen = null;
+  }
+
+  #stop(kind) {
+    this.#local[kind]?.stop();
+    this.#local[kind] = null;
+    this.#sending[kind] = false;
   }
 
   end(text) {
@@ -377,7 +341,8 @@ element('join').addEventListener('submit', async (event) => {
   call = starting;
   try {
     const wanted = { audio: element('with-audio').checked, video: element('with-video').checked };
-    await starting.start(room, element('name').value, wanted);
+    const preset = element('quality').value || undefined;
+    await starting.start(room, element('name').value, wanted, preset);
     if (call !== starting) return;
     element('join').hidden = true;
     element('call').hidden = element('controls').hidden = false;
@@ -397,3 +362,4 @@ addEventListener('pagehide', () => call?.leave());
 
 element('room').value = decodeURIComponent(location.pathname.match(/^\/r\/([^/]+)$/)?.[1] ?? '');
 showForm('');
+offerPresets(element('quality')).catch((error) => console.warn('presets of quality', error));

@@ -1,13 +1,8 @@
 // The two peer connections of a participant: one that publishes, one that subscribes.
 
-const REPORT_DELAY_MS = 300;
+import { cameraEncodings, microphoneEncodings, screenEncodings } from './quality.js';
 
-// Three layers of the camera; each subscriber gets the one that fits.
-const LAYERS = [
-  { rid: 'q', scaleResolutionDownBy: 4, scalabilityMode: 'L1T1' },
-  { rid: 'h', scaleResolutionDownBy: 2, scalabilityMode: 'L1T1' },
-  { rid: 'f', scaleResolutionDownBy: 1, scalabilityMode: 'L1T1' },
-];
+const REPORT_DELAY_MS = 300;
 
 export class Media extends EventTarget {
   // Events: `tracks` (detail: {people, screens}, each a Map of participant to tracks), `state`
@@ -17,6 +12,8 @@ export class Media extends EventTarget {
   #configuration = {};
   #local = { audio: null, video: null };
   #screen = { track: null, transceiver: null };
+  // Of quality.
+  #preset;
   #negotiation = Promise.resolve();
   #iceErrors = [];
   #reportTimer = null;
@@ -37,6 +34,11 @@ export class Media extends EventTarget {
     for (const pc of Object.values(this.#connections)) pc?.setConfiguration(this.#configuration);
   }
 
+  // Keep what is published from now on to a preset of quality.
+  bound(preset) {
+    this.#preset = preset;
+  }
+
   // Offer one audio and one video m-line, with a track or still without. Throws Refused.
   async publish(local) {
     this.#local = local;
@@ -44,8 +46,13 @@ export class Media extends EventTarget {
     this.#held = [];
     const stream = new MediaStream();
     const options = { direction: 'sendonly', streams: [stream] };
-    pc.addTransceiver(local.audio ?? 'audio', options);
-    pc.addTransceiver(local.video ?? 'video', { ...options, sendEncodings: LAYERS });
+    pc.addTransceiver(local.audio ?? 'audio', {
+      ...options, sendEncodings: microphoneEncodings(this.#preset),
+    });
+    // Each subscriber gets the layer that fits.
+    pc.addTransceiver(local.video ?? 'video', {
+      ...options, sendEncodings: cameraEncodings(this.#preset, local.video),
+    });
     if (this.#screen.track !== null) this.#offerScreen(pc);
     await this.#negotiate();
     const held = this.#held;
@@ -87,6 +94,7 @@ export class Media extends EventTarget {
   #offerScreen(pc) {
     this.#screen.transceiver = pc.addTransceiver(this.#screen.track, {
       direction: 'sendonly', streams: [new MediaStream()],
+      sendEncodings: screenEncodings(this.#preset),
     });
   }
 
@@ -100,6 +108,17 @@ export class Media extends EventTarget {
     const transceiver = this.#connections.publish?.getTransceivers()
       .find((t) => t.receiver.track.kind === kind);
     await transceiver?.sender.replaceTrack(track);
+    if (transceiver && kind === 'video' && track !== null) await this.#fit(transceiver.sender);
+  }
+
+  // Another camera may give another size.
+  async #fit(sender) {
+    const parameters = sender.getParameters();
+    const wanted = cameraEncodings(this.#preset, sender.track);
+    for (const [index, encoding] of parameters.encodings.entries()) {
+      encoding.scaleResolutionDownBy = wanted[index].scaleResolutionDownBy;
+    }
+    await sender.setParameters(parameters);
   }
 
   // Answer the server's offer; offers are taken one after the other.

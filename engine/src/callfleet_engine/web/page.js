@@ -1,5 +1,7 @@
 // Parts of the page, what it says, and what it asks the person for.
 
+import { cameraWanted } from './quality.js';
+
 export const element = (id) => document.getElementById(id);
 
 export function showState(text) {
@@ -12,8 +14,8 @@ export function showProblem(message, remedy = '') {
   element('problem').hidden = !message;
 }
 
-// A track of the microphone or camera, or null with the reason shown.
-export async function capture(kind) {
+// A track of the microphone or camera, or null with the reason shown; `preset` is of quality.
+export async function capture(kind, preset) {
   const name = kind === 'audio' ? 'microphone' : 'camera';
   if (!navigator.mediaDevices) {
     showProblem(
@@ -23,7 +25,7 @@ export async function capture(kind) {
     return null;
   }
   try {
-    const wanted = kind === 'audio' ? true : { width: { ideal: 1280 }, height: { ideal: 720 } };
+    const wanted = kind === 'audio' ? true : cameraWanted(preset);
     const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
     return stream.getTracks()[0];
   } catch (error) {

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from callfleet_operator.api.v1alpha1 import CallCluster
 from callfleet_operator.api.v1alpha1.callcluster import ForecastMode
-from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import NoOutlook, Observation, Outlook
 from callfleet_operator.plan import engines
@@ -19,6 +18,7 @@ from callfleet_operator.reconcile.engine_relays import tell_relays
 from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.pods import Listed, engine_limits, list_pods
 from callfleet_operator.reconcile.pools import pools_for
+from callfleet_operator.reconcile.presets import unusable_presets
 from callfleet_operator.reconcile.report import report
 from callfleet_operator.reconcile.round import Decided, Round
 from callfleet_operator.reconcile.secrets import missing_secrets
@@ -37,10 +37,11 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decided
 
     with span("observe", what="references"):
         absent = await missing_secrets(services, cluster)
+        unusable = await unusable_presets(services, cluster)
         pools = await pools_for(services, cluster)
     with span("apply", what="objects"):
         keys = await keys_of(services, pools) if now.may_write else Keys()
-        revisions = await objects_and_revisions(now, cluster, keys)
+        revisions = await objects_and_revisions(now, cluster, keys, hold=bool(unusable))
     with span("observe", what="pods"):
         listed, observation = await _observe(now, cluster, revisions)
     decided = now.decide(engines.plan, spec, observation)
@@ -53,9 +54,9 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decided
         now.facts(decided, revisions),
         invalid_schedules=unreadable_schedules(spec.scaling.schedules),
         missing_secrets=(*absent, *keys.unreadable.values()),
+        unusable_presets=unusable,
         missing_pools=pools.missing,
         refused_pools=pools.refused,
-        not_yet_in_effect=not_yet_in_effect(spec),
         no_relays=no_relays,
         unaddressed_pods=unaddressed,
     )

@@ -48,18 +48,23 @@ async def keys_of(services: Services, pools: Pools) -> Keys:
     return Keys(masters, unreadable)
 
 
-async def objects_and_revisions(now: Round, cluster: CallCluster, keys: Keys) -> Revisions:
-    """Compare and apply everything but the pods, unless it stands as it should."""
+async def objects_and_revisions(
+    now: Round, cluster: CallCluster, keys: Keys, *, hold: bool
+) -> Revisions:
+    """Compare and apply everything but the pods, unless it stands as it should.
+
+    `hold`: pods of a new template could not start.
+    """
     masters = frozenset((name, tuple(secrets)) for name, secrets in keys.masters.items())
     generation, image = cluster.metadata.generation, now.fleet.image
-    basis = generation, image, masters, frozenset(keys.unreadable)
+    basis = generation, image, masters, frozenset(keys.unreadable), hold
     compare = _must_compare(now, cluster, basis)
     settled = now.memory.settled
     if settled is not None and not compare:
         return settled.revisions
     if now.may_write and compare:
         await now.ensure(await _objects(now, cluster, keys))
-    revisions = await now.revisions(engine_template(now.fleet, cluster.spec))
+    revisions = await now.revisions(engine_template(now.fleet, cluster.spec), hold=hold)
     _settle(now, basis, revisions, compared=compare)
     return revisions
 

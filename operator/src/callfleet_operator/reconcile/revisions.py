@@ -44,12 +44,14 @@ async def ensure_revisions(
     troubles: Troubles,
     *,
     write: bool,
+    hold: bool = False,
 ) -> Revisions:
     """The revisions, with one made or found again when the spec or the image has changed.
 
     As long as both are what the newest was rendered from, its template stands, even if this
     release would render another one: a new operator by itself changes no pod, and neither does a
-    change of the spec that no template depends on. Without `write` nothing is stored.
+    change of the spec that no template depends on. Without `write` nothing is stored. With `hold`
+    the newest stands whatever has changed, if there is one.
     """
     stored = tuple(
         sorted(
@@ -65,16 +67,16 @@ async def ensure_revisions(
     )
     newest = stored[-1] if stored else None
     marks = {RENDERED_FROM: f"{source.generation}/{fleet.image}", RENDERED_SPEC: source.digest}
-    if newest is not None and _stands(newest, marks):
+    if newest is not None and (hold or _stands(newest, marks)):
         try:
             template = template_of(newest)
         except ValueError as broken:
             troubles.apply_errors.append(str(broken))
     update = Revision.of(revision_hash(template), template)
-    stands = bool(newest and hash_of(newest) == update.hash and _marks(newest) >= marks.items())
+    same = newest is not None and hash_of(newest) == update.hash
+    stands = bool(newest and same and (hold or _marks(newest) >= marks.items()))
     if write and not stands:
         number = newest.get("revision", 0) if newest else 0
-        same = newest is not None and hash_of(newest) == update.hash
         body = controller_revision(fleet, template, number=number if same else number + 1)
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)

@@ -73,8 +73,9 @@ class Round:
         await ensure(self.services, self.fleet, bodies, self.troubles)
         await ensure_monitor(self.services, self.fleet, self.troubles)
 
-    async def revisions(self, template: Mapping[str, Any]) -> Revisions:
-        """The pod templates, `template` being what the spec asks for."""
+    async def revisions(self, template: Mapping[str, Any], *, hold: bool = False) -> Revisions:
+        """The pod templates, `template` being what the spec asks for. `hold`: pods of it could not
+        start, and the newest of before stands."""
         digest = spec_digest(self.resource.spec, self.fleet.image)
         return await ensure_revisions(
             self.services,
@@ -83,6 +84,7 @@ class Round:
             Source(self.resource.metadata.generation, digest),
             self.troubles,
             write=self.may_write,
+            hold=hold,
         )
 
     def observation(self, listed: Listed, reported: Reported, revisions: Revisions) -> Observation:

@@ -19,7 +19,7 @@ from callfleet_operator.reconcile.pace import Pace, Settled
 from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
-from callfleet_operator.reconcile.shared_secrets import SharedSecrets
+from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.status.history import Recorded
 from callfleet_operator.tracing import Tracer
@@ -92,7 +92,8 @@ class Services:
     admin: PodAdmin
     admin_keys: str
     """JWK Set with the operator's public key, as pods get it."""
-    secrets: SharedSecrets
+    secrets: SharedObjects
+    config_maps: SharedObjects
     nodes: NodeDirectory
     pods: Mapping[Component, PodDirectory]
     resources: ResourceDirectory

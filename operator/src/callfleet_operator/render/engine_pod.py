@@ -8,6 +8,7 @@ from callfleet_operator.api.v1alpha1 import CallClusterSpec
 from callfleet_operator.api.v1alpha1.callcluster import AuthMode, EngineExposureType, StoreType
 from callfleet_operator.api.v1alpha1.common import Address, AddressSource
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
+from callfleet_operator.observe.presets import PRESETS_KEY
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.template import (
     HOST_NETWORK,
@@ -34,6 +35,7 @@ _CONFIG: Final = "/etc/callfleet/engine"
 _JOIN_KEYS: Final = "/etc/callfleet/join-keys"
 _TURN: Final = "/etc/callfleet/turn"
 _POD: Final = "/etc/callfleet/pod"
+_PRESETS: Final = "/etc/callfleet/presets"
 _DATA: Final = "/var/lib/callfleet"
 
 
@@ -124,6 +126,8 @@ def _environment(fleet: Fleet, spec: CallClusterSpec) -> list[dict[str, Any]]:
     if spec.signalling.tls_secret_ref.name:
         made.append(variable(f"{_PREFIX}_LISTEN_TLS", f"0.0.0.0:{TLS_PORT}"))
         made += certificate_variables(f"{_PREFIX}_TLS_CERT", f"{_PREFIX}_TLS_KEY")
+    if spec.quality.presets_config_map_ref.name:
+        made.append(variable(f"{_PREFIX}_QUALITY_PRESETS", f"{_PRESETS}/{PRESETS_KEY}"))
     if spec.signalling.allowed_origins:
         origins = " ".join(spec.signalling.allowed_origins)
         made.append(variable(f"{_PREFIX}_ALLOWED_ORIGINS", origins))
@@ -162,6 +166,9 @@ def _volumes(fleet: Fleet, spec: CallClusterSpec) -> dict[str, tuple[str, dict[s
     if spec.auth.mode is AuthMode.TOKEN:
         keys = {"secretName": spec.auth.keys_secret_ref.name}
         made["join-keys"] = (_JOIN_KEYS, {"secret": keys})
+    if presets := spec.quality.presets_config_map_ref.name:
+        # The whole directory is mounted: a change reaches pods that run.
+        made["presets"] = (_PRESETS, {"configMap": {"name": presets}})
     made |= certificate_volumes(spec.signalling.tls_secret_ref.name)
     if spec.store.type is StoreType.SQLITE:
         made["data"] = (_DATA, {"emptyDir": {}})

@@ -50,6 +50,7 @@ ALERTS: Final[dict[tuple[ConditionType, str], Alert]] = {
     (_C.ACCEPTED, "InvalidSchedule"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "InvalidAnnotation"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "SecretMissing"): Alert("warning", 5, _SPEC),
+    (_C.ACCEPTED, "PresetsUnusable"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "PoolMissing"): Alert("warning", 5, _SPEC),
     (_C.ACCEPTED, "PoolNotAllowed"): Alert("warning", 5, _SPEC),
     (_C.METRICS_AVAILABLE, "PrometheusUnreachable"): Alert("warning", 5, _METRICS),

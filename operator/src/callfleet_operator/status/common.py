@@ -34,7 +34,12 @@ def ready(case: AnyCase) -> Finding:
         text = f"{case.serving} of {case.decision.desired_open} planned pods serve."
         return finding(ConditionType.READY, "MinimumReplicasAvailable", text)
     failing = failing_pods(case)
-    causes = [*failures(failing), *facts.missing_secrets, *facts.apply_errors]
+    causes = [
+        *failures(failing),
+        *facts.missing_secrets,
+        *facts.unusable_presets,
+        *facts.apply_errors,
+    ]
     starting = [pod for pod in case.fleet.starting if not pod.failed]
     if starting:
         causes.append(f"Starting: {names(starting)}")
@@ -56,6 +61,7 @@ def accepted(case: AnyCase, *, notes: Sequence[tuple[str, str]] = ()) -> Finding
     facts = case.facts
     candidates = [
         ("SecretMissing", facts.missing_secrets, "{}."),
+        ("PresetsUnusable", facts.unusable_presets, "{}."),
         ("PoolMissing", facts.missing_pools, "No such TurnPool: {}."),
         ("PoolNotAllowed", facts.refused_pools, "This namespace is not admitted by TurnPool {}."),
         ("InvalidSchedule", facts.invalid_schedules, "Left out: schedule {}."),
@@ -67,9 +73,6 @@ def accepted(case: AnyCase, *, notes: Sequence[tuple[str, str]] = ()) -> Finding
     ]
     problems = [(reason, text.format(few(items))) for reason, items, text in candidates if items]
     problems += notes
-    if facts.not_yet_in_effect:
-        fields = ", ".join(facts.not_yet_in_effect)
-        problems.append(("NotYetInEffect", f"Without effect in this release: {fields}."))
     if not problems:
         return finding(ConditionType.ACCEPTED, "Accepted", "The spec is followed.")
     text = " ".join(_with_remedy(reason, text) for reason, text in problems)

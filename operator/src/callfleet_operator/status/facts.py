@@ -22,12 +22,12 @@ class Facts:
     """The annotation as it stands."""
     missing_secrets: tuple[str, ...] = ()
     """`Secret join-keys has no key keys.json`."""
+    unusable_presets: tuple[str, ...] = ()
+    """CallCluster: `ConfigMap frugal has no key presets.yaml`."""
     missing_pools: tuple[str, ...] = ()
     """`media/relays`."""
     refused_pools: tuple[str, ...] = ()
     """`media/relays`."""
-    not_yet_in_effect: tuple[str, ...] = ()
-    """Paths of fields: `scaling.schedules`."""
     name_conflicts: tuple[str, ...] = ()
     """`Service demo-engine`."""
     apply_errors: tuple[str, ...] = ()

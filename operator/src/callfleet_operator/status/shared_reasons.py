@@ -34,13 +34,6 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
     Documented(_C.ACCEPTED, "Accepted", "True", "Every field of the spec has its effect."),
     Documented(
         _C.ACCEPTED,
-        "NotYetInEffect",
-        "True",
-        "The spec is followed, but some fields have no effect in this release.",
-        "Remove the fields, or wait for a release that has them.",
-    ),
-    Documented(
-        _C.ACCEPTED,
         "OpenAccess",
         "True",
         "auth.mode is Open: anyone who reaches signalling may join any room.",
@@ -70,6 +63,17 @@ SHARED_REASONS: Final[tuple[Documented, ...]] = (
         "A Secret, or a key in it, does not exist, or what it holds cannot be read or used. Pods "
         "that need it cannot start; running ones go on.",
         "Create it in the namespace of this object, or correct it.",
+        warning=True,
+    ),
+    Documented(
+        _C.ACCEPTED,
+        "PresetsUnusable",
+        "False",
+        "The ConfigMap in quality.presetsConfigMapRef does not exist, has no key presets.yaml, or "
+        "holds what engines refuse. Running pods go on with what they have read, and no change of "
+        "their template is rolled out; new pods that need the ConfigMap cannot start.",
+        "Create or correct it as docs/reference/contracts.md (Presets of quality) says, or remove "
+        "quality.presetsConfigMapRef.",
         warning=True,
     ),
     Documented(

@@ -78,7 +78,7 @@ class NativePublishing:
         self.plane: _native.Plane
         self.connection = 0
         self._forwarding = forwarding
-        self._max_bitrate = max_bitrate
+        self.max_bitrate = max_bitrate
         self._reporter_ssrc = secrets.randbits(32)
         self._by_mid: dict[str, NativeTrack] = {}
         self._made = 0
@@ -120,7 +120,7 @@ class NativePublishing:
             received.values(),
             tracks,
             reporter=self._reporter_ssrc,
-            max_bitrate=self._max_bitrate,
+            max_bitrate=self.max_bitrate,
             repairs=remote.repairs.items(),
         )
         if settings.transport is None and self._estimator is None:
@@ -209,5 +209,5 @@ class NativePublishing:
         """Leave every subscriber."""
         if self._by_mid:
             self._by_mid = {}
-            settings = PublisherSettings(self._reporter_ssrc, self._max_bitrate)
+            settings = PublisherSettings(self._reporter_ssrc, self.max_bitrate)
             self.plane.publish(self.connection, settings)

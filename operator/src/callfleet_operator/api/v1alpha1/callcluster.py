@@ -291,14 +291,14 @@ class ConfigMapRef(Model):
     """A ConfigMap in the namespace of this object."""
 
     name: ObjectName = ""
-    """Name of the ConfigMap."""
+    """Name of the ConfigMap, whose key presets.yaml is used; without it the built-in presets."""
 
 
 class Quality(Model):
-    """How video adapts to what each participant can receive."""
+    """What participants send at most."""
 
     presets_config_map_ref: ConfigMapRef = ConfigMapRef()
-    """ConfigMap with presets; without a name the built-in ones."""
+    """Presets of quality; a change of them reaches pods without a rollout."""
 
 
 # With SQLite there is one pod; else half of maxReplicas, rounded up, is for draining and surge.

@@ -8,10 +8,8 @@ from typing import Any, Final
 
 import click
 
-from callfleet_operator.api.v1alpha1.callcluster import CallClusterSpec
 from callfleet_operator.api.v1alpha1.common import API_VERSION
 from callfleet_operator.api.v1alpha1.crd import KINDS, Kind, custom_resource_definition
-from callfleet_operator.api.v1alpha1.effect import not_yet_in_effect
 from callfleet_operator.api.v1alpha1.model import VALIDATIONS
 
 Schema = Mapping[str, Any]
@@ -38,33 +36,10 @@ where no default is shown, absent and empty mean the same. The API server refuse
 values outside the bounds given here. [Conditions](conditions.md) has every condition and reason.
 """
 
-_LATER: Final = """\
-These fields and values are part of the API and do nothing in this release. Whoever sets one is told
-so by the condition `Accepted`, reason `NotYetInEffect`.
-"""
-_LATER_CLUSTER: Final = CallClusterSpec.model_validate(
-    {
-        "quality": {"presetsConfigMapRef": {"name": "presets"}},
-    }
-)  # fmt: skip
-LATER: Final = not_yet_in_effect(_LATER_CLUSTER)
-"""All that is accepted without effect, as the condition Accepted would name it."""
-
 
 def page() -> str:
     """The whole page, as Markdown."""
-    return "\n".join([_HEAD, *_not_yet_in_effect(), *(line for k in KINDS for line in _kind(k))])
-
-
-def _not_yet_in_effect() -> Iterator[str]:
-    yield "## Accepted, without effect yet\n"
-    yield _LATER
-    names = dict.fromkeys(item.split(": ")[0].split("[")[0] for item in LATER)
-    examples = {name: [i for i in LATER if i.startswith(name)] for name in names}
-    yield from table(
-        ("field", "such as"),
-        ((code(f"spec.{name}"), ", ".join(map(code, items))) for name, items in examples.items()),
-    )
+    return "\n".join([_HEAD, *(line for k in KINDS for line in _kind(k))])
 
 
 def _kind(kind: Kind) -> Iterator[str]:

@@ -182,7 +182,6 @@ def notable(conditions: Iterable[Condition]) -> Iterable[ConditionView]:
 
 _REMARKS: Final = frozenset(
     {
-        ("Accepted", "NotYetInEffect"),
         ("ScalingActive", "ScaleOutOnly"),
         ("ScalingActive", "PartialData"),
         ("Progressing", "OutdatedPodsKept"),

@@ -1,4 +1,4 @@
-"""Secrets that specs name, read at most once a tick, however many fleets name them."""
+"""Objects that specs name, read at most once a tick, however many fleets name them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callfleet_operator.gateway.kube import Body, Kube
-from callfleet_operator.gateway.resources import SECRETS
+from callfleet_operator.gateway.resources import ResourceType
 
 
 @dataclass(slots=True)
-class SharedSecrets:
-    """They are not watched: that would take the right to list all Secrets."""
+class SharedObjects:
+    """Those of one kind. They are not watched: that would take the right to list them all."""
 
     kube: Kube
+    resource: ResourceType
     max_age: float
     """Seconds."""
     clock: Callable[[], float]
@@ -22,7 +23,7 @@ class SharedSecrets:
     _swept: float = 0.0
 
     async def get(self, namespace: str, name: str) -> Body | None:
-        """The Secret, or None if there is none: that is asked for anew each time.
+        """The object, or None if there is none: that is asked for anew each time.
 
         Raises what `Kube.get` raises.
         """
@@ -31,7 +32,7 @@ class SharedSecrets:
         known = self._read.get((namespace, name))
         if known is not None and now - known[0] < self.max_age:
             return known[1]
-        body = await self.kube.get(SECRETS, namespace, name)
+        body = await self.kube.get(self.resource, namespace, name)
         if body is not None:
             self._read[namespace, name] = now, body
         return body
