@@ -99,7 +99,7 @@ def new_client(port: MediaPort, wire: Wire) -> Client:
 
 
 @pytest.fixture
-def alice(port: MediaPort, wire: Wire) -> Iterator[Client]:
+async def alice(port: MediaPort, wire: Wire) -> AsyncIterator[Client]:
     client = new_client(port, wire)
     yield client
     client.connection.end()

@@ -77,8 +77,7 @@ class LiteConnection:
         self._selected_heard = 0
         self._sendto: Callable[[bytes | memoryview, Address], None] = _nowhere
         self._nominated: Address | None = None
-        self._loop = asyncio.get_running_loop()
-        self._up = self._loop.create_future()
+        self._up = asyncio.Event()
         self._ended = False
         self._early: list[bytes] = []
         self._dtls_received: Callable[[bytes], None] = self._keep
@@ -116,7 +115,7 @@ class LiteConnection:
 
         Raises ConnectionError if the connection is closed before; the link's attempt is timed.
         """
-        await self._up
+        await self._up.wait()
         if self.ended:
             raise ConnectionError("closed before the client nominated an address")
 
@@ -271,19 +270,19 @@ class LiteConnection:
             self._select(source)
 
     def _select(self, source: Address) -> None:
-        moved = self._up.done() and source != self._selected
+        moved = self._up.is_set() and source != self._selected
         self._selected = source
         self._selected_heard = self._port.sweeps
         self._nominated = None
         self._sendto = self._sides[source].sendto
         self._port.route(self, source, self._sides[source])
-        self._is_up()
+        self._up.set()
         if moved:
             self.moved()
 
     def sweep(self) -> None:
         """Once a sweep of the port: forget silent addresses, end when all are."""
-        if not self._up.done():
+        if not self._up.is_set():
             return  # whoever began the attempt times it
         now = self._port.sweeps
         if self._selected is not None:
@@ -325,12 +324,8 @@ class LiteConnection:
         self._port.left(self)
         self._selected, self._sendto = None, _nowhere
         self.local_candidates = []
-        self._is_up()
-        self._loop.call_soon(self.told_end)
-
-    def _is_up(self) -> None:
-        if not self._up.done():
-            self._up.set_result(None)
+        self._up.set()
+        asyncio.get_running_loop().call_soon(self.told_end)
 
 
 def _nowhere(_data: bytes | memoryview, _address: Address) -> None:

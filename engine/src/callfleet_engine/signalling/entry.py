@@ -13,7 +13,7 @@ from callfleet_engine.calls.admission import (
     full,
 )
 from callfleet_engine.calls.host import CallHost, Entrance
-from callfleet_engine.calls.ownership import Ownership, unknown_call
+from callfleet_engine.calls.ownership import Look, Ownership, unknown_call
 from callfleet_engine.calls.peers import Peers
 from callfleet_engine.calls.placement import Candidate, place, place_moved
 from callfleet_engine.limits import LimitsSource
@@ -94,9 +94,9 @@ class Entry:
         room = route.room if route else join.room
         if room is None:
             raise unknown_call()
-        here = Here(
-            Entrance(self._access.admit(grant, room), room, join.call, join.name, join.resume)
-        )
+        admitted = self._access.admit(grant, room)
+        look = Look(route)
+        here = Here(Entrance(admitted, room, join.call, join.name, join.resume, look=look))
         if route is None and Permission.START not in here.entrance.grant.can:
             raise unknown_call()
         if route is not None and await self._serves(route):
