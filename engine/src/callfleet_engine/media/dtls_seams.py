@@ -123,6 +123,8 @@ class DtlsTransport(RTCDtlsTransport):
         except SSL.Error:
             pass  # nothing to read, or nothing that is authentic
         self._flush()
+        if self._resending is not None:
+            self._resend_later()
 
     def _shake(self) -> None:
         ssl: Any = self._ssl
@@ -137,6 +139,7 @@ class DtlsTransport(RTCDtlsTransport):
         else:
             self.encrypted = True
             self._flush()
+            self._resend_later()  # of DTLS 1.3 the last flight is acknowledged
             self._settle()
 
     def _flush(self) -> None:
@@ -148,8 +151,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._connection.send_now(data)
 
     def _settle(self, state: Any = None) -> None:  # noqa: ANN401 (aiortc's State)
-        self._do_not_resend()
         if state is not None:
+            self._do_not_resend()
             self._set_state(state)
         if self._handshaken is not None and not self._handshaken.done():
             self._handshaken.set_result(None)
@@ -168,7 +171,11 @@ class DtlsTransport(RTCDtlsTransport):
 
     def _resend(self) -> None:
         ssl: Any = self._ssl
-        ssl.DTLSv1_handle_timeout()
+        try:
+            ssl.DTLSv1_handle_timeout()
+        except SSL.Error:  # so often that the client is taken for gone
+            self.ended()
+            return
         self._flush()
         self._resend_later()
 
