@@ -25,7 +25,7 @@ class _Protocol(StunProtocol):
 
 
 class FullConnection(Connection):
-    """One host candidate; media goes past the STUN parser and the queue."""
+    """One host candidate; DTLS and media go past the STUN parser and the queue."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__(
@@ -35,6 +35,9 @@ class FullConnection(Connection):
         )
         self._address = address
         self.media_received: Callable[[bytes], bool] = lambda _: False
+        self.told_end: Callable[[], None] = lambda: None
+        self._early: list[bytes] = []
+        self._dtls_received: Callable[[bytes], None] = self._early.append
 
     async def gather_candidates(self) -> None:
         if self._local_candidates_start:
@@ -55,11 +58,21 @@ class FullConnection(Connection):
         self._local_candidates.append(protocol.local_candidate)
         self._local_candidates_end = True
 
-    def data_received(self, data: bytes, component: int) -> None:
+    def data_received(self, data: bytes, component: int) -> None:  # noqa: ARG002 (aioice's)
         if 127 < data[0] < 192:
             self.media_received(data)
         else:
-            super().data_received(data, component)
+            self._dtls_received(data)
+
+    def take_dtls(self, received: Callable[[bytes], None]) -> None:
+        """Give `received` the DTLS datagrams that have come, and each one that comes."""
+        self._dtls_received = received
+        for data in self._early:
+            received(data)
+
+    async def close(self) -> None:
+        await super().close()
+        self.told_end()
 
     def send_now(self, data: bytes | memoryview) -> bool:
         """Send on the selected pair without awaiting; False if there is none."""

@@ -89,6 +89,11 @@ impl Generation {
         self.packets.clear();
         self.bytes.clear();
     }
+
+    /// The same in no more memory than it takes.
+    fn compact(&self) -> Self {
+        Self { packets: self.packets.clone(), bytes: self.bytes.as_slice().to_vec() }
+    }
 }
 
 /// The last packets of a stream by extended sequence number, bounded in number and age.
@@ -105,9 +110,9 @@ impl PacketRing {
     pub fn store(&mut self, packet: &Packet<'_>) {
         self.newest.store(packet);
         if self.newest.is_full() {
-            let oldest = self.turn();
-            // Its memory serves on: a stream that is fast now will be in a moment.
-            self.newest = oldest.unwrap_or_default();
+            let over = std::mem::take(&mut self.newest);
+            // The oldest one's memory serves on: a stream that is fast now will be in a moment.
+            self.newest = self.turn(over).unwrap_or_default();
             self.newest.clear();
         }
     }
@@ -117,17 +122,21 @@ impl PacketRing {
         self.age += 1;
         let is_empty = self.newest.packets.is_empty() && self.older.is_empty();
         if self.age >= GENERATION_TICKS && !is_empty {
-            self.turn();
+            // Most of what is kept is of slow streams: half of it would be room to grow.
+            let over = self.newest.compact();
+            self.newest.clear();
+            self.turn(over);
             if self.older.iter().all(|each| each.packets.is_empty()) {
                 self.older.clear();
+                self.newest = Generation::default();
             }
         }
     }
 
-    /// Begin a new generation; the one that is over.
-    fn turn(&mut self) -> Option<Generation> {
+    /// Put a generation that is over before the older ones; returns the one that is forgotten.
+    fn turn(&mut self, over: Generation) -> Option<Generation> {
         self.age = 0;
-        self.older.push_front(std::mem::take(&mut self.newest));
+        self.older.push_front(over);
         if self.older.len() < GENERATIONS { None } else { self.older.pop_back() }
     }
 
@@ -176,6 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_stream_takes_no_more_than_its_packets() {
+        let mut ring = PacketRing::default();
+        for number in 0..100 {
+            ring.store(&packet(number, &[7; 1000]));
+            if number % 5 == 4 {
+                ring.tick();
+                ring.tick();
+            }
+        }
+        assert!(ring.older.len() == GENERATIONS - 1 && ring.find(99).is_some());
+        assert!(ring.older.iter().all(|each| each.bytes.capacity() == 5 * 1004));
+    }
+
+    #[test]
     fn a_stream_that_has_ended_is_forgotten() {
         let mut ring = PacketRing::default();
         ring.store(&packet(1, b""));
@@ -189,6 +212,6 @@ mod tests {
         for _ in 0..20 {
             ring.tick();
         }
-        assert!(ring.older.is_empty());
+        assert!(ring.older.is_empty() && ring.newest.bytes.capacity() == 0);
     }
 }

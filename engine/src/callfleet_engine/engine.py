@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -42,6 +43,9 @@ LOOK_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 GIVE_UP_SECONDS = 3.0
 """How long an engine that has to end now goes on giving up calls, before it is killed."""
+
+OBJECTS_A_COLLECTION = 5_000
+"""Made and not freed; a participant has about as many, and they stay."""
 
 ALL_AT_ONCE = Batches(participants=10_000, milliseconds=1_000)
 
@@ -242,6 +246,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with Engine(settings, terminate) as engine:
+            _settle_heap()
             _announce(engine.listening, engine.parts.plane)
             await terminate.wait()
             logger.info("ending", extra={"graceSeconds": settings.termination_grace})
@@ -253,6 +258,13 @@ async def run(settings: Settings) -> None:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _settle_heap() -> None:
+    """What start-up has made stays: spare the collector looking through it as people come."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_A_COLLECTION)
 
 
 async def _first(*works: Coroutine[None, None, object], within_seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aioice import ConnectionClosed, stun
@@ -13,7 +13,7 @@ from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.ice_lite import (
     CONSENT_SWEEPS,
     MAX_ADDRESSES,
-    MAX_QUEUED_DTLS,
+    MAX_EARLY_DTLS,
     SILENT_SWEEPS,
     SILENT_SWEEPS_WITH_MEDIA,
     LiteConnection,
@@ -37,7 +37,7 @@ def wire() -> Wire:
 
 
 @pytest.fixture
-def alice(port: MediaPort, wire: Wire) -> Iterator[Client]:
+async def alice(port: MediaPort, wire: Wire) -> AsyncIterator[Client]:
     client = new_client(port, wire)
     yield client
     client.connection.end()
@@ -184,10 +184,12 @@ async def test_silence_of_all_addresses_ends_it(alice: Client, port: MediaPort) 
     pass_sweeps(port, CONSENT_SWEEPS - 1)
     alice.media(ALICE, b"\x80 forged")
     assert not alice.connection.ended
-    waiting = asyncio.create_task(alice.connection.get_event())
+    told = asyncio.Event()
+    alice.connection.told_end = told.set
     pass_sweeps(port, 1)
     assert alice.connection.ended
-    assert isinstance(await asyncio.wait_for(waiting, 1), ConnectionClosed)
+    await asyncio.wait_for(told.wait(), 10)
+    assert isinstance(await alice.connection.get_event(), ConnectionClosed)
     with pytest.raises(ConnectionError):
         await alice.connection.recv()
     with pytest.raises(ConnectionError):
@@ -223,13 +225,16 @@ async def test_addresses_of_a_connection_are_bounded_and_forgotten(
     assert list(port.by_address) == [ALICE]
 
 
-async def test_the_queue_of_dtls_is_bounded(alice: Client) -> None:
+async def test_little_dtls_waits_for_the_handshake_to_begin(alice: Client) -> None:
     alice.check(ALICE, use=True)
     for _ in range(1000):
         alice.media(ALICE, DTLS)
         alice.media(ALICE, b"\x50 channel data")
-    assert alice.connection._queue.qsize() == MAX_QUEUED_DTLS
-    assert await alice.connection.recv() == DTLS
+    received: list[bytes] = []
+    alice.connection.take_dtls(received.append)
+    assert received == [DTLS] * MAX_EARLY_DTLS
+    alice.media(ALICE, DTLS + b"later")
+    assert received[MAX_EARLY_DTLS:] == [DTLS + b"later"]
 
 
 async def test_a_restart_keeps_the_old_path_until_the_new_one_is_nominated(alice: Client) -> None:

@@ -13,6 +13,7 @@ from callfleet_engine.store.interface import (
     Admission,
     Direction,
     InvalidValue,
+    Joining,
     MetricsWritten,
     NoActiveCall,
     Participant,
@@ -366,6 +367,27 @@ async def test_what_was_written_is_there_after_a_restart(make_store: MakeStore) 
     await after.open()
 
     assert await after.get_active_call(room="demo") == call
+
+
+async def test_many_join_at_once_but_those_who_cannot(store: SqlStore) -> None:
+    mine = await store.initiate_call("demo", ADA)
+    gone = await store.initiate_call("gone", ADA)
+    await store.take_over(gone.call_id, 1, BOB)
+    over = await store.initiate_call("over", ADA)
+    await store.end_call(over.call_id, 1, "ended")
+    bob = Participant("p-2", "bob", "Bob", "d" * 64)
+    stale, late, unknown = (
+        Joining(call_id, 1, EVE) for call_id in (gone.call_id, over.call_id, "no-such-call")
+    )
+    too_long = Joining(mine.call_id, 1, Participant("p" * 65, "eve", ""))
+    fine = (Joining(mine.call_id, 1, EVE), Joining(mine.call_id, 1, bob))
+
+    for _ in range(2):
+        refused = await store.join_calls([stale, fine[0], late, too_long, fine[1], unknown])
+        assert refused == (stale, late, too_long, unknown)
+    assert await store.present_participants(mine.call_id) == (EVE, bob)
+    assert await store.present_participants(gone.call_id) == ()
+    assert await store.join_calls([]) == ()
 
 
 async def test_every_operation_is_timed_failed_ones_included(store: SqlStore) -> None:

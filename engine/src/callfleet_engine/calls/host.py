@@ -15,7 +15,7 @@ from callfleet_engine.calls.admission import AdmissionControl, Ticket
 from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.expected import Expected, digest
 from callfleet_engine.calls.journal import Journal
-from callfleet_engine.calls.ownership import Ownership, refusal, unknown_call
+from callfleet_engine.calls.ownership import Look, Ownership, refusal, unknown_call
 from callfleet_engine.calls.participant import MEDIA_TIMEOUT_SECONDS, Participant
 from callfleet_engine.calls.surroundings import Outbox, Services
 from callfleet_engine.errors import CallError
@@ -65,6 +65,8 @@ class Entrance:
     """Of quality; None: the default."""
     client_offers: bool = False
     """It comes by WHIP or WHEP: nothing can be offered to it, or told."""
+    look: Look | None = None
+    """Where the store was asked for the room's call a moment ago."""
 
 
 class CallHost:
@@ -270,7 +272,8 @@ class CallHost:
         if call is not None:
             returning = call.expected.who(entrance.resume, entrance.grant.identity) is not None
             return self._admission.begin_join(entrance.room, returning=returning)
-        route = await self._ownership.find(room=entrance.room, call=None)
+        look = entrance.look or Look(await self._ownership.find(room=entrance.room, call=None))
+        route = look.route
         people = len(await self._ownership.present(route)) if route else 0
         try:
             return self._admission.begin_join(entrance.room, moving=people)
@@ -284,7 +287,7 @@ class CallHost:
         if closing:
             await closing.wait()
         may_start = entrance.call is None and Permission.START in entrance.grant.can
-        route = await self._ownership.claim(entrance.room, may_start=may_start)
+        route = await self._ownership.claim(entrance.room, may_start=may_start, look=entrance.look)
         moved = route.epoch > FIRST_EPOCH
         expected = Expected(await self._ownership.present(route) if moved else ())
         media = self._plane.open_call(route.call_id)

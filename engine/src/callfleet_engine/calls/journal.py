@@ -10,9 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 
 from callfleet_engine.store.interface import (
     CallRoute,
+    Joining,
     NoActiveCall,
     Participant,
     StaleOwner,
@@ -28,7 +32,17 @@ RETRY_SECONDS = 1.0
 MAX_FAULTS = 5
 """Tries of one record that the store refuses for a fault of its own, which may pass."""
 
-Record = Callable[[], Awaitable[None]]
+MOMENT_SECONDS = 0.2
+"""A record waits so long for others: joins that come together take one transaction."""
+
+MAX_TOGETHER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    route: CallRoute
+    write: Callable[[], Awaitable[None]]
+    joining: Joining | None = None
 
 
 class Journal:
@@ -38,8 +52,9 @@ class Journal:
         """`on_lost`: this call belongs to another pod."""
         self._store = store
         self._on_lost = on_lost
-        self._records: deque[tuple[CallRoute, Record]] = deque()
+        self._records: deque[_Record] = deque()
         self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._faults = 0
@@ -53,34 +68,48 @@ class Journal:
 
     def joined(self, route: CallRoute, participant: Participant) -> None:
         """Somebody came."""
-        self._add(route, lambda: self._store.join_call(route.call_id, route.epoch, participant))
+        self._add(
+            _Record(
+                route,
+                lambda: self._store.join_call(route.call_id, route.epoch, participant),
+                Joining(route.call_id, route.epoch, participant),
+            )
+        )
 
     def left(self, route: CallRoute, participant_id: str, reason: str) -> None:
         """Somebody left."""
         self._add(
-            route,
-            lambda: self._store.leave_call(route.call_id, route.epoch, participant_id, reason),
+            _Record(
+                route,
+                lambda: self._store.leave_call(route.call_id, route.epoch, participant_id, reason),
+            )
         )
 
     def ended(self, route: CallRoute, reason: str) -> None:
         """The call is over."""
-        self._add(route, lambda: self._store.end_call(route.call_id, route.epoch, reason))
+        self._add(_Record(route, lambda: self._store.end_call(route.call_id, route.epoch, reason)))
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
             await self._work.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOMENT_SECONDS):
+                    await self._hurry.wait()
             while self._records:
-                route, write = self._records[0]
-                if not await self._write(route, write):
+                if await self._write_together():
+                    continue
+                if not await self._write(self._records[0]):
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 self._records.popleft()
             self._work.clear()
+            self._hurry.clear()
             self._idle.set()
 
     async def flush(self, within_seconds: float) -> bool:
         """Wait until everything is written; False if this takes longer."""
+        self._hurry.set()
         try:
             async with asyncio.timeout(within_seconds):
                 await self._idle.wait()
@@ -88,19 +117,42 @@ class Journal:
             return False
         return True
 
-    def _add(self, route: CallRoute, write: Record) -> None:
+    def _add(self, record: _Record) -> None:
         if len(self._records) >= MAX_RECORDS:
             self.dropped += 1
             if self.dropped == 1 or self.dropped % 1000 == 0:
                 logger.error("the store's backlog is full", extra={"dropped": self.dropped})
             return
-        self._records.append((route, write))
+        self._records.append(record)
         self._idle.clear()
         self._work.set()
 
-    async def _write(self, route: CallRoute, write: Record) -> bool:
+    async def _write_together(self) -> bool:
+        """Write the joins that come first, unless it is one; False if none was written so.
+
+        What the store refuses stays first, to be written by itself, and refused by name.
+        """
+        together = []
+        for record in islice(self._records, MAX_TOGETHER):
+            if record.joining is None:
+                break
+            together.append((record, record.joining))
+        if len(together) < 2:
+            return False
         try:
-            await write()
+            refused = set(await self._store.join_calls([joining for _, joining in together]))
+        except StoreError:
+            return False
+        left = [record for record, joining in together if joining in refused]
+        for _ in together:
+            self._records.popleft()
+        self._records.extendleft(reversed(left))
+        return len(left) < len(together)
+
+    async def _write(self, record: _Record) -> bool:
+        route = record.route
+        try:
+            await record.write()
         except StoreUnavailable as error:
             logger.warning(
                 "the store is away, records wait",

@@ -10,6 +10,7 @@ same path as from a dead owner.
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from callfleet_engine.calls.peers import Peers
 from callfleet_engine.errors import CallError, error_code
@@ -36,6 +37,13 @@ class OwnedElsewhere(Exception):  # noqa: N818 - named for what is the case
     def __init__(self, route: CallRoute) -> None:
         super().__init__(f"call {route.call_id} belongs to pod {route.owner_uid}")
         self.route = route
+
+
+class Look(NamedTuple):
+    """What the store had when it was asked for a room's call; a change of owner since is noticed
+    when this pod tries to own it."""
+
+    route: CallRoute | None
 
 
 class Ownership:
@@ -94,16 +102,20 @@ class Ownership:
         except StoreError as error:
             raise refusal(error) from error
 
-    async def claim(self, room: str, *, may_start: bool) -> CallRoute:
+    async def claim(self, room: str, *, may_start: bool, look: Look | None = None) -> CallRoute:
         """Own the room's call: start it, or take it over from an owner that is dead or gives it up.
+
+        `look`: of a moment ago, to begin with.
 
         Raises OwnedElsewhere, CallError `unknown_call`, `store_unavailable`.
         """
         try:
             for _ in range(ROUNDS):
-                route = await self._round(room, may_start=may_start)
+                look = look or Look(await self._store.get_active_call(room=room))
+                route = await self._round(room, look.route, may_start=may_start)
                 if route is not None:
                     return route
+                look = None
         except StoreError as error:
             raise refusal(error) from error
         raise CallError(
@@ -113,8 +125,9 @@ class Ownership:
             retry_after_ms=STORE_RETRY_AFTER_MS,
         )
 
-    async def _round(self, room: str, *, may_start: bool) -> CallRoute | None:
-        route = await self._store.get_active_call(room=room)
+    async def _round(
+        self, room: str, route: CallRoute | None, *, may_start: bool
+    ) -> CallRoute | None:
         if route is None:
             if not may_start:
                 raise unknown_call()

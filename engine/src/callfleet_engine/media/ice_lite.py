@@ -46,7 +46,9 @@ every 2.5 s (Chromium) to 6 s (aioice, RFC 7675)."""
 SILENT_SWEEPS_WITH_MEDIA = 2
 """The same when authentic media comes from elsewhere: the client's address was translated anew."""
 
-MAX_QUEUED_DTLS = 64
+MAX_EARLY_DTLS = 8
+"""Datagrams that wait for the handshake to begin; what is lost is sent again."""
+
 MAX_TRANSACTIONS = 64
 UFRAG_LENGTH = 8
 PASSWORD_LENGTH = 24
@@ -76,9 +78,11 @@ class LiteConnection:
         self._sendto: Callable[[bytes | memoryview, Address], None] = _nowhere
         self._nominated: Address | None = None
         self._up = asyncio.Event()
-        self._end = asyncio.Event()
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._ended = False
+        self._early: list[bytes] = []
+        self._dtls_received: Callable[[bytes], None] = self._keep
         self.media_received: Callable[[bytes], bool] = _not_authentic
+        self.told_end: Callable[[], None] = _nobody_told
         self.moved: Callable[[], None] = lambda: None
         self.local_username = self.local_password = ""
         self.local_candidates: list[Candidate] = []
@@ -116,11 +120,8 @@ class LiteConnection:
             raise ConnectionError("closed before the client nominated an address")
 
     async def recv(self) -> bytes:
-        """The next DTLS datagram. Raises ConnectionError at the end."""
-        data = None if self.ended and self._queue.empty() else await self._queue.get()
-        if data is None:
-            raise ConnectionError("the connection has ended")
-        return data
+        """Never called: `take_dtls` is. Raises ConnectionError."""
+        raise ConnectionError("datagrams are given to whoever takes them")
 
     async def send(self, data: bytes) -> None:
         """Send to the selected address. Raises ConnectionError if there is none."""
@@ -128,8 +129,7 @@ class LiteConnection:
             raise ConnectionError("no address is selected")
 
     async def get_event(self) -> ConnectionClosed:
-        """Wait for the end."""
-        await self._end.wait()
+        """Never called: `told_end` is. Tells of an end that has been."""
         return ConnectionClosed()
 
     async def close(self) -> None:
@@ -141,7 +141,7 @@ class LiteConnection:
     @property
     def ended(self) -> bool:
         """Whether it is closed, by request or because the client fell silent."""
-        return self._end.is_set()
+        return self._ended
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
@@ -156,6 +156,17 @@ class LiteConnection:
             return False
         self._sendto(data, self._selected)
         return True
+
+    def take_dtls(self, received: Callable[[bytes], None]) -> None:
+        """Give `received` the DTLS datagrams that have come, and each one that comes."""
+        self._dtls_received = received
+        early, self._early = self._early, []
+        for data in early:
+            received(data)
+
+    def _keep(self, data: bytes) -> None:
+        if len(self._early) < MAX_EARLY_DTLS:
+            self._early.append(data)
 
     def restart(self) -> None:
         """Begin an ICE restart (RFC 8445 section 9): new credentials for the next description.
@@ -244,8 +255,8 @@ class LiteConnection:
                     self.media_elsewhere(source)
             else:
                 self._port.drop("srtp")
-        elif 19 < first < 64 and self._queue.qsize() < MAX_QUEUED_DTLS:
-            self._queue.put_nowait(data)
+        elif 19 < first < 64:
+            self._dtls_received(data)
 
     def media_heard(self) -> None:
         """Authentic media has come from the selected address."""
@@ -305,7 +316,7 @@ class LiteConnection:
         """End at once."""
         if self.ended:
             return
-        self._end.set()
+        self._ended = True
         for ufrag in list(self._passwords):
             self._forget(ufrag)
         for address in list(self._heard):
@@ -314,11 +325,15 @@ class LiteConnection:
         self._selected, self._sendto = None, _nowhere
         self.local_candidates = []
         self._up.set()
-        self._queue.put_nowait(None)
+        asyncio.get_running_loop().call_soon(self.told_end)
 
 
 def _nowhere(_data: bytes | memoryview, _address: Address) -> None:
     """Before an address is selected, and after the end."""
+
+
+def _nobody_told() -> None:
+    """Before anybody wants to know of the end."""
 
 
 def _not_authentic(_data: bytes) -> bool:

@@ -9,10 +9,11 @@ from typing import Protocol
 from aiortc import RTCCertificate
 
 from callfleet_engine.media.description import MAX_CANDIDATES, Address
+from callfleet_engine.media.dtls_seams import Datagram
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import FailureCause, LossCause, Path, PeerConnection
 from callfleet_engine.media.port import MediaPort
-from callfleet_engine.media.seams import Datagram, ForwardingPeerConnection
+from callfleet_engine.media.seams import ForwardingPeerConnection
 
 CLOSE_SECONDS = 5.0
 

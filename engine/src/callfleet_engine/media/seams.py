@@ -5,8 +5,10 @@ behaviour leaned on, so that a new release of either says what it broke.
 
 - `_IceGatherer`: hands out a connection of our own in place of aioice's (`ice_lite.py`, one shared
   port beneath all of them) and says `a=ice-lite`.
-- `_DtlsTransport`: SRTP is unprotected and protected synchronously, without a task or a queue
-  (`srtp.py`); certificates that `cryptography` does not like are taken by their fingerprint.
+- `_IceTransport`: told of the end of its connection, without a task that waits for it.
+- `DtlsTransport` (`dtls_seams.py`): DTLS is read, and SRTP is unprotected and protected, as it
+  comes, without a task or a queue (`srtp.py`); certificates that `cryptography` does not like are
+  taken by their fingerprint.
 - `Receiver`, `Sender` (`rtp_seams.py`): no jitter buffer, decoder, encoder, thread or RTCP task.
 - `ForwardingPeerConnection`: uses these; one transport, a certificate and its TLS context shared
   by all, codecs and header extensions of our own (`negotiation.py`), and descriptions that are
@@ -19,13 +21,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from aiortc import (
     RTCBundlePolicy,
     RTCCertificate,
     RTCConfiguration,
-    RTCDtlsTransport,
     RTCIceGatherer,
     RTCIceTransport,
     RTCPeerConnection,
@@ -35,7 +36,6 @@ from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import (
     SRTP_PROFILES,
     RTCDtlsFingerprint,
-    RTCDtlsParameters,
     SRTPProtectionProfile,
 )
 from aiortc.rtcicetransport import RTCIceParameters
@@ -43,6 +43,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.sdp import SessionDescription
 from OpenSSL import SSL
 
+from callfleet_engine.media.dtls_seams import Datagram, DtlsTransport, MediaConnection
 from callfleet_engine.media.ice_lite import LiteConnection
 from callfleet_engine.media.interface import Kind
 from callfleet_engine.media.negotiation import (
@@ -52,13 +53,7 @@ from callfleet_engine.media.negotiation import (
 )
 from callfleet_engine.media.rtp_seams import Receiver, Sender
 from callfleet_engine.media.sdp_seams import TABLES, described, with_tables
-from callfleet_engine.media.srtp import MAX_DATAGRAM, Incoming, Outgoing, Send
-from callfleet_engine.media.srtp_keys import SrtpKeys, exported
-
-DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
-"""OpenSSL's names of the fingerprints that count (RFC 8122 section 5)."""
-
-Datagram = Callable[[bytes], None]
+from callfleet_engine.media.srtp_keys import SrtpKeys
 
 
 class Certificate(RTCCertificate):
@@ -96,31 +91,6 @@ class _NoCertificate:
         """None: only transports that aiortc makes would use it."""
 
 
-class MediaConnection(Protocol):
-    """What the seams use of an ICE connection, beside what aiortc uses of aioice's.
-
-    `media_received` is set by them: it takes a datagram of SRTP or SRTCP and says whether it was
-    authentic.
-    """
-
-    media_received: Callable[[bytes], bool]
-
-    @property
-    def local_username(self) -> str:
-        """The ufrag of the next description."""
-        ...
-
-    @property
-    def local_password(self) -> str:
-        """Its password."""
-        ...
-
-    @property
-    def send_now(self) -> Send:
-        """Sends without awaiting; False if there is nowhere to."""
-        ...
-
-
 def _no_connection(**_: object) -> None:
     """In place of the one of aioice's that aiortc makes, and ours replaces."""
 
@@ -142,74 +112,14 @@ class _IceGatherer(RTCIceGatherer):
         )
 
 
-class _DtlsTransport(RTCDtlsTransport):
-    def __init__(
-        self,
-        ice: RTCIceTransport,
-        connection: MediaConnection,
-        certificate: RTCCertificate,
-        on_rtp: Datagram,
-        on_rtcp: Datagram,
-        *,
-        on_keys: Callable[[SrtpKeys], None] | None,
-    ) -> None:
-        super().__init__(ice, [certificate])
-        self._on_keys = on_keys
-        self._on_rtp = on_rtp
-        self._on_rtcp = on_rtcp
-        self._outgoing = Outgoing(connection.send_now)
-        self.send_rtp = self._outgoing.rtp
-        self.send_rtcp = self._outgoing.rtcp
-        self._incoming: Incoming | None = None
-        connection.media_received = self._media_received
+class _IceTransport(RTCIceTransport):
+    async def _monitor(self) -> None:
+        """Nothing to wait for: `ended` is called instead."""
 
-    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803 (aiortc's name)
-        """As aiortc's: one supported fingerprint at least, and all of them the certificate's.
-
-        aiortc has `cryptography` read the certificate, which warns of a serial number that is not
-        positive and is to refuse it; FFmpeg 8 makes negative ones.
-        """
-        ssl: Any = self._ssl
-        certificate = ssl.get_peer_certificate()
-        told = {
-            (DIGESTS[name], fingerprint.value.upper())
-            for fingerprint in remoteParameters.fingerprints
-            if (name := fingerprint.algorithm.lower()) in DIGESTS
-        }
-        if (
-            certificate is None
-            or not told
-            or any(certificate.digest(digest).decode() != value for digest, value in told)
-        ):
-            self._set_state(self._state.FAILED)
-
-    def _setup_srtp(self) -> None:
-        """As aiortc's, unless somebody else protects, who is told the keys."""
-        if self._on_keys is not None:
-            server = self._role == "server"
-            keys = exported(self._ssl, self._srtp_profiles, server=server)
-            if keys is None:
-                self._set_state(self._state.FAILED)
-            else:
-                self._on_keys(keys)
-            return
-        super()._setup_srtp()
-        if self._tx_srtp is not None:
-            self._outgoing.use(self._tx_srtp)
-            self._incoming = Incoming(self._rx_srtp)
-
-    def _media_received(self, data: bytes) -> bool:
-        incoming = self._incoming
-        if incoming is None or not 12 <= len(data) <= MAX_DATAGRAM:
-            return False
-        if 192 <= data[1] < 224:  # RFC 5761 section 4
-            plain, take = incoming.rtcp(data), self._on_rtcp
-        else:
-            plain, take = incoming.rtp(data), self._on_rtp
-        if plain is None:
-            return False
-        take(plain)
-        return True
+    def ended(self) -> None:
+        """The connection has ended."""
+        if self.state == "completed":
+            self._RTCIceTransport__setState("failed")  # type: ignore[attr-defined] # mangled
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,16 +199,21 @@ class ForwardingPeerConnection(RTCPeerConnection):
         on_keys: Callable[[SrtpKeys], None] | None = None,
     ) -> None:
         self._prepare(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-        self.ice = RTCIceTransport(_IceGatherer(connection))
-        self.dtls = _DtlsTransport(
+        self.ice = _IceTransport(_IceGatherer(connection))
+        self.dtls = DtlsTransport(
             self.ice, connection, certificate, on_rtp, on_rtcp, on_keys=on_keys
         )
+        connection.told_end = self._connection_ended
         # DTLS server, so that the client's offer "actpass" is answered "passive" and the server
         # chooses the SRTP profile: AES-GCM, which costs half of AES-CM with SHA-1.
         self.dtls._set_role("server")  # noqa: SLF001 (a seam)
         self.ice.on("statechange", on_state)
         self.dtls.on("statechange", on_state)
         self._ice_transports().add(self.ice)
+
+    def _connection_ended(self) -> None:
+        self.ice.ended()
+        self.dtls.ended()
 
     def _ice_transports(self) -> set[RTCIceTransport]:
         transports: set[RTCIceTransport] = self._RTCPeerConnection__iceTransports  # type: ignore[attr-defined] # mangled

@@ -13,7 +13,7 @@ from callfleet_engine.calls.admission import (
     full,
 )
 from callfleet_engine.calls.host import CallHost, Entrance
-from callfleet_engine.calls.ownership import Ownership, unknown_call
+from callfleet_engine.calls.ownership import Look, Ownership, unknown_call
 from callfleet_engine.calls.peers import Peers
 from callfleet_engine.calls.placement import Candidate, place, place_moved
 from callfleet_engine.limits import LimitsSource
@@ -92,7 +92,8 @@ class Entry:
         room = route.room if route else join.room
         if room is None:
             raise unknown_call()
-        here = Here(_entrance(self._access.admit(grant, room), room, join))
+        admitted = self._access.admit(grant, room)
+        here = Here(_entrance(admitted, room, join, Look(route)))
         if route is None and Permission.START not in here.entrance.grant.can:
             raise unknown_call()
         if route is not None and await self._serves(route):
@@ -138,5 +139,5 @@ class Entry:
         raise draining("No engine pod takes new calls at the moment.")
 
 
-def _entrance(grant: Grant, room: str, join: Join) -> Entrance:
-    return Entrance(grant, room, join.call, join.name, join.resume, join.preset)
+def _entrance(grant: Grant, room: str, join: Join, look: Look | None = None) -> Entrance:
+    return Entrance(grant, room, join.call, join.name, join.resume, join.preset, look=look)

@@ -53,6 +53,8 @@ class Signalling:
             heartbeat=HEARTBEAT_SECONDS,
             max_msg_size=MAX_MESSAGE_BYTES,
             timeout=CLOSE_SECONDS,
+            # A client's deflate and inflate would keep more memory than all else of its signalling.
+            compress=False,
         )
         await socket.prepare(request)
         forwarded = OWNER_HEADER in request.headers

@@ -7,12 +7,12 @@ needs none: BEGIN IMMEDIATE lets one writer in at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from callfleet_engine.store.interface import NoActiveCall, QualitySample, StaleOwner
+from callfleet_engine.store.interface import NoActiveCall, StaleOwner
 from callfleet_engine.store.rows import ROUTE, to_route
 from callfleet_engine.store.schema import calls
 
@@ -47,17 +47,19 @@ async def has_ended(
 
 
 async def owned_by_batch(
-    connection: AsyncConnection, batch: Sequence[QualitySample]
+    connection: AsyncConnection, call_ids: Iterable[str], *, active: bool = False
 ) -> set[tuple[str, int]]:
-    """Pairs of call and epoch in the batch that are true; held so, as `has_ended` does."""
-    wanted = sorted({sample.call_id for sample in batch})
-    rows = await connection.execute(
+    """These calls with their true epochs, of those that have not ended if `active`; held so, as
+    `has_ended` does."""
+    found = (
         select(calls.c.call_id, calls.c.epoch)
-        .where(calls.c.call_id.in_(wanted))
+        .where(calls.c.call_id.in_(sorted(set(call_ids))))
         .order_by(calls.c.call_id)
         .with_for_update(read=True)
     )
-    return {(row.call_id, row.epoch) for row in rows}
+    if active:
+        found = found.where(calls.c.ended_at.is_(None))
+    return {(row.call_id, row.epoch) for row in await connection.execute(found)}
 
 
 def no_active_call(call_id: str) -> NoActiveCall:

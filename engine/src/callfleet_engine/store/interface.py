@@ -102,6 +102,15 @@ class Participant:
     """By which the call's next owner knows the participant again; empty: it cannot."""
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Somebody comes into a call, as its owner reports it."""
+
+    call_id: str
+    epoch: int
+    participant: Participant
+
+
 class Direction(StrEnum):
     """Of media, seen from the engine."""
 
@@ -283,6 +292,13 @@ class Store(Protocol):
         Raises:
             NoActiveCall: unknown or ended.
             StaleOwner: the epoch is an older one.
+        """
+        ...
+
+    async def join_calls(self, batch: Sequence[Joining]) -> tuple[Joining, ...]:
+        """`join_call` for each of many, all at once.
+
+        Those that it would refuse are returned in their order, and nothing is written of them.
         """
         ...
 

@@ -52,6 +52,17 @@ def to_participant(row: Row[*tuple[Any, ...]]) -> Participant:
     )
 
 
+def joining_row(call_id: str, participant: Participant) -> dict[str, object]:
+    """The row of a participant, but for the time of joining."""
+    return {
+        "call_id": call_id,
+        "participant_id": participant.participant_id,
+        "identity": participant.identity,
+        "name": participant.name,
+        "resume_digest": participant.resume_digest or None,
+    }
+
+
 def to_live_pod(row: Row[*tuple[Any, ...]]) -> LivePod:
     """A pod from a row of its table."""
     return LivePod(

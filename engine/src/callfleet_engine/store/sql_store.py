@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Executable, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callfleet_engine.store import maintenance
@@ -21,6 +21,7 @@ from callfleet_engine.store.interface import (
     FIRST_EPOCH,
     CallRoute,
     InvalidValue,
+    Joining,
     LivePod,
     Maintenance,
     MetricsWritten,
@@ -34,6 +35,7 @@ from callfleet_engine.store.interface import (
 from callfleet_engine.store.migrate import bring_up_to_date
 from callfleet_engine.store.rows import (
     ROUTE,
+    joining_row,
     probe_row,
     sample_row,
     to_live_pod,
@@ -60,6 +62,7 @@ from callfleet_engine.store.values import (
     check_probe,
     check_room,
     check_sample,
+    is_valid,
 )
 
 LARGEST_BATCH: Final = 10_000
@@ -199,18 +202,21 @@ class SqlStore:
         async with self._transaction("join_call") as connection:
             if await has_ended(connection, call_id, epoch):
                 raise no_active_call(call_id)
-            await connection.execute(
-                insert_into(participants, connection.dialect)
-                .values(
-                    call_id=call_id,
-                    participant_id=participant.participant_id,
-                    identity=participant.identity,
-                    name=participant.name,
-                    resume_digest=participant.resume_digest or None,
-                    joined_at=now(),
-                )
-                .on_conflict_do_nothing()
-            )
+            await connection.execute(_joining(connection), [joining_row(call_id, participant)])
+
+    async def join_calls(self, batch: Sequence[Joining]) -> tuple[Joining, ...]:
+        if len(batch) > LARGEST_BATCH:
+            raise InvalidValue(f"{len(batch)} joins at once.", f"Write at most {LARGEST_BATCH}.")
+        valid = [joining for joining in batch if is_valid(joining)]
+        async with self._transaction("join_calls") as connection:
+            call_ids = (joining.call_id for joining in valid)
+            owned = await owned_by_batch(connection, call_ids, active=True)
+            taken = [joining for joining in valid if (joining.call_id, joining.epoch) in owned]
+            if taken:
+                rows = [joining_row(joining.call_id, joining.participant) for joining in taken]
+                await connection.execute(_joining(connection), rows)
+        recorded = set(taken)
+        return tuple(joining for joining in batch if joining not in recorded)
 
     async def leave_call(self, call_id: str, epoch: int, participant_id: str, reason: str) -> None:
         check_identifier("call", call_id)
@@ -254,7 +260,7 @@ class SqlStore:
         for sample in batch:
             check_sample(sample)
         async with self._transaction("insert_metrics") as connection:
-            owned = await owned_by_batch(connection, batch)
+            owned = await owned_by_batch(connection, (sample.call_id for sample in batch))
             rows = [
                 sample_row(sample) for sample in batch if (sample.call_id, sample.epoch) in owned
             ]
@@ -351,3 +357,8 @@ class SqlStore:
             self._database.snapshots.begin() as connection,
         ):
             yield connection
+
+
+def _joining(connection: AsyncConnection) -> Executable:
+    insert = insert_into(participants, connection.dialect).values(joined_at=now())
+    return insert.on_conflict_do_nothing()

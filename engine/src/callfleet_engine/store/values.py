@@ -10,6 +10,7 @@ from callfleet_engine.store.interface import (
     NAME_LENGTH,
     ROOM_LENGTH,
     InvalidValue,
+    Joining,
     Owner,
     Participant,
     PodBeat,
@@ -42,6 +43,16 @@ def check_participant(participant: Participant) -> None:
     _text("identity", participant.identity, NAME_LENGTH)
     _text("name", participant.name, NAME_LENGTH, may_be_empty=True)
     _text("resume digest", participant.resume_digest, IDENTIFIER_LENGTH, may_be_empty=True)
+
+
+def is_valid(joining: Joining) -> bool:
+    """Whether the store can hold it."""
+    try:
+        check_identifier("call", joining.call_id)
+        check_participant(joining.participant)
+    except InvalidValue:
+        return False
+    return True
 
 
 def check_beat(pod: PodBeat) -> None:
