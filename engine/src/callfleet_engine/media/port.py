@@ -235,6 +235,9 @@ class MediaPort:
     def route(self, connection: LiteConnection, address: Address | None, side: AnySide) -> None:
         """The connection sends to this address from now on, from that socket; None: to nobody."""
 
+    def serves(self, connection: LiteConnection, ufrag: bytes, password: bytes) -> None:
+        """These credentials serve the connection from now on."""
+
     def keys_for(
         self,
         connection: LiteConnection,  # noqa: ARG002 (a port whose media is not ours is told)

@@ -1,4 +1,7 @@
-"""The port whose sockets belong to the extension: STUN and DTLS come up, addresses go down."""
+"""The port whose sockets belong to the extension: STUN and DTLS come up, addresses go down.
+
+Checks that change nothing stay in the extension, which says once a sweep who was heard.
+"""
 
 from __future__ import annotations
 
@@ -95,11 +98,8 @@ class NativePort(MediaPort):
         """Datagrams that were not taken or not sent, by cause."""
         dropped = super().dropped()
         if self._descriptor is not None:
-            totals = read_totals(self.plane)
-            dropped["unknown_source"] += totals.unknown_source
-            dropped["srtp"] += totals.srtp
-            dropped["backlog"] += totals.backlog
-            dropped["send_buffer"] += totals.send_buffer
+            for cause, count in read_totals(self.plane).dropped:
+                dropped[cause] += count
         return dropped
 
     # what connections use
@@ -130,6 +130,10 @@ class NativePort(MediaPort):
         """The connection sends to this address from now on, from that socket; None: to nobody."""
         if isinstance(side, NativeSide):
             self.plane.select(self._numbers[connection], side.number, address)
+
+    def serves(self, connection: LiteConnection, ufrag: bytes, password: bytes) -> None:
+        """Checks with these come from a connected client: the extension answers most of them."""
+        self.plane.serve(self._numbers[connection], ufrag, password)
 
     def keys_for(self, connection: LiteConnection) -> Callable[[SrtpKeys], None] | None:
         """Tells the extension."""
@@ -171,5 +175,5 @@ class NativePort(MediaPort):
 
     def _sweep(self) -> None:
         for number in self.plane.take_heard():
-            self._by_number[number].media_heard()
+            self._by_number[number].selected_heard()
         super()._sweep()
