@@ -19,7 +19,8 @@ from callfleet_engine.media.ice_lite import (
     SILENT_SWEEPS_WITH_MEDIA,
     LiteConnection,
 )
-from callfleet_engine.media.port import SOCKETS, MediaPort
+from callfleet_engine.media.native.port import NativePort
+from callfleet_engine.media.port import CONSENT_SECONDS, SOCKETS, MediaPort
 from callfleet_engine.media.stun_check import Address
 from tests.callfleet_engine.media.peers import until
 from tests.callfleet_engine.media.translator import Translator
@@ -63,7 +64,17 @@ class Client:
         return data
 
     def resend(self, data: bytes, source: Address) -> None:
-        self.port.stun_received(data, source, self.wire)  # type: ignore[arg-type] # all it uses
+        if isinstance(self.port, NativePort):
+            self.port.plane.receive(0, source, data, float(self.port.sweeps))
+            self.port._take()
+            self._collect()
+        else:
+            self.port.stun_received(data, source, self.wire)  # type: ignore[arg-type] # all it uses
+
+    def _collect(self) -> None:
+        if isinstance(self.port, NativePort):
+            sent = self.port.plane.take_datagrams()
+            self.wire.sent += [(data, address) for _, address, data in sent]
 
     def media(self, source: Address, data: bytes = MEDIA) -> bool:
         """Whether the port knows whom a datagram from there is for."""
@@ -77,12 +88,20 @@ class Client:
         """Where media is sent to."""
         if not self.connection.send_now(b"out"):
             return None
+        self._collect()
         return self.wire.sent[-1][1]
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[MediaPort]:
-    port = MediaPort(lambda: (Advertised("192.0.2.100", "test"),))
+@pytest.fixture(params=["python", "native"])
+async def port(request: pytest.FixtureRequest) -> AsyncIterator[MediaPort]:
+    """Without sockets. The native one answers checks of connected clients by itself."""
+    advertised = (Advertised("192.0.2.100", "test"),)
+    if request.param == "native":
+        native = NativePort(lambda: advertised, consent_seconds=CONSENT_SECONDS)
+        native.open([])
+        port: MediaPort = native
+    else:
+        port = MediaPort(lambda: advertised)
     yield port
     await port.close()
 
@@ -95,6 +114,8 @@ def wire() -> Wire:
 def new_client(port: MediaPort, wire: Wire) -> Client:
     connection = LiteConnection(port)
     connection.media_received = lambda data: data == MEDIA
+    if isinstance(port, NativePort):
+        port.number_of(connection, publishes=True)
     return Client(port, connection, wire)
 
 
@@ -109,9 +130,7 @@ def alice(port: MediaPort, wire: Wire) -> Iterator[Client]:
 
 def pass_sweeps(port: MediaPort, count: int) -> None:
     for _ in range(count):
-        port.sweeps += 1
-        for connection in list(port._connections):
-            connection.sweep()
+        port.sweep()
 
 
 async def test_a_nominated_address_is_selected(alice: Client) -> None:

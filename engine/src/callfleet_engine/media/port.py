@@ -135,7 +135,7 @@ class MediaPort:
                     raise
             else:
                 break
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep_on)
 
     def _bind(self, addresses: Sequence[str], port: int) -> None:
         sides: list[Side] = []
@@ -270,8 +270,12 @@ class MediaPort:
             self.drop("malformed")
             log.debug("STUN from %s dropped: %s", source[0], error)
 
-    def _sweep(self) -> None:
+    def _sweep_on(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep_on)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """The coarse clock goes on: who is silent for too long ends."""
         self.sweeps += 1
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
         for connection in list(self._connections):
             connection.sweep()

@@ -71,13 +71,13 @@ class NativePort(MediaPort):
             for each in sockets:  # the extension has its own
                 each.close()
         self._number = port
-        self._descriptor = self.plane.descriptor()
-        asyncio.get_running_loop().add_reader(self._descriptor, self._take)
+        asyncio.get_running_loop().add_reader(self.plane.descriptor(), self._take)
 
     def open(self, descriptors: list[int]) -> None:
         """Make the extension's plane; without sockets it does no I/O."""
         self.plane = _native.Plane(descriptors, time.monotonic())
-        self._of_extension = [NativeSide(self.plane, n) for n in range(len(descriptors))]
+        self._descriptor = self.plane.descriptor()
+        self._of_extension = [NativeSide(self.plane, n) for n in range(max(len(descriptors), 1))]
 
     @property
     def number(self) -> int:
@@ -173,7 +173,8 @@ class NativePort(MediaPort):
         if connection is not None and self.by_address.get(source) is connection:
             connection.media_elsewhere(source)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """The coarse clock goes on; those whose checks stayed in the extension were heard."""
         for number in self.plane.take_heard():
             self._by_number[number].selected_heard()
-        super()._sweep()
+        super().sweep()
