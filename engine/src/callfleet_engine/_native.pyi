@@ -34,9 +34,7 @@ LayerFigures: TypeAlias = tuple[int, str, int, int, int, int, float, int, int]
 # Packets, bytes, sent again, NACKs, PLIs, lost, jitter in units of the timestamp, round trip.
 DownFigures: TypeAlias = tuple[int, int, int, int, int, int | None, int | None, float | None]
 # Packets in and out, bytes, lost in and out, jitter's counts and sum, malformed, dropped by cause.
-Totals: TypeAlias = tuple[
-    int, int, int, int, int, list[int], float, int, list[tuple[Dropped, int]]
-]
+Totals: TypeAlias = tuple[int, int, int, int, int, list[int], float, int, list[tuple[Dropped, int]]]
 Pairs: TypeAlias = list[tuple[int, int]]
 
 class Plane:

@@ -9,8 +9,8 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
-use crate::message::{COOKIE, FINGERPRINT, FIRST_OPTIONAL, HEADER, Message, Transaction};
 use crate::XorAddress;
+use crate::message::{COOKIE, FINGERPRINT, FIRST_OPTIONAL, HEADER, Message, Transaction};
 
 const BINDING_REQUEST: u16 = 0x0001;
 const BINDING_SUCCESS: u16 = 0x0101;
@@ -284,7 +284,8 @@ mod tests {
             (PRIORITY, &[0; 3]),
             (ICE_CONTROLLING, &[0; 4]),
         ] {
-            let parts = USUAL.map(|(kind, value)| if kind == wrong.0 { wrong } else { (kind, value) });
+            let parts =
+                USUAL.map(|(kind, value)| if kind == wrong.0 { wrong } else { (kind, value) });
             assert_eq!(Check::read(&signed(&parts)), None, "{wrong:?}");
         }
         let many = [&USUAL[..], &[(0x9000, b"".as_slice()); 28]].concat();

@@ -1,4 +1,4 @@
-"""Checks that the extension answers are those that change nothing, and the answer is the reference's."""
+"""The extension answers checks that change nothing, with the bytes that the reference writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Connected:
 
     def __post_init__(self) -> None:
         self.plane = _native.Plane([], 0.0)
-        self.plane.open(CONNECTION, True)  # noqa: FBT003 (the extension takes no names)
+        self.plane.open(CONNECTION, True)
         self.plane.claim(self.address, CONNECTION)
         self.plane.select(CONNECTION, 0, self.address)
         self.plane.serve(CONNECTION, UFRAG, PASSWORD)
