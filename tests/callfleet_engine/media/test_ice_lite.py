@@ -187,7 +187,7 @@ async def test_a_recorded_check_that_was_forgotten_moves_nothing_while_the_clien
 ) -> None:
     check = alice.check(ALICE, use=True)
     for _ in range(100):
-        alice.check(ALICE)
+        alice.check(ELSEWHERE)
     alice.resend(check, MALLORY)
     alice.media(MALLORY, b"\x80 forged")
     assert alice.goes_to == ALICE
