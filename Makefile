@@ -43,7 +43,7 @@ rust: setup ## Rust: style, common mistakes, tests
 fuzz-rust: setup ## Fuzz the Rust parsers for long; CASES=2000000
 	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release --package callfleet-relay-plane -- stun streams
 	PROPTEST_CASES=$(or $(CASES),2000000) cargo test --locked --release \
-		--package callfleet-media --package callfleet-srtp any_
+		--package callfleet-media --package callfleet-srtp --package callfleet-stun any_
 
 demo: setup clean-demo ## The main job from an empty machine on; KEEP=1 leaves it up
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)

@@ -3,6 +3,7 @@
 //! Modules have the names of those of `callfleet_engine.media`, the reference: what differs is a
 //! fault here. They know nothing of Python and do no I/O.
 
+mod checks;
 pub mod codecs;
 mod core;
 mod downtrack;

@@ -24,6 +24,8 @@ pub struct Totals {
     pub unknown_source: u64,
     /// Media that is forged, replayed or damaged.
     pub srtp: u64,
+    /// Checks that were recorded and came from elsewhere.
+    pub replayed: u64,
     /// Datagrams for Python that the ring had no room for.
     pub backlog: u64,
     /// Datagrams that the kernel had no room for.

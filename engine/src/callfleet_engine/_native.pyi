@@ -1,6 +1,7 @@
 # The Rust extension: see engine/native/python. Times are seconds of one monotonic clock.
 from typing import Literal, TypeAlias
 
+from callfleet_engine.media.interface import Dropped
 from callfleet_engine.media.native.settings import PublisherSettings
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
@@ -32,7 +33,8 @@ Told: TypeAlias = tuple[
 LayerFigures: TypeAlias = tuple[int, str, int, int, int, int, float, int, int]
 # Packets, bytes, sent again, NACKs, PLIs, lost, jitter in units of the timestamp, round trip.
 DownFigures: TypeAlias = tuple[int, int, int, int, int, int | None, int | None, float | None]
-Totals: TypeAlias = tuple[int, int, int, int, int, list[int], float, int, int, int, int, int]
+# Packets in and out, bytes, lost in and out, jitter's counts and sum, malformed, dropped by cause.
+Totals: TypeAlias = tuple[int, int, int, int, int, list[int], float, int, list[tuple[Dropped, int]]]
 Pairs: TypeAlias = list[tuple[int, int]]
 
 class Plane:
@@ -46,6 +48,7 @@ class Plane:
     def claim(self, address: Address, connection: int) -> None: ...
     def release(self, address: Address) -> None: ...
     def select(self, connection: int, side: int, address: Address | None) -> None: ...
+    def serve(self, connection: int, ufrag: bytes, password: bytes) -> None: ...
     def set_keys(
         self,
         connection: int,

@@ -1,16 +1,15 @@
 //! The two STUN messages that are relayed: Send and Data indications (RFC 8656 sections 11.3, 11.4).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-const HEADER: usize = 20;
-const COOKIE: u32 = 0x2112_A442;
+use callfleet_stun::{
+    COOKIE, FINGERPRINT, FIRST_OPTIONAL, Message, Transaction, XorAddress, read_xor_address,
+};
+
 const SEND_INDICATION: u16 = 0x0016;
 const DATA_INDICATION: u16 = 0x0017;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
-const FINGERPRINT: u16 = 0x8028;
-const FIRST_OPTIONAL: u16 = 0x8000;
-const MAX_ATTRIBUTES: usize = 64;
 
 /// The longest header: that of a Data indication from an IPv6 peer.
 pub(crate) const MAX_HEADER: usize = 48;
@@ -22,70 +21,24 @@ pub(crate) struct Send<'a> {
     pub(crate) data: &'a [u8],
 }
 
-fn read_u16(data: &[u8], at: usize) -> Option<u16> {
-    let bytes = data.get(at..at.checked_add(2)?)?;
-    Some(u16::from_be_bytes(bytes.try_into().ok()?))
-}
-
-fn read_u32(data: &[u8], at: usize) -> Option<u32> {
-    let bytes = data.get(at..at.checked_add(4)?)?;
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
-}
-
 /// Read a datagram as a Send indication; `None` for anything else, and for one with attributes
 /// that change what is to be done: the protocol core judges those.
 pub(crate) fn parse_send(data: &[u8]) -> Option<Send<'_>> {
-    let length = usize::from(read_u16(data, 2)?);
-    if read_u16(data, 0)? != SEND_INDICATION
-        || read_u32(data, 4)? != COOKIE
-        || length % 4 != 0
-        || data.len() != HEADER + length
-    {
-        return None;
-    }
-    let transaction = data.get(8..HEADER)?;
+    let message = Message::read(data).filter(|message| message.kind == SEND_INDICATION)?;
     let (mut peer, mut payload) = (None, None);
-    let mut rest = data.get(HEADER..)?;
-    for _ in 0..MAX_ATTRIBUTES {
-        if rest.is_empty() {
-            break;
-        }
-        let kind = read_u16(rest, 0)?;
-        let size = usize::from(read_u16(rest, 2)?);
-        let value = rest.get(4..4 + size)?;
-        rest = rest.get(4 + size.next_multiple_of(4)..)?;
-        match kind {
-            XOR_PEER_ADDRESS if peer.is_none() => peer = Some(read_address(value, transaction)?),
-            DATA if payload.is_none() => payload = Some(value),
+    for attribute in message.attributes() {
+        let attribute = attribute.ok()?;
+        match attribute.kind {
+            XOR_PEER_ADDRESS if peer.is_none() => {
+                peer = Some(read_xor_address(attribute.value, &message.transaction)?);
+            }
+            DATA if payload.is_none() => payload = Some(attribute.value),
             FINGERPRINT => return None,
             FIRST_OPTIONAL.. => {}
             _ => return None,
         }
     }
-    if !rest.is_empty() {
-        return None;
-    }
     Some(Send { peer: peer?, data: payload? })
-}
-
-/// XOR the address with cookie and transaction ID, in either direction (RFC 8489 section 14.2).
-fn mask<const N: usize>(mut address: [u8; N], transaction: &[u8]) -> [u8; N] {
-    let cookie = COOKIE.to_be_bytes();
-    for (byte, key) in address.iter_mut().zip(cookie.iter().chain(transaction)) {
-        *byte ^= key;
-    }
-    address
-}
-
-fn read_address(value: &[u8], transaction: &[u8]) -> Option<SocketAddr> {
-    let port = read_u16(value, 2)? ^ (COOKIE >> 16) as u16;
-    let address = value.get(4..)?;
-    let ip: IpAddr = match value.get(1)? {
-        1 => Ipv4Addr::from(mask::<4>(address.try_into().ok()?, transaction)).into(),
-        2 => Ipv6Addr::from(mask::<16>(address.try_into().ok()?, transaction)).into(),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
 }
 
 /// What stands before a payload on its way to the client.
@@ -130,24 +83,20 @@ impl Header {
     pub(crate) fn data_indication(
         peer: &SocketAddr,
         size: usize,
-        transaction: [u8; 12],
+        transaction: Transaction,
     ) -> Option<Self> {
-        let address_length: u16 = if peer.is_ipv6() { 20 } else { 8 };
+        let address = XorAddress::new(peer, &transaction);
+        let address_length = address.bytes().len();
         let padded = size.next_multiple_of(4);
-        let body = u16::try_from(4 + usize::from(address_length) + 4 + padded).ok()?;
+        let body = u16::try_from(4 + address_length + 4 + padded).ok()?;
         let mut header = Self::new();
         header.put_u16(DATA_INDICATION);
         header.put_u16(body);
         header.put(&COOKIE.to_be_bytes());
         header.put(&transaction);
         header.put_u16(XOR_PEER_ADDRESS);
-        header.put_u16(address_length);
-        header.put(&[0, if peer.is_ipv6() { 2 } else { 1 }]);
-        header.put_u16(peer.port() ^ (COOKIE >> 16) as u16);
-        match peer.ip() {
-            IpAddr::V4(ip) => header.put(&mask(ip.octets(), &transaction)),
-            IpAddr::V6(ip) => header.put(&mask(ip.octets(), &transaction)),
-        }
+        header.put_u16(u16::try_from(address_length).ok()?);
+        header.put(address.bytes());
         header.put_u16(DATA);
         header.put_u16(u16::try_from(size).ok()?);
         header.padding = padded - size;
@@ -157,8 +106,12 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::IpAddr;
+
+    use callfleet_stun::HEADER;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut made = kind.to_be_bytes().to_vec();
@@ -229,7 +182,7 @@ mod tests {
         fn a_data_indication_says_its_own_length(peer in peer(), size in 0usize..70_000) {
             match Header::data_indication(&peer, size, [1; 12]) {
                 Some(header) => {
-                    let body = usize::from(read_u16(header.bytes(), 2).unwrap());
+                    let body = usize::from(u16::from_be_bytes([header.bytes()[2], header.bytes()[3]]));
                     prop_assert_eq!(body + HEADER, header.bytes().len() + size + header.padding);
                     prop_assert_eq!(body % 4, 0);
                 }
@@ -257,7 +210,7 @@ mod tests {
         }
         assert!(parse_send(&message(SEND_INDICATION, &usual[..1])).is_none());
         assert!(parse_send(&message(SEND_INDICATION, &usual[1..])).is_none());
-        let many = vec![attribute(0x8022, b""); MAX_ATTRIBUTES];
+        let many = vec![attribute(0x8022, b""); 64];
         let parts = [&usual[..], &many[..]].concat();
         assert!(parse_send(&message(SEND_INDICATION, &parts)).is_none());
     }

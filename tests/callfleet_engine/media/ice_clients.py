@@ -5,6 +5,7 @@ from __future__ import annotations
 from aioice import stun
 
 from callfleet_engine.media.ice_lite import LiteConnection
+from callfleet_engine.media.native.port import NativePort
 from callfleet_engine.media.port import MediaPort
 from callfleet_engine.media.stun_check import Address
 
@@ -46,7 +47,17 @@ class Client:
         return data
 
     def resend(self, data: bytes, source: Address) -> None:
-        self.port.stun_received(data, source, self.wire)  # type: ignore[arg-type] # all it uses
+        if isinstance(self.port, NativePort):
+            self.port.plane.receive(0, source, data, float(self.port.sweeps))
+            self.port._take()
+            self._collect()
+        else:
+            self.port.stun_received(data, source, self.wire)  # type: ignore[arg-type] # all it uses
+
+    def _collect(self) -> None:
+        if isinstance(self.port, NativePort):
+            sent = self.port.plane.take_datagrams()
+            self.wire.sent += [(data, address) for _, address, data in sent]
 
     def media(self, source: Address, data: bytes = MEDIA) -> bool:
         """Whether the port knows whom a datagram from there is for."""
@@ -60,17 +71,18 @@ class Client:
         """Where media is sent to."""
         if not self.connection.send_now(b"out"):
             return None
+        self._collect()
         return self.wire.sent[-1][1]
 
 
 def new_client(port: MediaPort, wire: Wire) -> Client:
     connection = LiteConnection(port)
     connection.media_received = lambda data: data == MEDIA
+    if isinstance(port, NativePort):
+        port.number_of(connection, publishes=True)
     return Client(port, connection, wire)
 
 
 def pass_sweeps(port: MediaPort, count: int) -> None:
     for _ in range(count):
-        port.sweeps += 1
-        for connection in list(port._connections):
-            connection.sweep()
+        port.sweep()

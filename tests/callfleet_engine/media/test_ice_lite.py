@@ -18,15 +18,23 @@ from callfleet_engine.media.ice_lite import (
     SILENT_SWEEPS_WITH_MEDIA,
     LiteConnection,
 )
-from callfleet_engine.media.port import MediaPort
+from callfleet_engine.media.native.port import NativePort
+from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
 from tests.callfleet_engine.media.ice_clients import DTLS, Client, Wire, new_client, pass_sweeps
 
 ALICE, ELSEWHERE, MALLORY = ("192.0.2.1", 1001), ("192.0.2.2", 1002), ("198.51.100.9", 9)
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[MediaPort]:
-    port = MediaPort(lambda: (Advertised("192.0.2.100", "test"),))
+@pytest.fixture(params=["python", "native"])
+async def port(request: pytest.FixtureRequest) -> AsyncIterator[MediaPort]:
+    """Without sockets. The native one answers checks of connected clients by itself."""
+    advertised = (Advertised("192.0.2.100", "test"),)
+    if request.param == "native":
+        native = NativePort(lambda: advertised, consent_seconds=CONSENT_SECONDS)
+        native.open([])
+        port: MediaPort = native
+    else:
+        port = MediaPort(lambda: advertised)
     yield port
     await port.close()
 
@@ -99,7 +107,7 @@ async def test_a_recorded_check_that_was_forgotten_moves_nothing_while_the_clien
 ) -> None:
     check = alice.check(ALICE, use=True)
     for _ in range(100):
-        alice.check(ALICE)
+        alice.check(ELSEWHERE)
     alice.resend(check, MALLORY)
     alice.media(MALLORY, b"\x80 forged")
     assert alice.goes_to == ALICE

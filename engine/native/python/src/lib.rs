@@ -25,9 +25,9 @@ enum Address {
     Six(String, u16, u32, u32),
 }
 
-/// Received packets, forwarded packets and bytes, lost in and out, jitter's counts and sum,
-/// datagrams of unknown sources, refused by SRTP, the ring, and the kernel, malformed packets.
-type Totals = (u64, u64, u64, u64, u64, Vec<u64>, f64, u64, u64, u64, u64, u64);
+/// Received packets, forwarded packets and bytes, lost in and out, jitter's counts and sum, malformed
+/// packets, datagrams that were dropped by cause.
+type Totals = (u64, u64, u64, u64, u64, Vec<u64>, f64, u64, Vec<(&'static str, u64)>);
 
 /// SSRC of what is repeated, SSRC, payload types, first number.
 type Rtx = (u32, u32, Vec<(u8, u8)>, u16);
@@ -156,6 +156,11 @@ impl Plane {
         Ok(())
     }
 
+    /// Answer this connection's checks with these where nothing else follows from them.
+    fn serve(&self, py: Python<'_>, connection: u64, ufrag: &[u8], password: &[u8]) {
+        self.with(py, |core, _| core.serve(connection, Some((ufrag, password))));
+    }
+
     /// `profile` as OpenSSL calls it; keys and salts of both directions.
     fn set_keys(
         &self,
@@ -174,7 +179,7 @@ impl Plane {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Connections whose selected address sent authentic media since the last call.
+    /// Connections from whose selected address media or an answered check came since the last call.
     fn take_heard(&self, py: Python<'_>) -> Vec<u64> {
         self.with(py, |core, _| core.take_heard())
     }
@@ -312,11 +317,14 @@ impl Plane {
             t.lost_packets_out,
             t.jitter_counts.to_vec(),
             t.jitter_sum,
-            t.unknown_source,
-            t.srtp,
-            t.backlog,
-            t.send_buffer,
             malformed,
+            vec![
+                ("unknown_source", t.unknown_source),
+                ("srtp", t.srtp),
+                ("replayed", t.replayed),
+                ("backlog", t.backlog),
+                ("send_buffer", t.send_buffer),
+            ],
         )
     }
 

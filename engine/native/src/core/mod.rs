@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use ahash::AHashMap;
 use callfleet_srtp::{Inbound, KeyError, Outbound, Profile};
 
+use crate::checks::Checks;
 use crate::downtrack::DownState;
 use crate::egress::Report;
 use crate::ingress::Outcome;
@@ -16,6 +17,7 @@ use crate::subscribing::{Publishers, Subscriber};
 use crate::totals::Totals;
 use crate::transport::Transport;
 
+mod checking;
 mod commands;
 #[cfg(test)]
 mod tests;
@@ -79,12 +81,21 @@ pub struct Told {
 struct Endpoint {
     half: Half,
     inbound: Option<Inbound>,
-    selected: Option<SocketAddr>,
-    /// Whether authentic media came from the selected address since that was asked.
+    /// The socket, and the client's address.
+    selected: Option<(usize, SocketAddr)>,
+    checks: Option<Checks>,
+    /// Whether something authentic came from the selected address since that was asked.
     is_heard: bool,
     told_elsewhere: f64,
     /// Media that came before the keys.
     held: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Endpoint {
+    /// Whether it is the selected address.
+    fn is_from(&self, source: SocketAddr) -> bool {
+        self.selected.is_some_and(|(_, address)| address == source)
+    }
 }
 
 /// All connections of one thread.
@@ -92,6 +103,8 @@ struct Endpoint {
 pub struct Core {
     endpoints: AHashMap<u64, Endpoint>,
     by_address: AHashMap<SocketAddr, u64>,
+    /// Whom checks that are answered here are for.
+    by_ufrag: AHashMap<Box<[u8]>, u64>,
     publishers: Publishers,
     subscribers: Subscribers,
     totals: Totals,
@@ -109,6 +122,7 @@ impl Core {
                 half,
                 inbound: None,
                 selected: None,
+                checks: None,
                 is_heard: false,
                 told_elsewhere: f64::NEG_INFINITY,
                 held: Vec::new(),
@@ -137,6 +151,7 @@ impl Core {
             }
         }
         self.subscribers.remove(&connection);
+        self.serve(connection, None);
         self.endpoints.remove(&connection);
     }
 
@@ -160,7 +175,7 @@ impl Core {
     /// Send to this address from now on, from that socket; `None`: to nobody.
     pub fn select(&mut self, connection: u64, selected: Option<(usize, SocketAddr)>) {
         if let Some(endpoint) = self.endpoints.get_mut(&connection) {
-            endpoint.selected = selected.map(|(_, address)| address);
+            endpoint.selected = selected;
         }
         if let Some(transport) = self.transport(connection) {
             transport.selected = selected;
@@ -190,7 +205,8 @@ impl Core {
         Ok(())
     }
 
-    /// Connections whose selected address sent authentic media since the last call.
+    /// Connections from whose selected address something authentic came since the last call: media, or
+    /// a check that was answered here.
     pub fn take_heard(&mut self) -> Vec<u64> {
         let heard = self.endpoints.iter_mut().filter_map(|(connection, endpoint)| {
             std::mem::take(&mut endpoint.is_heard).then_some(*connection)
@@ -211,7 +227,9 @@ impl Core {
     ) {
         let first = data.first().copied().unwrap_or_default();
         if first <= 3 {
-            outgoing.tell(Event::Stun { side, source, data: data.to_vec() });
+            if !self.check_received(side, source, data, outgoing) {
+                outgoing.tell(Event::Stun { side, source, data: data.to_vec() });
+            }
             return;
         }
         let Some(connection) = self.by_address.get(&source).copied() else {
@@ -258,7 +276,7 @@ impl Core {
             inbound.unprotect_rtp(&mut packet)
         };
         if let Ok(length) = opened {
-            if endpoint.selected == Some(source) {
+            if endpoint.is_from(source) {
                 endpoint.is_heard = true;
             } else if now - endpoint.told_elsewhere >= ELSEWHERE_SECONDS {
                 endpoint.told_elsewhere = now;

@@ -82,6 +82,7 @@ fn call(outgoing: &mut Outgoing) -> Core {
         core.claim(address(port), connection);
         core.select(connection, Some((0, address(port))));
         core.set_keys(connection, &keys, 0.0, outgoing).unwrap();
+        core.serve(connection, Some((format!("ufrag{port}").as_bytes(), b"password")));
     }
     core
 }

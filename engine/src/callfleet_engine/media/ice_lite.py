@@ -231,6 +231,7 @@ class LiteConnection:
             for old in self._passwords.keys() - {ufrag}:
                 self._forget(old)
             self._serving = ufrag
+            self._port.serves(self, ufrag, self._passwords[ufrag])
             self._select(source)
             return
         if source == self._selected:
@@ -258,8 +259,8 @@ class LiteConnection:
         elif 19 < first < 64:
             self._dtls_received(data)
 
-    def media_heard(self) -> None:
-        """Authentic media has come from the selected address."""
+    def selected_heard(self) -> None:
+        """Something authentic has come from the selected address."""
         self._selected_heard = self._port.sweeps
 
     def media_elsewhere(self, source: Address) -> None:

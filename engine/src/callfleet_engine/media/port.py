@@ -135,7 +135,7 @@ class MediaPort:
                     raise
             else:
                 break
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep_on)
 
     def _bind(self, addresses: Sequence[str], port: int) -> None:
         sides: list[Side] = []
@@ -235,6 +235,9 @@ class MediaPort:
     def route(self, connection: LiteConnection, address: Address | None, side: AnySide) -> None:
         """The connection sends to this address from now on, from that socket; None: to nobody."""
 
+    def serves(self, connection: LiteConnection, ufrag: bytes, password: bytes) -> None:
+        """These credentials serve the connection from now on."""
+
     def keys_for(
         self,
         connection: LiteConnection,  # noqa: ARG002 (a port whose media is not ours is told)
@@ -267,8 +270,12 @@ class MediaPort:
             self.drop("malformed")
             log.debug("STUN from %s dropped: %s", source[0], error)
 
-    def _sweep(self) -> None:
+    def _sweep_on(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep_on)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """The coarse clock goes on: who is silent for too long ends."""
         self.sweeps += 1
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
         for connection in list(self._connections):
             connection.sweep()

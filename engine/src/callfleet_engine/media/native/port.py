@@ -1,4 +1,7 @@
-"""The port whose sockets belong to the extension: STUN and DTLS come up, addresses go down."""
+"""The port whose sockets belong to the extension: STUN and DTLS come up, addresses go down.
+
+Checks that change nothing stay in the extension, which says once a sweep who was heard.
+"""
 
 from __future__ import annotations
 
@@ -68,13 +71,13 @@ class NativePort(MediaPort):
             for each in sockets:  # the extension has its own
                 each.close()
         self._number = port
-        self._descriptor = self.plane.descriptor()
-        asyncio.get_running_loop().add_reader(self._descriptor, self._take)
+        asyncio.get_running_loop().add_reader(self.plane.descriptor(), self._take)
 
     def open(self, descriptors: list[int]) -> None:
         """Make the extension's plane; without sockets it does no I/O."""
         self.plane = _native.Plane(descriptors, time.monotonic())
-        self._of_extension = [NativeSide(self.plane, n) for n in range(len(descriptors))]
+        self._descriptor = self.plane.descriptor()
+        self._of_extension = [NativeSide(self.plane, n) for n in range(max(len(descriptors), 1))]
 
     def cpu_seconds(self) -> float:
         """CPU time of the bound port's thread."""
@@ -99,11 +102,8 @@ class NativePort(MediaPort):
         """Datagrams that were not taken or not sent, by cause."""
         dropped = super().dropped()
         if self._descriptor is not None:
-            totals = read_totals(self.plane)
-            dropped["unknown_source"] += totals.unknown_source
-            dropped["srtp"] += totals.srtp
-            dropped["backlog"] += totals.backlog
-            dropped["send_buffer"] += totals.send_buffer
+            for cause, count in read_totals(self.plane).dropped:
+                dropped[cause] += count
         return dropped
 
     # what connections use
@@ -134,6 +134,10 @@ class NativePort(MediaPort):
         """The connection sends to this address from now on, from that socket; None: to nobody."""
         if isinstance(side, NativeSide):
             self.plane.select(self._numbers[connection], side.number, address)
+
+    def serves(self, connection: LiteConnection, ufrag: bytes, password: bytes) -> None:
+        """Checks with these come from a connected client: the extension answers most of them."""
+        self.plane.serve(self._numbers[connection], ufrag, password)
 
     def keys_for(self, connection: LiteConnection) -> Callable[[SrtpKeys], None] | None:
         """Tells the extension."""
@@ -173,7 +177,8 @@ class NativePort(MediaPort):
         if connection is not None and self.by_address.get(source) is connection:
             connection.media_elsewhere(source)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """The coarse clock goes on; those whose checks stayed in the extension were heard."""
         for number in self.plane.take_heard():
-            self._by_number[number].media_heard()
-        super()._sweep()
+            self._by_number[number].selected_heard()
+        super().sweep()

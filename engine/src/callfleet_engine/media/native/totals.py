@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from callfleet_engine import _native
+from callfleet_engine.media.interface import Dropped
 from callfleet_engine.media.totals import Totals
 
 
@@ -18,11 +19,8 @@ class NativeFigures(NamedTuple):
     lost_packets_out: int
     jitter_counts: list[int]
     jitter_sum: float
-    unknown_source: int
-    srtp: int
-    backlog: int
-    send_buffer: int
     malformed: int
+    dropped: list[tuple[Dropped, int]]
 
 
 def read_totals(plane: _native.Plane) -> NativeFigures:
