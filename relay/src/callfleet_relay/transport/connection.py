@@ -1,8 +1,8 @@
 """One TCP or TLS connection of a client: what waits to be sent, and what was read but half.
 
 TLS is a layer between two buffers here, not on the socket: many records are read, and written, by
-one system call, where OpenSSL on a socket takes two to read a record and one to write it. Each frame is a record of its own: some clients, coturn's among them, take a record for one
-message.
+one system call, where OpenSSL on a socket takes two to read a record and one to write it. Each
+frame is a record of its own: some clients, coturn's among them, take a record for one message.
 """
 
 from __future__ import annotations

@@ -85,9 +85,7 @@ class Certificate:
 
     name = "certificate"
 
-    def __init__(
-        self, certificate: Path, key: Path, layers: LayerMaker = openssl_layers
-    ) -> None:
+    def __init__(self, certificate: Path, key: Path, layers: LayerMaker = openssl_layers) -> None:
         """Nothing is read yet: see `load`."""
         self.path = certificate
         self._certificate = WatchedFile(certificate)
