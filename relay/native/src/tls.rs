@@ -26,8 +26,9 @@ impl TlsServer {
     /// is served without. TLS 1.2 and 1.3 are spoken.
     pub fn new(chain: &[u8], key: &[u8], protocols: Vec<Vec<u8>>) -> Result<Self, Error> {
         let unreadable = |error: rustls::pki_types::pem::Error| Error::General(error.to_string());
-        let chain =
-            CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let chain = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(unreadable)?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
@@ -244,4 +245,118 @@ fn flush(connection: &mut ServerConnection, outgoing: &mut Vec<u8>) -> io::Resul
 
 fn of_io(error: io::Error) -> Error {
     Error::General(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TlsConnection, TlsServer};
+    use proptest::prelude::*;
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+
+    const CHAIN: &[u8] = include_bytes!("../tests/tls/tls.crt");
+    const KEY: &[u8] = include_bytes!("../tests/tls/tls.key");
+
+    fn server() -> TlsServer {
+        TlsServer::new(CHAIN, KEY, vec![b"stun.turn".to_vec()]).unwrap()
+    }
+
+    fn client() -> ClientConnection {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(CHAIN).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
+    }
+
+    fn said(client: &mut ClientConnection) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    fn hear(client: &mut ClientConnection, server: &mut TlsConnection) {
+        let outgoing = server.take_outgoing();
+        let mut rest = &outgoing[..];
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+
+    fn connected() -> (ClientConnection, TlsConnection) {
+        let (mut client, mut connection) = (client(), server().accept());
+        while client.is_handshaking() || !connection.handshake().unwrap() {
+            connection.receive(&said(&mut client));
+            hear(&mut client, &mut connection);
+        }
+        (client, connection)
+    }
+
+    #[test]
+    fn a_pair_that_does_not_belong_together_is_refused() {
+        for (chain, key) in [(&b""[..], KEY), (CHAIN, b""), (CHAIN, CHAIN), (b"nonsense", KEY)] {
+            assert!(TlsServer::new(chain, key, vec![]).is_err());
+        }
+    }
+
+    #[test]
+    fn data_goes_both_ways() {
+        let (mut client, mut connection) = connected();
+        client.writer().write_all(&[7; 40_000]).unwrap();
+        connection.receive(&said(&mut client));
+        let mut whole = Vec::new();
+        while let Some(size) = connection
+            .read(1000, |part| {
+                whole.extend_from_slice(part);
+                part.len()
+            })
+            .unwrap()
+        {
+            assert!(size <= 1000);
+        }
+        assert_eq!(whole, [7; 40_000]);
+        connection.write_frames(b"onetwo", [3, 6]).unwrap();
+        hear(&mut client, &mut connection);
+        let mut buffer = [0; 6];
+        client.reader().read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"onetwo");
+    }
+
+    #[test]
+    fn ends_that_are_no_frames_are_refused() {
+        let (_, mut connection) = connected();
+        assert!(connection.write_frames(b"one", [4]).is_err());
+        assert!(connection.write_frames(b"one", [2, 1]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_tls_are_read_without_a_panic(
+            header in prop_oneof![
+                Just(vec![]), Just(vec![22, 3, 1]), Just(vec![23, 3, 3]), Just(vec![21, 3, 3]),
+            ],
+            data in proptest::collection::vec(any::<u8>(), 0..200),
+            is_established in any::<bool>(),
+        ) {
+            let mut connection =
+                if is_established { connected().1 } else { server().accept() };
+            connection.receive(&header);
+            connection.receive(&data);
+            let _ = connection.handshake();
+            let _ = connection.read(100, <[u8]>::len);
+            connection.say_goodbye().unwrap();
+            let said = connection.take_outgoing().len();
+            prop_assert!(said < 10_000);
+        }
+    }
 }

@@ -231,7 +231,5 @@ fn write_handed<'py>(py: Python<'py>, handed: &Handed) -> PyResult<Bound<'py, Py
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{
-        BitRates, Plane, RateLimit, StreamBatches, StreamRelay, TlsConnection, TlsServer,
-    };
+    use super::{BitRates, Plane, RateLimit, StreamBatches, StreamRelay, TlsConnection, TlsServer};
 }

@@ -54,7 +54,9 @@ impl TlsConnection {
 
     fn read_into(&mut self, py: Python<'_>, buffer: PyBuffer<u8>) -> PyResult<Option<usize>> {
         let Some(target) = buffer.as_mut_slice(py) else {
-            return Err(PyValueError::new_err("a buffer of bytes that can be written to is needed"));
+            return Err(PyValueError::new_err(
+                "a buffer of bytes that can be written to is needed",
+            ));
         };
         let copied = self.0.read(target.len(), |plain| {
             for (cell, byte) in target.iter().zip(plain) {
