@@ -1,4 +1,4 @@
-"""What TCP and TLS clients and their peers get is the same by both planes, whatever comes in what order."""
+"""What stream clients and their peers get is the same by both planes, whatever comes in what order."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def run(settings: Settings, seed: int, context: ssl.SSLContext | None) -> 
             for host in hosts:
                 peers.append(await loop.create_datagram_endpoint(Peer, local_addr=(host, 0)))
                 stack.callback(peers[-1][0].close)
-            transport = "tls" if context else "tcp"
-            listener = next(each for each in relay.listening if each.startswith(transport))
+            scheme = "tls" if context else "tcp"
+            listener = next(each for each in relay.listening if each.startswith(scheme))
             address = parse_address(listener.partition("://")[2])
             client = await stack.enter_async_context(connected(address, context=context))
             allocated = await client.request(Method.ALLOCATE, UDP, BOTH)
