@@ -1,4 +1,4 @@
-"""What stream clients and their peers get is the same by both planes, whatever comes in what order."""
+"""What stream clients and their peers get is the same by both planes, whatever comes and when."""
 
 from __future__ import annotations
 
