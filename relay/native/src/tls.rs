@@ -345,7 +345,7 @@ mod tests {
         #[test]
         fn any_bytes_of_tls_are_read_without_a_panic(
             header in prop_oneof![
-                Just(vec![]), Just(vec![22, 3, 1]), Just(vec![23, 3, 3]), Just(vec![21, 3, 3]),
+                Just(vec![]), Just(vec![22u8, 3, 1]), Just(vec![23, 3, 3]), Just(vec![21, 3, 3]),
             ],
             data in proptest::collection::vec(any::<u8>(), 0..200),
             is_established in any::<bool>(),
