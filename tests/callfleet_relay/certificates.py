@@ -43,9 +43,15 @@ class Pair:
         return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
-def make_pair(directory: Path, *, days: float = 30.0, passphrase: bytes | None = None) -> Pair:
+def make_pair(
+    directory: Path,
+    *,
+    days: float = 30.0,
+    passphrase: bytes | None = None,
+    curve: ec.EllipticCurve | None = None,
+) -> Pair:
     """Written as `tls.crt` and `tls.key`, as in a Secret of type kubernetes.io/tls."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve or ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     names = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]

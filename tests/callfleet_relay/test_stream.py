@@ -14,6 +14,7 @@ from contextlib import closing
 import pytest
 from aioice.stun import Class, Method
 
+from callfleet_relay import _native
 from callfleet_relay.events import Drop, SessionEnd
 from callfleet_relay.message import Address, Attribute, encode, unpack_address
 from callfleet_relay.relay import Relay
@@ -178,6 +179,31 @@ async def test_plain_bytes_on_a_tls_listener_are_refused(relay: Relay) -> None:
     assert closed(relay, ConnectionEnd.TLS) == 1
 
 
+async def test_a_handshake_that_is_broken_off_leaves_nothing(relay: Relay, pair: Pair) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_end = pair.client_context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client_end.do_handshake()
+    hello = outgoing.read()
+    for first in (hello[:100], hello):
+        async with connected(address_of(relay, "tls"), first=first):
+            await until(lambda: connections(relay) == 1)
+        await until(lambda: connections(relay) == 0)
+
+    causes = (ConnectionEnd.CLOSED, ConnectionEnd.RESET, ConnectionEnd.TLS)
+    assert sum(closed(relay, cause) for cause in causes) == 2
+
+
+async def test_tls_is_that_of_the_plane(relay: Relay, settings: Settings, pair: Pair) -> None:
+    async with connected(address_of(relay, "tls"), context=pair.client_context) as client:
+        assert error_of(await client.exchange(BINDING)) is None
+        assert relay.streams is not None
+        (connection,) = relay.streams.reception.by_five_tuple.values()
+
+        is_native = isinstance(connection.tls, _native.TlsConnection)
+        assert is_native == (settings.dataplane == "native")
+
+
 async def test_a_connection_without_allocation_is_ended(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,10 +288,12 @@ async def test_who_asks_and_does_not_read_is_ended(relay: Relay) -> None:
                     assert connection.waiting < MAX_QUEUED_REPLIES + 8 * (1 << 20)
 
 
-async def test_a_reader_that_comes_back_gets_what_waited(relay: Relay) -> None:
+async def test_a_reader_that_comes_back_gets_what_waited(
+    relay: Relay, transport: str, context: ssl.SSLContext | None
+) -> None:
     async with (
         echo_peer() as peer,
-        connected(address_of(relay, "tcp"), receive_buffer=4096) as client,
+        connected(address_of(relay, transport), context=context, receive_buffer=4096) as client,
     ):
         target = relayed(await client.open())
         await client.bind_channel(peer.address)

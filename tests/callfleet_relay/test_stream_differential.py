@@ -1,8 +1,9 @@
-"""What TCP clients and their peers get is the same by both planes, whatever comes in what order."""
+"""What stream clients and their peers get is the same by both planes, whatever comes and when."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import defaultdict
 from contextlib import AsyncExitStack
 from functools import partial
@@ -17,6 +18,7 @@ from callfleet_relay.relay import Relay
 from callfleet_relay.settings import Settings, parse_address
 from tests.waiting import until
 
+from .certificates import Pair
 from .streams import StreamClient, connected
 from .support import UDP, attribute, error_of, relayed_of
 
@@ -38,7 +40,7 @@ class Peer(asyncio.DatagramProtocol):
         self.got.append(data)
 
 
-async def run(settings: Settings, seed: int) -> object:
+async def run(settings: Settings, seed: int, context: ssl.SSLContext | None) -> object:
     """Everything that came out at either end."""
     relay, random = Relay(settings), Random(seed)  # noqa: S311 - so that a test can be repeated
     loop = asyncio.get_running_loop()
@@ -49,9 +51,10 @@ async def run(settings: Settings, seed: int) -> object:
             for host in hosts:
                 peers.append(await loop.create_datagram_endpoint(Peer, local_addr=(host, 0)))
                 stack.callback(peers[-1][0].close)
-            listener = next(each for each in relay.listening if each.startswith("tcp"))
+            scheme = "tls" if context else "tcp"
+            listener = next(each for each in relay.listening if each.startswith(scheme))
             address = parse_address(listener.partition("://")[2])
-            client = await stack.enter_async_context(connected(address))
+            client = await stack.enter_async_context(connected(address, context=context))
             allocated = await client.request(Method.ALLOCATE, UDP, BOTH)
             assert error_of(allocated) is None
             for number, (transport, _) in enumerate(peers[:BOUND]):
@@ -122,15 +125,18 @@ def settled(relay: Relay) -> int:
     return figures.traffic.packets + sum(figures.drops.values())
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_both_planes_do_the_same(settings: Settings, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "transport"), [(0, "tcp"), (1, "tcp"), (2, "tcp"), (3, "tls")])
+async def test_both_planes_do_the_same(
+    settings: Settings, pair: Pair, seed: int, transport: str
+) -> None:
     allowed = {
         "allow_peer": ("127.0.0.0/8", "::1/128"),
         "relay_address": tuple(map(ip_address, ("127.0.0.1", "::1"))),
         "peers_from_admin": False,
     }
+    context = pair.client_context if transport == "tls" else None
     outcomes = [
-        await run(settings.model_copy(update={**allowed, "dataplane": plane}), seed)
+        await run(settings.model_copy(update={**allowed, "dataplane": plane}), seed, context)
         for plane in ("python", "native")
     ]
 

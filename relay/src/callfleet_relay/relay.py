@@ -58,9 +58,9 @@ from callfleet_relay.rates import allocation_rate, reply_rate
 from callfleet_relay.server import TurnServer
 from callfleet_relay.settings import Settings, format_address
 from callfleet_relay.tickets import Tickets
+from callfleet_relay.transport.choice import certificate_of
 from callfleet_relay.transport.connections import StreamFigures
 from callfleet_relay.transport.planes import Receivers, open_planes
-from callfleet_relay.transport.tls import Certificate
 from callfleet_relay.users import result_of
 from callfleet_relay.watched import Followed, TextSource, UnusableFileError
 
@@ -100,9 +100,8 @@ class Relay(Collector):
         authenticator = follow_credentials(
             self.followed, settings, nonce_secret=secrets.token_bytes(32)
         )
-        self.certificate: Certificate | None = None
-        if settings.cert is not None and settings.key is not None:
-            self.certificate = Certificate(settings.cert, settings.key)
+        self.certificate = certificate_of(settings)
+        if self.certificate is not None:
             self.followed.follow("--cert, --key", self.certificate)
         self._stream_limits = stream_limits(settings)
         # Datagrams first, as the planes number them.

@@ -12,9 +12,11 @@ use pyo3::types::PyBytes;
 
 mod address;
 mod streams;
+mod tls;
 
 use address::{Address, read_address, write_address};
 use streams::{StreamBatches, StreamRelay};
+use tls::{TlsConnection, TlsServer};
 
 /// In the order of the fields of `Traffic`.
 type Traffic = (u64, u64, u64, u64);
@@ -229,5 +231,5 @@ fn write_handed<'py>(py: Python<'py>, handed: &Handed) -> PyResult<Bound<'py, Py
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{BitRates, Plane, RateLimit, StreamBatches, StreamRelay};
+    use super::{BitRates, Plane, RateLimit, StreamBatches, StreamRelay, TlsConnection, TlsServer};
 }

@@ -19,6 +19,7 @@ from callfleet_relay.transport.dataplane import (
 )
 from callfleet_relay.transport.python import PythonDataPlane
 from callfleet_relay.transport.stream import StreamDataPlane
+from callfleet_relay.transport.tls import Certificate, LayerMaker, openssl_layers
 
 if TYPE_CHECKING:
     from callfleet_relay import _native
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 NATIVE = "callfleet_relay.transport.native"
 STREAMS = "callfleet_relay.transport.native_stream"
+TLS = "callfleet_relay.transport.native_tls"
 
 
 class NativeUnavailableError(Exception):
@@ -85,6 +87,23 @@ def stream_plane(datagrams: DataPlane) -> type[StreamDataPlane]:
         return StreamDataPlane
     plane: type[NativeStreamDataPlane] = importlib.import_module(STREAMS).NativeStreamDataPlane
     return plane
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    """The certificate of the TLS listeners, with records made where the data plane runs."""
+    if settings.cert is None or settings.key is None:
+        return None
+    return Certificate(settings.cert, settings.key, _tls_layers(settings.dataplane))
+
+
+def _tls_layers(dataplane: str) -> LayerMaker:
+    if dataplane == "python":
+        return openssl_layers
+    try:
+        layers: LayerMaker = importlib.import_module(TLS).rustls_layers
+    except ImportError:  # the choice of the plane says so
+        return openssl_layers
+    return layers
 
 
 def _load_native(wanted: str) -> ModuleType | None:

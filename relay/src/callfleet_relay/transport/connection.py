@@ -1,9 +1,8 @@
 """One TCP or TLS connection of a client: what waits to be sent, and what was read but half.
 
-TLS is a layer between two memory buffers here, not on the socket: many records are read, and
-written, by one system call, where OpenSSL on a socket takes two to read a record and one to write
-it. Each frame is a record of its own: some clients, coturn's among them, take a record for one
-message.
+TLS is a layer between two buffers here, not on the socket: many records are read, and written, by
+one system call, where OpenSSL on a socket takes two to read a record and one to write it. Each
+frame is a record of its own: some clients, coturn's among them, take a record for one message.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Connection:
     @property
     def waiting(self) -> int:
         """Bytes that wait to be sent."""
-        return len(self.out) + (self.tls.outgoing.pending if self.tls is not None else 0)
+        return len(self.out) + (self.tls.pending if self.tls is not None else 0)
 
     def queue_data(self, data: bytes | memoryview) -> None:
         """Send one frame, padded, after what waits already. Raises `SlowReaderError`."""
@@ -111,11 +110,8 @@ class Connection:
         """Send padded frames, which there is room for; `ends` has where each ends, first."""
         if self.tls is None:
             self.out += frames
-            return
-        view, start = memoryview(frames), 0
-        for end, _ in ends:
-            self.tls.write(view[start:end])
-            start = end
+        else:
+            self.tls.write_frames(frames, ends)
 
     def queue_reply(self, data: bytes) -> None:
         """As `queue_data`, for an answer: there is room for these when there is none for data."""
@@ -139,7 +135,7 @@ class Connection:
     def write(self) -> int:
         """Send what can go now; bytes sent. Raises OSError where the connection is broken."""
         if self.tls is not None:
-            self.out += self.tls.outgoing.read()
+            self.out += self.tls.take_outgoing()
         if not self.out:
             return 0
         try:

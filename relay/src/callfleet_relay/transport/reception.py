@@ -28,7 +28,7 @@ from callfleet_relay.transport.connections import (
 )
 from callfleet_relay.transport.proxy_protocol import ProxyHeaderError, ProxyHeaderReader
 from callfleet_relay.transport.tcp import Acceptor, bind_tcp, tune
-from callfleet_relay.transport.tls import Certificate, TlsLayer
+from callfleet_relay.transport.tls import Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -207,9 +207,8 @@ class Reception:
             self.await_allocation(connection)
             self._establish(connection)
             return
-        context = self._certificate.context if self._certificate else None
-        assert context is not None  # noqa: S101 - settings ask for one with tls://
-        connection.tls = TlsLayer(context)
+        assert self._certificate is not None  # noqa: S101 - settings ask for one with tls://
+        connection.tls = self._certificate.new_layer()
         self.end_within(connection, HANDSHAKE_SECONDS, ConnectionEnd.TLS)
         self._establish(connection)
 

@@ -223,7 +223,7 @@ class StreamDataPlane(PythonDataPlane):
         size = self._receive_into(connection, self._input_view[:READ_BYTES])
         if not size:
             return
-        tls.incoming.write(self._input_view[:size])
+        tls.receive(self._input_view[:size])
         try:
             if not tls.is_established:
                 self._handshake(connection, tls)
@@ -232,7 +232,7 @@ class StreamDataPlane(PythonDataPlane):
                     break
         except OSError as error:
             self.reception.end(connection, ConnectionEnd.TLS, error)
-        if tls.outgoing.pending and not connection.is_queued:
+        if tls.pending and not connection.is_queued:
             self.write_soon(connection)  # what TLS itself has to say, such as its handshake
 
     def _take_records(self, connection: Connection, tls: TlsLayer) -> bool:
