@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
@@ -15,6 +16,8 @@ from tests.cluster.audit import AuditEvent
 
 pytestmark = pytest.mark.api
 
+A_WHILE = timedelta(minutes=2)
+"""New words and figures alone are written once a minute."""
 Lie = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -88,6 +91,7 @@ async def test_nonsense_is_no_load(blind: World, name: str) -> None:
     key = await two_pods(blind)
     for pod in blind.pods.values():
         pod.lie = NONSENSE[name](pod.uid)
+    blind.later = A_WHILE
     mark = await blind.mark()
     await blind.settle(key, rounds=1)
     _, reason, message = await blind.condition(key, "ScalingActive")
