@@ -19,6 +19,7 @@ from callfleet_relay.rates import allocation_rate
 
 from .support import (
     PUBLIC_PEER,
+    SECRET,
     STREAM,
     TCP,
     UDP,
@@ -73,8 +74,8 @@ def challenge() -> Message:
     return reply
 
 
-def credential_of(*, expires: float = UNIX + 3600, secret: bytes | None = None) -> Message:
-    shown = plain_credential(expires=expires, **({"secret": secret} if secret else {}))
+def credential_of(*, expires: float = UNIX + 3600, secret: bytes = SECRET) -> Message:
+    shown = plain_credential(expires=expires, secret=secret)
     return Client(make_world(), credential=shown).allocate()
 
 
