@@ -10,14 +10,15 @@ from callfleet_engine.media.interface import OutboundStats, Source
 from callfleet_engine.media.link import Link
 from callfleet_engine.media.python_forwarding import PythonForwarding, PythonTransport
 from callfleet_engine.media.subscribing import Subscribing
-from tests.callfleet_engine.media.simulcast import Simulcast
+from callfleet_engine.media.totals import Totals
+from tests.callfleet_engine.media.simulcast import Reference
 
 TICK_FRAMES = 3
 PACKETS = {0: 1, 1: 4, 2: 12}
 """A frame of each layer, so that rates differ."""
 
 
-class Setup(Simulcast):
+class Setup(Reference):
     """A subscriber whose client says by REMB what it can take."""
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Setup(Simulcast):
             pc=SimpleNamespace(add_line=lambda _: line),
         )
         self.wishes: dict[tuple[str, Source], int | None] = {}
-        forwarding = PythonForwarding(self.totals, 1_000_000, lambda: self.now)
+        forwarding = PythonForwarding(Totals(), 1_000_000, lambda: self.now)
         self.subscribing = Subscribing(cast("Link", link), forwarding, self.wishes)
         self.down = cast("DownTrack", self.subscribing._new_line("camera").downtrack)
         self.attach()
@@ -45,7 +46,7 @@ class Setup(Simulcast):
             self.asked.clear()
         if remb is not None:
             cast("PythonTransport", self.subscribing._transport).remb(remb, self.now)
-        self.track.tick(self.now)
+        self.tenth()
         self.subscribing.tick(self.now, None)
         [stats] = self.subscribing.stats()
         return stats
