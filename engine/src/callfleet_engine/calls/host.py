@@ -32,8 +32,11 @@ logger = logging.getLogger(__name__)
 RESUME_GRACE_SECONDS = 10.0
 """How long a participant without a socket stays in the call."""
 
-END_RECORDED_SECONDS = 1.0
+END_RECORDED_SECONDS = 3.0
 """How long a room's next call waits for the record that the former one has ended."""
+
+MOVE_RECORDED_SECONDS = 1.0
+"""How long a move waits for the records of those who came a moment ago."""
 
 DOUBT_SECONDS = 1.0
 """Between two tries to learn whether a call is still this pod's."""
@@ -205,7 +208,7 @@ class CallHost:
         try:
             async with self._lock(call.room):
                 # The next owner is to know those who came a moment ago.
-                if not await self._journal.flush(END_RECORDED_SECONDS):
+                if not await self._journal.flush(MOVE_RECORDED_SECONDS):
                     late = StoreUnavailable("The database takes no records.", "Try again later.")
                     raise refusal(late)
                 route = await self._ownership.release(call.route)
