@@ -59,8 +59,6 @@ class Subscribing:
         self._wishes = wishes
         self._groups = [_Group(sources, Slots(), []) for sources in GROUPS]
         self._by_ssrc: dict[int, Down] = {}
-        self._attached: list[Down] = []
-        """As of the last `connect`; a publisher may have left since."""
         self._offered: dict[tuple[str, Source], Line] = {}
         self._negotiated: dict[str, NegotiatedMedia] = {}
         self._freezes_avoided: Counter[int] = Counter()
@@ -167,7 +165,6 @@ class Subscribing:
                 line.downtrack.detach()
             else:
                 self._attach(line.downtrack, *found, now)
-        self._attached = [down for down in self._by_ssrc.values() if down.track is not None]
 
     def _attach(
         self, downtrack: Down, track: Published, media: NegotiatedMedia, now: float
@@ -199,7 +196,7 @@ class Subscribing:
     def tick(self, now: float, speaker: str | None) -> None:
         """Ten times a second: give out the bandwidth among what is published."""
         downtracks = []
-        for downtrack in self._attached:
+        for downtrack in self._by_ssrc.values():
             if (track := downtrack.track) is not None:
                 downtrack.most = self._wish(track)
                 downtracks.append(downtrack)
@@ -211,7 +208,7 @@ class Subscribing:
     def changed_layers(self) -> tuple[TrackLayers, ...]:
         """Tracks with several layers of which something else is sent than at the last call."""
         changed = []
-        for downtrack in self._attached:
+        for downtrack in self._by_ssrc.values():
             track = downtrack.track
             if track is None or len(track.rids) < 2:
                 continue
@@ -233,7 +230,7 @@ class Subscribing:
         Each codec of a publisher is told of once.
         """
         found = []
-        for downtrack in self._attached:
+        for downtrack in self._by_ssrc.values():
             track, payload_type = downtrack.track, downtrack.untaken
             if track is None or payload_type is None:
                 continue
@@ -257,7 +254,6 @@ class Subscribing:
 
     def close(self) -> None:
         """Take nothing any more."""
-        self._attached = []
         for downtrack in self._by_ssrc.values():
             downtrack.detach()
 
