@@ -30,8 +30,6 @@ async def browser() -> AsyncIterator[Browser]:
 
 UNTOLD = 350_000
 """Bit/s: a publisher who learns nothing of its path stays at 300,000."""
-FEW = 0.01
-"""Share that a socket's buffer may lose where the machine is busy; a slow link loses most."""
 
 
 def video(found: Stats, name: str) -> int:
@@ -137,7 +135,7 @@ async def test_a_slow_subscriber_gets_the_low_layer_and_the_others_lose_nothing(
         lambda s: carol.rid not in {"q", ""} and video(s, "framesDecoded") > 60,
         "carol goes on with a higher layer",
     )
-    assert grown(after, before, "packetsLost") <= FEW * grown(after, before, "packetsReceived")
+    assert video(after, "packetsLost") <= video(before, "packetsLost")
     assert not alice.ends + bob.ends + carol.ends
     for tab in (alice, bob, carol):
         await tab.close()
