@@ -56,9 +56,6 @@ def _wanted(downtrack: Down) -> int | None:
         return None
     if track.kind == "audio":
         return 0
-    if len(track.states) == 1:  # by far the most usual; the rest would say the same
-        state = track.states[0]
-        return state.index if state.live and state.bitrate > 0 else _unmeasured(track, most)
     flowing = [state.index for state in track.states if state.live and state.bitrate > 0]
     if not flowing:
         return _unmeasured(track, most)
