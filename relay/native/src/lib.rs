@@ -4,7 +4,6 @@
 //! It knows nothing of Python. [`Plane`] is what the protocol core asks; [`Ring`] is what it is
 //! told. Its reference is `callfleet_relay.transport.python`: what differs is a fault here.
 
-mod flows;
 mod plane;
 mod rates;
 mod ring;

@@ -14,7 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::rates::Limit;
 use crate::ring::Ring;
 use crate::tables::{
-    Client, Drop, Drops, Flow, Permission, Ports, RelaySocket, Tables, Traffic, host_of, new_drops,
+    Client, Drop, Drops, Flow, Permission, Ports, RelaySocket, Relays, Tables, Traffic, host_of,
+    new_drops,
 };
 use crate::to_peers::send_from_relay;
 use crate::worker::{Runner, STOP, Shared, Worker, listener_token, relay_token};
@@ -124,24 +125,38 @@ impl Plane {
             return Ok(());
         };
         let Opening { session, client, .. } = opening;
-        let mut flow = Flow::new(session, client);
-        (flow.upstream, flow.downstream) = (opening.upstream, opening.downstream);
+        let mut relays = Relays::default();
         for (is_ipv6, socket) in opening.relays {
             // Without it datagrams come one by one.
             let _ = receive_coalesced(socket.as_fd());
             worker.epoll.add(socket.as_fd(), relay_token(session, is_ipv6))?;
-            *flow.relays.slot(is_ipv6) = Some(RelaySocket::new(socket));
+            *relays.slot(is_ipv6) = Some(RelaySocket::new(socket));
         }
+        let flow = Flow {
+            session,
+            client,
+            expected: None,
+            relays,
+            channels: AHashMap::new(),
+            numbers: AHashMap::new(),
+            hosts: AHashMap::new(),
+            upstream: opening.upstream,
+            downstream: opening.downstream,
+            traffic: Traffic::default(),
+            train: (0, 0),
+        };
         self.set_home(client, index);
         self.sessions.lock().insert(session, index);
-        worker.tables.lock().open(flow);
+        let mut tables = worker.tables.lock();
+        tables.clients.insert(client, session);
+        tables.flows.insert(session, flow);
         Ok(())
     }
 
     /// Close the relay socket of one family.
     pub fn close_relay(&self, session: u64, is_ipv6: bool) {
         self.with(session, |tables, _| {
-            let flow = tables.flows.get_mut(session)?;
+            let flow = tables.flows.get_mut(&session)?;
             let mut relay = flow.relays.slot(is_ipv6).take()?;
             tables.drops.add(Drop::Kernel, relay.new_kernel_drops());
             Some(())
@@ -170,7 +185,7 @@ impl Plane {
     /// Relay datagrams of this host, from these ports of it.
     pub fn permit(&self, session: u64, host: &SocketAddr, ports: Ports) {
         self.with(session, |tables, _| {
-            let flow = tables.flows.get_mut(session)?;
+            let flow = tables.flows.get_mut(&session)?;
             flow.hosts.insert(host_of(host), Permission::new(ports));
             Some(())
         });
@@ -179,7 +194,7 @@ impl Plane {
     /// Relay nothing of this host any more.
     pub fn forbid(&self, session: u64, host: &SocketAddr) {
         self.with(session, |tables, _| {
-            tables.flows.get_mut(session)?.hosts.remove(&host_of(host));
+            tables.flows.get_mut(&session)?.hosts.remove(&host_of(host));
             Some(())
         });
     }
@@ -187,7 +202,9 @@ impl Plane {
     /// Carry this peer's datagrams by ChannelData.
     pub fn bind_channel(&self, session: u64, number: u16, peer: SocketAddr) {
         self.with(session, |tables, _| {
-            tables.flows.get_mut(session)?.channels.bind(number, peer);
+            let flow = tables.flows.get_mut(&session)?;
+            flow.channels.insert(number, peer);
+            flow.numbers.insert(peer, number);
             Some(())
         });
     }
@@ -195,7 +212,9 @@ impl Plane {
     /// Carry ChannelData of this number no longer.
     pub fn unbind_channel(&self, session: u64, number: u16) {
         self.with(session, |tables, _| {
-            tables.flows.get_mut(session)?.channels.unbind(number);
+            let flow = tables.flows.get_mut(&session)?;
+            let peer = flow.channels.remove(&number)?;
+            flow.numbers.remove(&peer);
             Some(())
         });
     }
@@ -203,7 +222,7 @@ impl Plane {
     /// Send a Send indication's data from the relayed address.
     pub fn send_to_peer(&self, session: u64, peer: SocketAddr, data: &[u8], unfragmented: bool) {
         self.with(session, |tables, _| {
-            let flow = tables.flows.get_mut(session)?;
+            let flow = tables.flows.get_mut(&session)?;
             if let Some(limit) = &flow.upstream {
                 if !limit.admits(data.len(), self.shared.now()) {
                     tables.drops.add(Drop::Rate, 1);
@@ -291,7 +310,7 @@ impl Plane {
             }
             let mut of_relays = 0;
             total.traffic.add(&tables.closed);
-            for flow in tables.flows.each_mut() {
+            for flow in tables.flows.values_mut() {
                 of_relays += flow.relays.each().map(RelaySocket::new_kernel_drops).sum::<u64>();
                 total.traffic.add(&flow.traffic);
             }

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use ahash::AHashMap;
 use callfleet_udp::{Coalescing, Lost, is_too_long, kernel_drops, read_error};
 
-use crate::flows::{Channels, Flows, Place};
 use crate::rates::Limit;
 use crate::ring::{Handed, Ring};
 
@@ -215,7 +214,8 @@ pub(crate) struct Flow {
     pub(crate) client: Client,
     pub(crate) expected: Option<Client>,
     pub(crate) relays: Relays,
-    pub(crate) channels: Channels,
+    pub(crate) channels: AHashMap<u16, SocketAddr>,
+    pub(crate) numbers: AHashMap<SocketAddr, u16>,
     pub(crate) hosts: AHashMap<Host, Permission>,
     pub(crate) upstream: Option<Limit>,
     pub(crate) downstream: Option<Limit>,
@@ -225,22 +225,6 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A session with nothing yet but its client.
-    pub(crate) fn new(session: u64, client: Client) -> Self {
-        Self {
-            session,
-            client,
-            expected: None,
-            relays: Relays::default(),
-            channels: Channels::default(),
-            hosts: AHashMap::new(),
-            upstream: None,
-            downstream: None,
-            traffic: Traffic::default(),
-            train: (0, 0),
-        }
-    }
-
     pub(crate) fn permits(&self, peer: &SocketAddr) -> bool {
         self.hosts.get(&host_of(peer)).is_some_and(|host| host.permits(peer.port()))
     }
@@ -265,10 +249,8 @@ impl Flow {
 /// Everything of one worker's that the core's calls and the worker's thread share.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    pub(crate) flows: Flows,
-    /// The place that each leads to is that of a flow of this very client: a place that went to
-    /// another session would be somebody else's.
-    pub(crate) clients: AHashMap<Client, Place>,
+    pub(crate) flows: AHashMap<u64, Flow>,
+    pub(crate) clients: AHashMap<Client, u64>,
     pub(crate) expected: AHashMap<Client, u64>,
     /// Of sessions that are over.
     pub(crate) closed: Traffic,
@@ -278,14 +260,8 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub(crate) fn open(&mut self, flow: Flow) {
-        let client = flow.client;
-        let place = self.flows.insert(flow);
-        self.clients.insert(client, place);
-    }
-
     pub(crate) fn expect_nobody(&mut self, session: u64) {
-        let expected = self.flows.get_mut(session).and_then(|flow| flow.expected.take());
+        let expected = self.flows.get_mut(&session).and_then(|flow| flow.expected.take());
         if let Some(client) = expected {
             self.expected.remove(&client);
         }
@@ -293,7 +269,7 @@ impl Tables {
 
     pub(crate) fn expect(&mut self, session: u64, client: Client) {
         self.expect_nobody(session);
-        if let Some(flow) = self.flows.get_mut(session) {
+        if let Some(flow) = self.flows.get_mut(&session) {
             flow.expected = Some(client);
             self.expected.insert(client, session);
         }
@@ -302,18 +278,18 @@ impl Tables {
     /// Its client is here now; where it was before.
     pub(crate) fn move_client(&mut self, session: u64, client: Client) -> Option<Client> {
         self.expect_nobody(session);
-        let place = self.flows.place(session)?;
-        let before = std::mem::replace(&mut self.flows.at_mut(place)?.client, client);
+        let flow = self.flows.get_mut(&session)?;
+        let before = std::mem::replace(&mut flow.client, client);
         self.clients.remove(&before);
-        self.clients.insert(client, place);
+        self.clients.insert(client, session);
         Some(before)
     }
 
     /// Forget a session; its sockets are closed.
     pub(crate) fn close(&mut self, session: u64) -> Option<(Traffic, Client, Option<Client>)> {
-        let expected = self.flows.get(session).and_then(|flow| flow.expected);
+        let expected = self.flows.get(&session).and_then(|flow| flow.expected);
         self.expect_nobody(session);
-        let mut flow = self.flows.remove(session)?;
+        let mut flow = self.flows.remove(&session)?;
         self.clients.remove(&flow.client);
         for relay in flow.relays.each() {
             self.drops.add(Drop::Kernel, relay.new_kernel_drops());

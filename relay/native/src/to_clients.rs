@@ -6,9 +6,8 @@ use std::os::fd::AsFd;
 use callfleet_udp::{Datagram, Inbox, Train};
 use parking_lot::MutexGuard;
 
-use crate::flows::Place;
 use crate::stun::Header;
-use crate::tables::{Client, Drop, Flow, Tables};
+use crate::tables::{Client, Drop, Tables};
 use crate::worker::{BATCH, Runner, Worker};
 
 /// Messages read from one relay socket before others get their turn.
@@ -17,7 +16,7 @@ const NO_PADDING: [u8; 3] = [0; 3];
 
 /// A payload on its way to a client.
 struct ToClient<'a> {
-    flow: Place,
+    session: u64,
     header: Header,
     payload: &'a [u8],
 }
@@ -39,17 +38,14 @@ impl Runner {
                 inbox.clear();
                 MutexGuard::bump(tables);
             }
-            let Some(place) = tables.flows.place(*session) else {
-                continue;
-            };
-            let Some(flow) = tables.flows.at(place) else {
+            let Some(flow) = tables.flows.get_mut(session) else {
                 continue;
             };
             let Some(relay) = flow.relays.of(*is_ipv6) else {
                 continue;
             };
             match inbox.receive(relay.socket.as_fd(), PER_RELAY) {
-                Ok(count) => received.push((place, count)),
+                Ok(count) => received.push((*session, count)),
                 // What made it ready was an error, which stands in place of a datagram.
                 Err(_) => {
                     let untold = flow.relays.take_errors(*session, &self.shared.ring);
@@ -64,26 +60,22 @@ impl Runner {
     fn relay_to_clients(
         &mut self,
         worker: &Worker,
-        received: &[(Place, usize)],
+        received: &[(u64, usize)],
         inbox: &Inbox,
         tables: &mut Tables,
     ) {
         let mut waiting: Vec<ToClient<'_>> = Vec::with_capacity(BATCH);
         let mut trains: Vec<(usize, Train)> = Vec::with_capacity(BATCH);
         let mut next = 0;
-        for (place, count) in received {
+        for (session, count) in received {
             let messages = next..next + count;
             next = messages.end;
             for datagram in messages.flat_map(|message| inbox.datagrams(message)) {
-                let Some(flow) = tables.flows.at(*place) else {
+                let Some(header) = self.head_for_client(*session, &datagram, tables) else {
                     continue;
                 };
-                let header = match self.head_for_client(flow, &datagram) {
-                    Ok(header) => header,
-                    Err(cause) => {
-                        tables.drops.add(cause, 1);
-                        continue;
-                    }
+                let Some(flow) = tables.flows.get(session) else {
+                    continue;
                 };
                 let payload = datagram.data;
                 let size = header.bytes().len() + payload.len() + header.padding;
@@ -96,28 +88,36 @@ impl Runner {
                 if !joined {
                     trains.push((listener, Train::new(address, size)));
                 }
-                waiting.push(ToClient { flow: *place, header, payload });
+                waiting.push(ToClient { session: *session, header, payload });
             }
         }
         self.send_to_clients(worker, &trains, &waiting, tables);
     }
 
-    /// What goes before a peer's payload, or why it may not go on.
-    fn head_for_client(&mut self, flow: &Flow, datagram: &Datagram<'_>) -> Result<Header, Drop> {
+    /// What goes before a peer's payload, where it may go on.
+    fn head_for_client(
+        &mut self,
+        session: u64,
+        datagram: &Datagram<'_>,
+        tables: &mut Tables,
+    ) -> Option<Header> {
+        let flow = tables.flows.get(&session)?;
         let (peer, size) = (&datagram.source, datagram.data.len());
-        let made = match flow.channels.number(peer) {
+        let made = match flow.numbers.get(peer) {
             Some(number) => u16::try_from(size)
-                .map(|size| Header::channel_data(number, size))
+                .map(|size| Header::channel_data(*number, size))
                 .map_err(|_| Drop::TooLong),
             None if flow.permits(peer) => {
                 Header::data_indication(peer, size, self.transaction()).ok_or(Drop::TooLong)
             }
             None => Err(Drop::NoPermission),
         };
-        made.and_then(|header| match &flow.downstream {
+        let limited = flow.downstream.as_ref();
+        let made = made.and_then(|header| match limited {
             Some(limit) if !limit.admits(size, self.shared.now()) => Err(Drop::Rate),
             _ => Ok(header),
-        })
+        });
+        made.inspect_err(|cause| tables.drops.add(*cause, 1)).ok()
     }
 
     fn send_to_clients(
@@ -154,7 +154,7 @@ impl Runner {
                     continue;
                 }
                 tables.packets += 1;
-                if let Some(flow) = tables.flows.at_mut(each.flow) {
+                if let Some(flow) = tables.flows.get_mut(&each.session) {
                     flow.traffic.packets_to_client += 1;
                     flow.traffic.bytes_to_client += each.payload.len() as u64;
                 }

@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use callfleet_udp::{Datagram, Inbox, Lost, Outbox, Train};
 use parking_lot::MutexGuard;
 
-use crate::flows::Place;
 use crate::ring::{Handed, Ring};
 use crate::stun::parse_send;
 use crate::tables::{Client, Drop, Flow, Tables};
@@ -22,15 +21,8 @@ struct ToPeer<'a> {
 }
 
 struct PeerTrain {
-    flow: Place,
+    session: u64,
     train: Train,
-}
-
-/// Where a datagram goes, and what of it.
-struct Routed<'a> {
-    flow: Place,
-    to: SocketAddr,
-    payload: &'a [u8],
 }
 
 impl Runner {
@@ -81,7 +73,7 @@ impl Runner {
     ) -> Vec<(usize, Datagram<'a>)> {
         self.batch += 1;
         let mut strays = Vec::new();
-        let mut trains: Vec<PeerTrain> = Vec::with_capacity(BATCH);
+        let mut trains: Vec<PeerTrain> = Vec::new();
         let mut payloads: Vec<ToPeer<'a>> = Vec::with_capacity(BATCH);
         let mut in_order = true;
         for datagram in datagrams {
@@ -92,12 +84,10 @@ impl Runner {
                     continue;
                 }
             }
-            let Some(Routed { flow: place, to, payload }) =
-                self.route(client, datagram.data, tables)
-            else {
+            let Some((session, to, payload)) = self.route(client, datagram.data, tables) else {
                 continue;
             };
-            let Some(flow) = tables.flows.at_mut(place) else {
+            let Some(flow) = tables.flows.get_mut(&session) else {
                 continue;
             };
             if let Some(limit) = &flow.upstream {
@@ -119,7 +109,7 @@ impl Runner {
                 in_order &= last + 1 == trains.len();
             } else {
                 flow.train = (self.batch, trains.len());
-                trains.push(PeerTrain { flow: place, train: Train::new(to, payload.len()) });
+                trains.push(PeerTrain { session, train: Train::new(to, payload.len()) });
             }
             payloads.push(ToPeer { train: flow.train.1, payload });
         }
@@ -131,7 +121,12 @@ impl Runner {
     }
 
     /// Where a client's datagram goes, and what of it; what goes nowhere is counted or handed over.
-    fn route<'a>(&self, client: Client, data: &'a [u8], tables: &mut Tables) -> Option<Routed<'a>> {
+    fn route<'a>(
+        &self,
+        client: Client,
+        data: &'a [u8],
+        tables: &mut Tables,
+    ) -> Option<(u64, SocketAddr, &'a [u8])> {
         let Some((&[one, two, three, four], rest)) = data.split_first_chunk::<CHANNEL_HEADER>()
         else {
             tables.drops.add(Drop::Malformed, 1);
@@ -141,10 +136,12 @@ impl Runner {
             return self.route_message(client, data, tables);
         }
         let known = tables.clients.get(&client).copied();
-        let place = known.or_else(|| self.arrived(client, tables));
+        let flow = known
+            .or_else(|| self.arrived(client, tables))
+            .and_then(|session| tables.flows.get(&session));
         let number = u16::from_be_bytes([one, two]);
-        let Some((flow, to)) =
-            place.and_then(|at| Some((at, tables.flows.at(at)?.channels.peer(number)?)))
+        let Some((session, to)) =
+            flow.and_then(|flow| Some((flow.session, *flow.channels.get(&number)?)))
         else {
             tables.drops.add(Drop::NoChannel, 1);
             return None;
@@ -154,7 +151,7 @@ impl Runner {
             tables.drops.add(Drop::Malformed, 1);
             return None;
         };
-        Some(Routed { flow, to, payload })
+        Some((session, to, payload))
     }
 
     /// A Send that the core has let go before is relayed; it judges all else.
@@ -163,12 +160,11 @@ impl Runner {
         client: Client,
         data: &'a [u8],
         tables: &mut Tables,
-    ) -> Option<Routed<'a>> {
-        let known = tables.clients.get(&client).copied();
-        let flow = known.and_then(|at| Some((at, tables.flows.at(at)?)));
-        if let Some(((place, flow), send)) = flow.zip(parse_send(data)) {
+    ) -> Option<(u64, SocketAddr, &'a [u8])> {
+        let flow = tables.clients.get(&client).and_then(|session| tables.flows.get(session));
+        if let Some((flow, send)) = flow.zip(parse_send(data)) {
             if flow.may_send(&send.peer) && flow.relays.of(send.peer.is_ipv6()).is_some() {
-                return Some(Routed { flow: place, to: send.peer, payload: send.data });
+                return Some((flow.session, send.peer, send.data));
             }
         }
         let handed = Handed::Datagram { client, worker: self.index, data: data.to_vec() };
@@ -179,7 +175,7 @@ impl Runner {
     }
 
     /// The session whose client was expected here, now that it has come: it has moved.
-    fn arrived(&self, client: Client, tables: &mut Tables) -> Option<Place> {
+    fn arrived(&self, client: Client, tables: &mut Tables) -> Option<u64> {
         let session = *tables.expected.get(&client)?;
         if let Some(before) = tables.move_client(session, client) {
             if self.shared.workers.len() > 1 {
@@ -189,7 +185,7 @@ impl Runner {
         if !self.shared.ring.push(Handed::Arrived { session, client }) {
             tables.drops.add(Drop::Backlog, 1);
         }
-        tables.flows.place(session)
+        Some(session)
     }
 
     fn send_to_peers(
@@ -201,15 +197,16 @@ impl Runner {
         let (mut ready, mut parts, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(first) = trains.first() {
             let is_ipv6 = first.train.to.is_ipv6();
-            let same =
-                |each: &&PeerTrain| each.flow == first.flow && each.train.to.is_ipv6() == is_ipv6;
+            let same = |each: &&PeerTrain| {
+                each.session == first.session && each.train.to.is_ipv6() == is_ipv6
+            };
             ready.clear();
             ready.extend(trains.iter().take_while(same).map(|each| each.train));
             let count: usize = ready.iter().map(|train| train.count).sum();
             let (mine, others) = payloads.split_at_checked(count).unwrap_or((payloads, &[]));
             parts.clear();
             parts.extend(mine.iter().map(|each| [IoSlice::new(each.payload)]));
-            if let Some(flow) = tables.flows.at_mut(first.flow) {
+            if let Some(flow) = tables.flows.get_mut(&first.session) {
                 let untold = send_from_relay(
                     flow,
                     is_ipv6,

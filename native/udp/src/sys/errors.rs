@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use libc::c_void;
+use libc::{c_void, sockaddr_storage};
 
-use super::address::{Name, decode};
+use super::address::decode;
 use super::{Control, length_of};
 
 const ERROR_CONTROL: usize = 256;
@@ -32,13 +32,13 @@ pub struct ErrorReport {
 /// nothing.
 pub fn read_error(socket: BorrowedFd<'_>) -> io::Result<Option<ErrorReport>> {
     let mut control = Control([0; ERROR_CONTROL]);
-    // SAFETY: all zero bytes are a valid header, which points to locals that outlive the call,
+    // SAFETY: all zero bytes are valid for both; the header points to locals that outlive the call,
     // and the macros keep to the length that the kernel has written.
     unsafe {
-        let mut name = Name::empty();
+        let mut name: sockaddr_storage = zeroed();
         let mut header: libc::msghdr = zeroed();
         header.msg_name = (&raw mut name).cast::<c_void>();
-        header.msg_namelen = length_of::<Name>();
+        header.msg_namelen = length_of::<sockaddr_storage>();
         header.msg_control = (&raw mut control).cast();
         header.msg_controllen = ERROR_CONTROL as _;
         let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;

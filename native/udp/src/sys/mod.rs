@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use libc::{c_int, iovec, mmsghdr, socklen_t};
+use libc::{c_int, iovec, mmsghdr, sockaddr_storage, socklen_t};
 
 mod address;
 mod errors;
 mod waiting;
 
-use address::{Name, decode, encode};
+use address::{decode, encode};
 pub use errors::{ErrorReport, read_error};
 pub use waiting::{Epoll, EventFd, Ready};
 
@@ -107,7 +107,7 @@ pub fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) struct ReceiveSlots {
     headers: Vec<mmsghdr>,
     vectors: Vec<iovec>,
-    names: Vec<Name>,
+    names: Vec<sockaddr_storage>,
     controls: Vec<Control<CONTROL>>,
 }
 
@@ -129,7 +129,7 @@ impl ReceiveSlots {
             Self {
                 headers: vec![zeroed(); count],
                 vectors: vec![zeroed(); count],
-                names: vec![Name::empty(); count],
+                names: vec![zeroed(); count],
                 controls: vec![Control([0; CONTROL]); count],
             }
         }
@@ -151,7 +151,7 @@ impl ReceiveSlots {
             vector.iov_len = buffer.len();
             header.msg_len = 0;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-            header.msg_hdr.msg_namelen = length_of::<Name>();
+            header.msg_hdr.msg_namelen = length_of::<sockaddr_storage>();
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = ptr::from_mut(control).cast();
@@ -202,7 +202,7 @@ fn segment_size(header: &libc::msghdr) -> usize {
 #[derive(Default)]
 pub(crate) struct SendSlots {
     headers: Vec<mmsghdr>,
-    names: Vec<Name>,
+    names: Vec<sockaddr_storage>,
     controls: Vec<Control<CONTROL>>,
 }
 
