@@ -52,7 +52,7 @@ async def test_everything_goes_with_its_owner_and_nothing_hangs(blind: World) ->
     for pod in pods:  # with their grace, to end their calls
         grace = pod["spec"]["terminationGracePeriodSeconds"]
         assert pod["metadata"]["deletionGracePeriodSeconds"] == grace > 0
-    await blind.kubelet()
+    await blind.kubelet.sync()
     assert await owned(blind) == []
     theirs = {
         one["metadata"]["name"] for one in await blind.people.list_all(SECRETS, blind.namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from aioice import stun
 from hypothesis import example, given
@@ -139,7 +140,7 @@ def test_a_recording_from_elsewhere_is_counted_and_goes_nowhere() -> None:
 def test_nothing_is_answered_that_the_reference_would_not_answer_so(
     attributes: dict[str, None], extra: bytes, damage: tuple[int, int]
 ) -> None:
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "USE-CANDIDATE": None,
         "SOFTWARE": "x",
         "ICE-CONTROLLED": 1,
