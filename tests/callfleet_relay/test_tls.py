@@ -247,7 +247,9 @@ def test_tls_1_1_is_refused(certificate: Certificate, pair: Pair) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
 
-    assert refused(certificate, context) == "TLSV1_ALERT_PROTOCOL_VERSION"
+    # rustls looks for what TLS 1.2 must name first.
+    reasons = {"TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE"}
+    assert refused(certificate, context) in reasons
 
 
 def test_ciphers_without_authentication_of_data_are_refused(
