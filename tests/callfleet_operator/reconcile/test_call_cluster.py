@@ -203,7 +203,7 @@ async def test_a_new_operator_by_itself_changes_no_template(
     before = (await here.status(key))["updateRevision"]
 
     monkeypatch.setattr(
-        "callfleet_operator.reconcile.call_cluster.engine_template",
+        "callfleet_operator.reconcile.engine_objects.engine_template",
         lambda *_: {"metadata": {"labels": {}, "annotations": {}}, "spec": {"x": 1}},
     )
     mark = await here.mark()

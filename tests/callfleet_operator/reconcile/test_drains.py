@@ -237,7 +237,7 @@ class TestNode:
         body = await here.people.get(NODES, "", old)
         assert body is not None
         here.services.nodes.saw(body)  # as the watch would tell
-        here.node = f"{old}-b"
+        here.kubelet.node = f"{old}-b"
         await here.people.client.request(
             "post", "/api/v1/nodes", body={"metadata": {"name": here.node}}, serialize=False
         )
@@ -245,7 +245,7 @@ class TestNode:
     async def uncordon(self, here: World) -> None:
         """The second node is not the world's own to take away."""
         await here.people.client.request("delete", f"/api/v1/nodes/{here.node}", serialize=False)
-        here.node = here.node.removesuffix("-b")
+        here.kubelet.node = here.node.removesuffix("-b")
 
     async def evict(self, here: World, name: str) -> bool:
         """Whether the eviction API lets the pod go."""

@@ -80,11 +80,11 @@ async def another_node(world: World) -> AsyncIterator[None]:
     await world.people.client.request("delete", NODES.path("", lost), serialize=False)
     world.services.nodes.gone(lost)  # as the watch would tell
     await make_node(world, other)
-    world.node = other
+    world.kubelet.node = other
     try:
         yield
     finally:
-        world.node = lost
+        world.kubelet.node = lost
         await world.people.client.request("delete", NODES.path("", other), serialize=False)
         await make_node(world, lost)
 

@@ -78,7 +78,7 @@ async def test_a_new_operator_and_a_change_that_no_template_depends_on_move_noth
 ) -> None:
     fleet = await engines(here)
     monkeypatch.setattr(
-        "callfleet_operator.reconcile.call_cluster.engine_template",
+        "callfleet_operator.reconcile.engine_objects.engine_template",
         lambda *_: {"metadata": {"labels": {}, "annotations": {}}, "spec": {"x": 1}},
     )
     before = (await here.status(fleet.key))["updateRevision"]

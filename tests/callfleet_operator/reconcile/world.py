@@ -64,7 +64,6 @@ class World:
 
     api: ApiServer
     namespace: str
-    node: str
     kube: Kube
     """The operator's."""
     people: Kube
@@ -134,6 +133,11 @@ class World:
 
     async def list_pods(self) -> list[Body]:
         return await self.people.list_all(PODS, self.namespace)
+
+    @property
+    def node(self) -> str:
+        """Where new pods are bound to."""
+        return self.kubelet.node
 
     @property
     def pods(self) -> dict[str, PodServer]:
@@ -277,7 +281,7 @@ async def world(
         addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
         await merge(people, NODES, "", node, {"status": {"addresses": addresses}}, part="status")
         kubelet = Kubelet(people, namespace, node, key.jwk_set())
-        made = World(api, namespace, node, kube, people, session, services, kubelet, exporter)
+        made = World(api, namespace, kube, people, session, services, kubelet, exporter)
         # The controller-manager makes it, after the namespace.
         await _service_account(made)
         try:
