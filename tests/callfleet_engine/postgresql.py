@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -88,7 +88,8 @@ class PrivatePostgresql:
             yield
         finally:
             for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # it was about to end when it was stopped
+                    os.kill(pid, signal.SIGCONT)
 
     def new_database(self) -> str:
         """URL of a fresh, empty database."""

@@ -153,7 +153,7 @@ async def test_a_schedule_that_cannot_be_read_and_one_that_holds(blind: World) -
     assert (status, reason) == ("False", "InvalidSchedule")
     assert "Left out: schedule nowhere: timeZone 'Europe/Berlinn' is no IANA time zone" in message
     assert "did you mean Europe/Berlin?" in message
-    assert "schedule never: cron '61 8 * * 1-5' cannot be read: bad minute" in message
+    assert "; never: cron '61 8 * * 1-5' cannot be read: bad minute" in message
     assert len(blind.pods) == 2
 
 

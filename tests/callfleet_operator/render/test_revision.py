@@ -61,6 +61,7 @@ RENDERED = {
     "store",
     "auth",
     "exposure",
+    "quality",
     "signalling",
     "listeners",
     "realm",
