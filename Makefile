@@ -100,7 +100,7 @@ bench-media: setup ## The media plane beside LiveKit and Janus, as root; SCENES=
 compare: setup ## The same calls on a CallCluster and on Deployments with an HPA; 20 minutes
 	$(BIN)/python -m tests.compare
 
-scale: setup ## The operator beside 200, 600 and 2,000 CallClusters; an hour or more
+scale: setup ## The operator beside 200, 600 and 2,000 CallClusters; 20 minutes or more
 	$(BIN)/python -m tests.scale
 
 lock: ## Renew the lock files in requirements/ (needs uv)
