@@ -172,6 +172,7 @@ class Leader:
     async def _follow_pods(self, services: Services, wakes: Wakes) -> None:
         namespaces = self._namespaces
         connections = len(namespaces) * len(services.pods)
+        listing = asyncio.Lock()  # the pages of one list are memory enough
         # Connections of their own: a watch holds one all the time.
         async with (
             connect(
@@ -186,9 +187,8 @@ class Leader:
             for directory in services.pods.values():
                 directory.wake = wakes.pod
                 for namespace in namespaces:
-                    watches.create_task(
-                        follow(kube, Followed(PODS, namespace, directory.selector), directory)
-                    )
+                    what = Followed(PODS, namespace, directory.selector)
+                    watches.create_task(follow(kube, what, directory, listing))
 
     async def _watch(self, wakes: Wakes, instance: str, ending: asyncio.Event) -> None:
         """Run kopf. `ending` is set when it begins to end, which may take it five seconds."""

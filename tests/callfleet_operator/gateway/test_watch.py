@@ -82,7 +82,7 @@ class Place:
     async def followed(self) -> AsyncIterator[Seen]:
         seen = Seen()
         what = Followed(CONFIG_MAPS, self.namespace, LABEL)
-        async with running(follow(self.kube, what, seen)):
+        async with running(follow(self.kube, what, seen, asyncio.Lock())):
             yield seen
 
 
@@ -135,9 +135,10 @@ async def test_one_list_after_the_other(place: Place, monkeypatch: pytest.Monkey
 
     mirrors = [Noted(who=who) for who in "ab"]
     what = Followed(CONFIG_MAPS, place.namespace, LABEL)
+    listing = asyncio.Lock()
     async with (
-        running(follow(place.kube, what, mirrors[0])),
-        running(follow(place.kube, what, mirrors[1])),
+        running(follow(place.kube, what, mirrors[0], listing)),
+        running(follow(place.kube, what, mirrors[1], listing)),
     ):
         await until(lambda: all(one.is_current for one in mirrors))
     assert "".join(order) == "aaaaabbbbb"

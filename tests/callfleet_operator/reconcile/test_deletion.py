@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from callfleet_operator.gateway.kube import Body
@@ -21,6 +19,7 @@ from callfleet_operator.gateway.resources import (
 )
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
+from tests.waiting import until
 
 pytestmark = pytest.mark.api
 
@@ -44,9 +43,10 @@ async def test_everything_goes_with_its_owner_and_nothing_hangs(blind: World) ->
         await blind.people.client.request("delete", path, serialize=False)
         assert await blind.people.get(resource, blind.namespace, name) is None, "it went at once"
 
-    async with asyncio.timeout(BOUND):
-        while await left_to_the_kubelet(blind):  # noqa: ASYNC110  # the garbage collector tells nobody
-            await asyncio.sleep(0.1)
+    async def all_but_pods_are_gone() -> bool:
+        return not await left_to_the_kubelet(blind)
+
+    await until(all_but_pods_are_gone, within=BOUND)
     pods = await blind.list_pods()
     assert len(pods) == 2
     for pod in pods:  # with their grace, to end their calls

@@ -63,8 +63,6 @@ class Kube:
     client: DynamicClient
     timeout: float
     count: CountRequest = lambda _verb, _resource, _code: None
-    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while what is followed is listed: the pages of one list are memory enough."""
     _applied: dict[str, _Applied] = field(default_factory=dict)
 
     async def get(self, resource: ResourceType, namespace: str, name: str) -> Body | None:

@@ -67,8 +67,10 @@ class Followed:
         return f"{self.resource.plural} with {self.label_selector}{where}"
 
 
-async def follow(kube: Kube, what: Followed, mirror: Mirror) -> None:
+async def follow(kube: Kube, what: Followed, mirror: Mirror, listing: asyncio.Lock) -> None:
     """Tell the mirror all objects that match and every change of them, until cancelled.
+
+    `listing` is held while they are listed: those who share it list one after the other.
 
     An API server that is away, or that refuses, is asked again, at most 15 s apart.
     """
@@ -76,7 +78,7 @@ async def follow(kube: Kube, what: Followed, mirror: Mirror) -> None:
     while True:
         try:
             if not version:
-                async with kube.listing:
+                async with listing:
                     version = await _list(kube, what, mirror)
             async for seen in _watched(kube, what, version, mirror):
                 version, pause = seen, _PAUSE_FIRST
