@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from callfleet_engine.engine import Engine
 from tests.callfleet_engine.keys import join_token
-from tests.callfleet_engine.web.tabs import CONNECTIONS, join, link
+from tests.callfleet_engine.web.tabs import CONNECTIONS, join, link, until_true
 
 pytestmark = pytest.mark.peer
 
@@ -115,12 +115,14 @@ async (selector) => {
     if (receiver === undefined) continue;
     const stats = await receiver.getStats();
     for (const report of stats.values()) {
-      if (report.type === 'inbound-rtp') return stats.get(report.codecId).mimeType;
+      if (report.type === 'inbound-rtp') return stats.get(report.codecId)?.mimeType ?? null;
     }
   }
   return null;
 }
 """
+"""The codec of what a video shows; null until Chromium's statistics, which lag, know it."""
+
 HEARS = """
 async (selector) => {
   const track = document.querySelector(`${selector} video`).srcObject.getAudioTracks()[0];
@@ -139,19 +141,20 @@ def person(participant: str) -> str:
     return f'[data-participant="{participant}"]'
 
 
+async def codec(page: Page, selector: str) -> str:
+    """Wait until the statistics know what a video is received in."""
+    mime_type: str = await until_true(page, CODEC, selector)
+    return mime_type
+
+
 async def hears(page: Page, selector: str) -> None:
     """Wait until sound of it has been played."""
-    await page.wait_for_function(HEARS, arg=selector, timeout=LIMIT_MS, polling=200)
+    await until_true(page, HEARS, selector)
 
 
 async def moves(page: Page, selector: str, smallest: int = 16, largest: int = 4096) -> None:
     """Wait until its pixels move at a width between these."""
-    await page.wait_for_function(
-        f"(given) => ({MOVES})(given)",
-        arg=[selector, smallest, largest],
-        timeout=LIMIT_MS,
-        polling=200,
-    )
+    await until_true(page, MOVES, [selector, smallest, largest])
 
 
 async def told(page: Page, kind: str, since: int = 0, **fields: object) -> dict[str, Any]:
@@ -205,7 +208,8 @@ async def test_three_layers_and_the_one_a_subscriber_asks_for(
     assert len({s["ssrc"] for s in layers.values()}) == 3
     # Chromium's false microphone beeps; whoever was heard first may be so to the end.
     await bob.wait_for_function(
-        "window.told.some((m) => m.type === 'speaker' && m.participant !== null)", timeout=LIMIT_MS
+        "() => window.told.some((m) => m.type === 'speaker' && m.participant !== null)",
+        timeout=LIMIT_MS,
     )
     assert not problems
 
@@ -243,7 +247,7 @@ async def test_each_publisher_keeps_its_codec(browser: Browser, engine: Engine, 
     for name, other in (("Alice", "Bob"), ("Bob", "Alice")):
         page, tile = pages[name][0], person(pages[other][1])
         await moves(page, tile)
-        assert await page.evaluate(CODEC, tile) == chosen[other]
+        assert await codec(page, tile) == chosen[other]
     assert not problems
 
 
@@ -260,7 +264,7 @@ async def test_who_cannot_take_a_codec_is_told_by_name(
     carol, _ = await join(browser, url, "Carol", problems, SMALL + CONNECTIONS)
     tile = person(alice_id)
     await moves(carol, tile)
-    assert await carol.evaluate(CODEC, tile) == "video/AV1"
+    assert await codec(carol, tile) == "video/AV1"
     await hears(carol, tile)
 
     message = await told(bob, "unsupported")

@@ -88,11 +88,11 @@ window.play = async (token) => {
   const client = (window.client = new HttpMedia("whep", token));
   const video = (window.video = document.createElement("video"));
   video.srcObject = new MediaStream();
-  video.muted = true;
-  video.autoplay = true;
+  document.body.append(video);
   client.pc.ontrack = ({ track }) => video.srcObject.addTrack(track);
   for (const kind of ["audio", "video"]) client.pc.addTransceiver(kind, { direction: "recvonly" });
   await client.start();
+  await video.play();
 };
 
 // Whether two frames in a row differ in many pixels and neither is one colour.
@@ -112,5 +112,5 @@ window.moves = async () => {
 window.heard = async () => {
   const stats = [...(await window.client.pc.getStats()).values()];
   const audio = stats.find(({ type, kind }) => type === "inbound-rtp" && kind === "audio");
-  return audio.totalAudioEnergy > 0;
+  return audio?.totalAudioEnergy > 0;
 };

@@ -11,6 +11,7 @@ from callfleet_engine.tokens import Permission
 from tests.callfleet_engine.engines import running, settings, until
 from tests.callfleet_engine.keys import join_token
 from tests.callfleet_engine.web.conftest import browser, chromium  # noqa: F401 - fixtures
+from tests.callfleet_engine.web.tabs import until_true
 
 pytestmark = pytest.mark.peer
 
@@ -37,13 +38,13 @@ async def test_a_tab_publishes_and_another_plays(
         listen = frozenset({Permission.SUBSCRIBE})
         token = join_token(keys, identity="bob", can=listen)
         await player.evaluate("(token) => play(token)", token)
-        await player.wait_for_function("() => moves()")
-        await player.wait_for_function("() => heard()")
+        await until_true(player, "moves()")
+        await until_true(player, "heard()")
         for page in (publisher, player):
             await page.wait_for_function("() => client.trickled.length > 0")
             await page.evaluate("client.restart()")
             await page.wait_for_function("() => client.pc.iceConnectionState === 'connected'")
-            await player.wait_for_function("() => moves()")
+            await until_true(player, "moves()")
             assert set(await page.evaluate("client.trickled")) == {204}
         [call] = engine.parts.host.calls
         assert {s.mime_type for p in call for s in p.statistics().published} == {
