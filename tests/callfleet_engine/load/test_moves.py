@@ -161,7 +161,10 @@ async def test_clients_leave_a_relay_and_nobody_is_disconnected(tmp_path: Path) 
             leave: list[dict[str, object]] = [{"pod": "old"}]
             for _ in range(5):
                 await tell("POST", "leave-relays", leave)
-            await until(lambda: len(world.move_gaps()) == 3, "media over the other relay")
+            await until(
+                lambda: len(world.move_gaps()) == 3,
+                lambda: f"media over the other relay: {world.move_gaps()}, {dict(events.counts)}",
+            )
             await hear_each_other(world)
             assert await new.allocations() == 6
             while await old.allocations():  # noqa: ASYNC110

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
-from aiortc import RTCSessionDescription
+from aiortc import InvalidStateError, RTCSessionDescription
 
 from callfleet_engine.load.allocation import AllocationRefusedError, open_allocation
 from callfleet_engine.load.events import EventLog
@@ -354,8 +354,13 @@ class Participant:
             self._subscribing = self._open_connection()
         connection = self._subscribing
         description = RTCSessionDescription(sdp=offer["offer"], type="offer")
-        await connection.setRemoteDescription(description)
-        await connection.setLocalDescription(await connection.createAnswer())
+        try:
+            await connection.setRemoteDescription(description)
+            await connection.setLocalDescription(await connection.createAnswer())
+        except InvalidStateError:
+            # Closed amid this by the engine. `_until_lost` sees whether something replaces it.
+            await connection.close()
+            return
         self._publishers = {track["mid"]: track["participant"] for track in offer["tracks"]}
         await signalling.send("subscribe", answer=connection.localDescription.sdp)
 
