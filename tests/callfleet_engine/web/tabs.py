@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from playwright.async_api import Browser, Page, expect
 
 from callfleet_engine.engine import Engine
+from tests.waiting import until
 
 PLAYS = """
 (participant) => {
@@ -39,18 +37,15 @@ window.RTCPeerConnection = class extends Connection {
 """Keeps the page's peer connections."""
 
 
-WAIT_SECONDS = 120.0
+LIMIT_SECONDS = 120.0
 
 
-async def until_true(page: Page, script: str, arg: object = None) -> Any:  # noqa: ANN401 (JSON)
-    """What an async function of the page resolves to, as soon as that is true of JavaScript.
+async def until_true(page: Page, script: str, arg: object = None) -> None:
+    """Wait until what an async function of the page resolves to is true of JavaScript.
 
     Playwright's wait_for_function takes the promise itself for a success.
     """
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (value := await page.evaluate(script, arg)):  # noqa: ASYNC110 (no event to await)
-            await asyncio.sleep(0.2)
-    return value
+    await until(lambda: page.evaluate(script, arg), within=LIMIT_SECONDS)
 
 
 def link(engine: Engine, token: str = "", room: str = "room") -> str:

@@ -10,11 +10,11 @@ from playwright.async_api import Browser, Page, expect
 
 from callfleet_engine.engine import Engine
 from tests.callfleet_engine.keys import join_token
-from tests.callfleet_engine.web.tabs import CONNECTIONS, join, link, until_true
+from tests.callfleet_engine.web.tabs import CONNECTIONS, LIMIT_SECONDS, join, link, until_true
 
 pytestmark = pytest.mark.peer
 
-LIMIT_MS = 120_000
+LIMIT_MS = 1000 * LIMIT_SECONDS
 
 WATCH = """
 window.told = [];
@@ -143,7 +143,8 @@ def person(participant: str) -> str:
 
 async def codec(page: Page, selector: str) -> str:
     """Wait until the statistics know what a video is received in."""
-    mime_type: str = await until_true(page, CODEC, selector)
+    await until_true(page, CODEC, selector)
+    mime_type: str = await page.evaluate(CODEC, selector)
     return mime_type
 
 
