@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from callfleet_operator.gateway.errors import KubeError
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS
 from callfleet_operator.reconcile.call_cluster import reconcile_cluster
 from callfleet_operator.reconcile.errors import RoundError
 from callfleet_operator.reconcile.keys import Key, Kind
@@ -13,7 +12,6 @@ from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.turn_pool import reconcile_pool
 from callfleet_operator.tracing import Span
 
-_RESOURCES = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
 _ROUNDS = {Kind.CALL_CLUSTER: reconcile_cluster, Kind.TURN_POOL: reconcile_pool}
 
 
@@ -29,13 +27,10 @@ async def reconcile(services: Services, key: Key) -> float | None:
 
 async def _round(services: Services, key: Key, span: Span) -> float | None:
     try:
-        live = services.resources.of(key)
+        live = await services.resource(key)
         if live is None:
-            live = await services.kube.get(_RESOURCES[key.kind], key.namespace, key.name)
-            if live is None:
-                services.forget(key)
-                return None
-            services.resources.answered(key, live)
+            services.forget(key)
+            return None
         if "deletionTimestamp" not in live["metadata"]:
             decided = await _ROUNDS[key.kind](services, key, live)
             span.set(**decided.attributes)

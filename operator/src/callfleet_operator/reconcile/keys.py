@@ -5,12 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, TURN_POOLS, ResourceType
+
 
 class Kind(StrEnum):
     """Kinds of custom resources."""
 
     CALL_CLUSTER = "CallCluster"
     TURN_POOL = "TurnPool"
+
+    @property
+    def resource(self) -> ResourceType:
+        """The kind as the API server's addresses name it."""
+        return {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}[self]
 
 
 class Key(NamedTuple):

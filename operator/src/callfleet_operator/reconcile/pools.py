@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
 from callfleet_operator.gateway.kube import Body
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, NAMESPACES, TURN_POOLS
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, NAMESPACES
 from callfleet_operator.observe.consent import admits, needs_labels, pools_of
+from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.turn_secret import PoolName
 
@@ -25,7 +26,7 @@ async def pools_for(services: Services, cluster: CallCluster) -> Pools:
     """Look up each pool of `turn.poolRefs` and ask for its consent."""
     admitted, missing, refused = [], [], []
     for name in pools_of(cluster):
-        body = await services.kube.get(TURN_POOLS, name.namespace, name.name)
+        body = await services.resource(Key(Kind.TURN_POOL, name.namespace, name.name))
         if body is None:
             missing.append(f"{name.namespace}/{name.name}")
             continue

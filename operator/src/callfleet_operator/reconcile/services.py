@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from callfleet_operator.gateway.kube import Kube
+from callfleet_operator.gateway.kube import Body, Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Memory
@@ -123,6 +123,16 @@ class Services:
     """Held while a pod is given a port of the nodes: one choice at a time."""
     memories: dict[Key, tuple[str, FleetMemory]] = field(default_factory=dict)
     """With the uid of the object they belong to: its successor starts without."""
+
+    async def resource(self, key: Key) -> Body | None:
+        """A custom resource as events have told it, else as the API server has it; None: there is
+        none. Raises what `Kube.get` raises."""
+        live = self.resources.of(key)
+        if live is None:
+            live = await self.kube.get(key.kind.resource, key.namespace, key.name)
+            if live is not None:
+                self.resources.answered(key, live)
+        return live
 
     def memory(self, key: Key, uid: str) -> FleetMemory:
         """The memory of one object, empty at first."""
