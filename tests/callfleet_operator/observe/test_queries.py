@@ -44,6 +44,8 @@ PAGE = """
 callfleet_engine_participants{{{a}}} 7
 callfleet_engine_participants{{{a},job="twice"}} 7
 callfleet_engine_participants{{namespace="calls",pod="foreign"}} 99
+callfleet_engine_participants{{{h}}} 5
+callfleet_engine_pending_joins{{{a}}} 2
 callfleet_engine_stress_ratio{{{a},resource="cpu"}} 0.25
 callfleet_engine_stress_ratio{{{a},resource="loop"}} 0.75
 callfleet_relay_allocations{{{r}}} 4
@@ -64,6 +66,8 @@ callfleet_engine_ice_failures_total{{{a},path="relayed",cause="no_route"}} 2
 """
 """A series begins with its first failures."""
 ENGINE = 'namespace="calls",pod="a-0",pod_uid="u",callfleet_cluster="a"'
+HALF = 'namespace="calls",pod="a-1",pod_uid="w",callfleet_cluster="a"'
+"""Says how many take part, not how many are about to."""
 RELAY = 'namespace="calls",pod="r-0",pod_uid="v",callfleet_pool="r"'
 
 
@@ -71,7 +75,7 @@ RELAY = 'namespace="calls",pod="r-0",pod_uid="v",callfleet_pool="r"'
 async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
     with prometheus(tmp_path, interval="1s") as server:
         for n in (0, 100):
-            page = PAGE.format(a=ENGINE, r=RELAY, n=n, sum=n * 60)
+            page = PAGE.format(a=ENGINE, h=HALF, r=RELAY, n=n, sum=n * 60)
             page += FIRST_FAILURES.format(a=ENGINE) if n else ""
             await asyncio.to_thread(server.exporter.show, "test", page)
         client = Prometheus(server.url, timeout=10)
@@ -91,11 +95,11 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
             outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
         finally:
             client.close()
-    (participants,) = engines[Metric.PARTICIPANTS]  # once, though two jobs scrape it
-    assert participants.value == 7
-    assert participants.labels == {"namespace": "calls", "pod": "a-0", "pod_uid": "u"}
+    (used,) = engines[Metric.USED]  # once, though two jobs scrape it
+    assert used.value == 9
+    assert used.labels == {"namespace": "calls", "pod": "a-0", "pod_uid": "u"}
     assert [sample.value for sample in engines[Metric.STRESS]] == [0.75]
-    assert relays[Metric.ALLOCATIONS][0].value == 4
+    assert relays[Metric.USED][0].value == 4
     assert 0 <= engines[Metric.AGE][0].value < 60
     assert 0 <= relays[Metric.AGE][0].value < 60
     assert engines[Metric.ARRIVALS][0].value > 0

@@ -27,11 +27,11 @@ def row(value: float, pod: str = "a-0", uid: str = "u") -> Sample:
 
 
 def complete(**changes: float) -> dict[Metric, list[Sample]]:
-    values = {"participants": 7, "pending_joins": 2, "calls": 3, "stress": 0.5, "age": 10}
+    values = {"used": 9, "calls": 3, "stress": 0.5, "age": 10}
     return {Metric(name): [row(value)] for name, value in (values | changes).items()}
 
 
-def test_an_engine_is_used_by_those_who_are_there_and_those_who_join() -> None:
+def test_a_reading_of_an_engine() -> None:
     (reading,) = engine_snapshot(complete(), NOW).readings["calls", "a-0"]
     assert (reading.used, reading.stress, reading.calls) == (9, 0.5, 3)
     assert reading.source is Source.PROMETHEUS
@@ -39,10 +39,9 @@ def test_an_engine_is_used_by_those_who_are_there_and_those_who_join() -> None:
     assert reading.uid == "u"
 
 
-@pytest.mark.parametrize("lacking", [Metric.PARTICIPANTS, Metric.PENDING_JOINS])
-def test_unknown_is_never_zero(lacking: Metric) -> None:
+def test_unknown_is_never_zero() -> None:
     rows = complete()
-    del rows[lacking]
+    del rows[Metric.USED]
     (reading,) = engine_snapshot(rows, NOW).readings["calls", "a-0"]
     assert math.isnan(reading.used)
 
@@ -66,7 +65,7 @@ def test_the_series_of_a_former_pod_of_the_name_stand_apart() -> None:
         for metric, samples in complete().items()
     }
     readings = engine_snapshot(rows, NOW).readings["calls", "a-0"]
-    assert {reading.uid: reading.used for reading in readings} == {"u": 9, "former": 209}
+    assert {reading.uid: reading.used for reading in readings} == {"u": 9, "former": 109}
 
 
 def test_prometheus_clock_ahead_makes_no_future() -> None:
@@ -75,7 +74,7 @@ def test_prometheus_clock_ahead_makes_no_future() -> None:
 
 
 def test_a_relay_is_used_by_its_allocations() -> None:
-    rows = {Metric.ALLOCATIONS: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
+    rows = {Metric.USED: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
     (reading,) = relay_snapshot(rows, NOW).readings["calls", "a-0"]
     assert (reading.used, reading.calls) == (4, None)
 

@@ -30,10 +30,9 @@ every normal exchange, `draining` is the operator's own doing."""
 class Metric(StrEnum):
     """What is asked for."""
 
-    PARTICIPANTS = "participants"
-    PENDING_JOINS = "pending_joins"
+    USED = "used"
+    """Participants and those about to join, or allocations."""
     CALLS = "calls"
-    ALLOCATIONS = "allocations"
     STRESS = "stress"
     AGE = "age"
     ARRIVALS = "arrivals"
@@ -65,8 +64,11 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_engine"
     return {
-        Metric.PARTICIPANTS: _by_pod(f"{prefix}_participants{where}"),
-        Metric.PENDING_JOINS: _by_pod(f"{prefix}_pending_joins{where}"),
+        # Added up by Prometheus: with very many pods each row counts. Without one of both there
+        # is no sum.
+        Metric.USED: " + ".join(
+            _by_pod(f"{prefix}_{who}{where}") for who in ("participants", "pending_joins")
+        ),
         Metric.CALLS: _by_pod(f"{prefix}_calls{where}"),
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}"),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_participants{where})"),
@@ -94,7 +96,7 @@ def relay_queries(scope: Scope) -> dict[Metric, str]:
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_relay"
     return {
-        Metric.ALLOCATIONS: _by_pod(f"{prefix}_allocations{where}"),
+        Metric.USED: _by_pod(f"{prefix}_allocations{where}"),
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}"),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_allocations{where})"),
     }

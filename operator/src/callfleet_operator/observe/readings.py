@@ -52,9 +52,9 @@ Rows = Mapping[Metric, Iterable[Row]]
 
 
 def engine_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
-    """All CallClusters. A pod is used by its participants and by those about to join."""
+    """All CallClusters."""
     return Snapshot(
-        _readings(rows, now, (Metric.PARTICIPANTS, Metric.PENDING_JOINS)),
+        _readings(rows, now),
         _demand(rows),
         warnings,
     )
@@ -62,16 +62,14 @@ def engine_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -
 
 def relay_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
     """All TurnPools."""
-    return Snapshot(_readings(rows, now, (Metric.ALLOCATIONS,)), {}, warnings)
+    return Snapshot(_readings(rows, now), {}, warnings)
 
 
-def _readings(
-    rows: Rows, now: datetime, used: tuple[Metric, ...]
-) -> Mapping[PodName, tuple[Reading, ...]]:
+def _readings(rows: Rows, now: datetime) -> Mapping[PodName, tuple[Reading, ...]]:
     """A pod without an age has no reading; one without some other figure a contradictory one."""
     tables = {
         metric: {_series(row): row.value for row in rows.get(metric, ())}
-        for metric in (*used, Metric.STRESS, Metric.CALLS, Metric.AGE)
+        for metric in (Metric.USED, Metric.STRESS, Metric.CALLS, Metric.AGE)
     }
     made: dict[PodName, tuple[Reading, ...]] = {}
     for series, age in tables[Metric.AGE].items():
@@ -81,7 +79,7 @@ def _readings(
             source=Source.PROMETHEUS,
             at=now - timedelta(seconds=max(0.0, age)),
             uid=uid,
-            used=math.fsum(tables[metric].get(series, math.nan) for metric in used),
+            used=tables[Metric.USED].get(series, math.nan),
             stress=tables[Metric.STRESS].get(series, math.nan),
             calls=calls,
         )
