@@ -5,28 +5,32 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: float = 20.0) -> None:
+async def until(
+    condition: Callable[[], object], what: str | Callable[[], str] = "", *, within: float = 20.0
+) -> None:
     """Wait until the condition holds, which may be a coroutine function.
 
     Raises:
-        AssertionError: it did not within so many seconds; the text shows the condition.
+        AssertionError: it did not within so many seconds; the text is `what`, or else shows the
+            condition.
     """
     try:
         async with asyncio.timeout(within):
             while not await _holds(condition):  # noqa: ASYNC110  # whatever it is, it tells nobody
                 await asyncio.sleep(0.02)
     except TimeoutError as late:
-        text = inspect.getsource(condition).strip()
-        raise AssertionError(f"not within {within} s: {text}") from late
+        told = what if isinstance(what, str) else what()
+        text = told or inspect.getsource(condition).strip()
+        raise AssertionError(f"not within {within:g} s: {text}") from late
 
 
-async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
+async def _holds(condition: Callable[[], object]) -> object:
     found = condition()
     return await found if inspect.isawaitable(found) else found
 

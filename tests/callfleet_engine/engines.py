@@ -16,6 +16,7 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamT
 
 from callfleet_engine.engine import Engine
 from callfleet_engine.settings import Settings
+from tests import waiting
 
 LIMIT_SECONDS = 20.0
 Message = dict[str, Any]
@@ -37,12 +38,7 @@ def settings(directory: Path, **changes: object) -> Settings:
 
 async def until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:
     """Wait for a condition; fails with `what` after a bound."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + LIMIT_SECONDS
-    while not condition():
-        late = loop.time() > deadline
-        assert not late, f"not in {LIMIT_SECONDS} s: {what if isinstance(what, str) else what()}"
-        await asyncio.sleep(0.01)
+    await waiting.until(condition, what, within=LIMIT_SECONDS)
 
 
 class Client:

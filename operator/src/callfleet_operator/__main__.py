@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+import uvloop
 
 from callfleet_operator.gateway.admin_key import AdminKeyError
 from callfleet_operator.gateway.errors import KubeError
@@ -212,7 +213,8 @@ def run_command(
         raise click.UsageError(str(problem)) from problem
     configure_logging(verbose=verbose)
     try:
-        asyncio.run(run(settings, _announce))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, _announce))
     except (
         StartError,
         TracesError,

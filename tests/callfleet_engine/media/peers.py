@@ -30,17 +30,14 @@ from callfleet_engine.media.interface import (
     SubscribedTrack,
     TrackLayers,
 )
+from tests import waiting
 
 LIMIT_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition; fails with `what` after a bound."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + LIMIT_SECONDS
-    while not condition():
-        assert loop.time() < deadline, f"not within {LIMIT_SECONDS} s: {what}"
-        await asyncio.sleep(0.01)
+    await waiting.until(condition, what, within=LIMIT_SECONDS)
 
 
 class Picture(VideoStreamTrack):

@@ -11,6 +11,7 @@ from callfleet_operator.api.v1alpha1 import (
     TurnPool,
     TurnPoolStatus,
 )
+from callfleet_operator.api.v1alpha1.common import FleetStatus
 from callfleet_operator.cli.planning.asked import Asked
 from callfleet_operator.cli.planning.inputs import inputs_of
 from callfleet_operator.cli.planning.manifest import Planned
@@ -95,11 +96,11 @@ def said(seen: Observation) -> View:
     def view(resource: Resource) -> object:
         if isinstance(resource, TurnPool):
             case = scenarios.pool_case(seen, spec=resource.spec)
-            body = pool_status(case, TurnPoolStatus(), 1, ())
+            status: FleetStatus = pool_status(case, TurnPoolStatus(), 1, ())
         else:
             of_cluster = scenarios.cluster_case(seen, spec=resource.spec)
-            body = cluster_status(of_cluster, CallClusterStatus(), 1)
-        return [one["message"] for one in body["conditions"]]
+            status = cluster_status(of_cluster, CallClusterStatus(), 1)
+        return [one.message for one in status.conditions]
 
     return view
 

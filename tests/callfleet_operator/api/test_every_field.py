@@ -363,7 +363,7 @@ def test_each_field_of_a_call_clusters_status_says_something() -> None:
     shown: set[str] = set()
     fewer = scenarios.cluster_case(EMPTY, memory=remembered((1, 400), (1, 100)))
     for case in (fewer, *(case for _, case in scenarios.clusters())):
-        shown |= set(set_leaves(cluster_status(case, CallClusterStatus(), generation=1)))
+        shown |= set(set_leaves(cluster_status(case, CallClusterStatus(), 1).to_api()))
     assert shown == set(leaves(CallClusterStatus)) | {"lastScaleTime"}
 
 
@@ -373,5 +373,5 @@ def test_each_field_of_a_turn_pools_status_says_something() -> None:
     fewer = scenarios.pool_case(EMPTY, memory=remembered((1, 400), (1, 100)))
     dry = scenarios.pool_case(CROWDED, spec=pool(mode="DryRun"))
     for case in (fewer, dry, *(case for _, case in scenarios.pools())):
-        shown |= set(set_leaves(pool_status(case, TurnPoolStatus(), 1, (endpoint,))))
+        shown |= set(set_leaves(pool_status(case, TurnPoolStatus(), 1, (endpoint,)).to_api()))
     assert shown == set(leaves(TurnPoolStatus)) | {"lastScaleTime"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
@@ -13,7 +14,7 @@ KEY = Key(Kind.CALL_CLUSTER, "prod", "calls")
 
 
 def body(version: int) -> dict[str, Any]:
-    return {"metadata": {"resourceVersion": str(version)}, "spec": {}}
+    return {"metadata": {"name": "calls", "namespace": "prod", "resourceVersion": str(version)}}
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def directory() -> ResourceDirectory:
 
 def version(directory: ResourceDirectory) -> str | None:
     known = directory.of(KEY)
-    return None if known is None else known["metadata"]["resourceVersion"]
+    return None if known is None else known.metadata.resource_version
 
 
 def test_what_nobody_has_told_is_not_known(directory: ResourceDirectory) -> None:
@@ -71,6 +72,18 @@ def test_nor_is_one_from_before_an_event(directory: ResourceDirectory) -> None:
     assert version(directory) == "7"
 
 
-def test_who_has_set_which_field_is_left_out(directory: ResourceDirectory) -> None:
-    directory.saw(KEY, {"metadata": {"resourceVersion": "5", "managedFields": [{}]}, "spec": {}})
-    assert directory.of(KEY) == {"metadata": {"resourceVersion": "5"}, "spec": {}}
+def test_it_is_read_once(directory: ResourceDirectory) -> None:
+    directory.saw(KEY, body(5))
+    known = directory.of(KEY)
+    assert known is directory.of(KEY)
+    directory.saw(KEY, body(6))
+    assert known is not directory.of(KEY)
+
+
+def test_what_cannot_be_read_is_said_when_it_is_asked_for(directory: ResourceDirectory) -> None:
+    directory.saw(KEY, {**body(5), "spec": {"capacity": {"participantsPerPod": "many"}}})
+    for _ in range(2):
+        with pytest.raises(ValidationError):
+            directory.of(KEY)
+    directory.saw(KEY, body(6))
+    assert version(directory) == "6"

@@ -34,7 +34,8 @@ Body = dict[str, Any]
 
 
 def status(seen: Observation, previous: Body | None = None) -> Body:
-    return cluster_status(cluster_case(seen), CallClusterStatus.model_validate(previous or {}), 1)
+    before = CallClusterStatus.model_validate(previous or {})
+    return cluster_status(cluster_case(seen), before, 1).to_api()
 
 
 FIRST = status(observed(*loaded(60)))

@@ -42,7 +42,8 @@ def status(
     **scaling: object,
 ) -> Body:
     case = cluster_case(seen, facts, cluster(**scaling), memory)
-    return cluster_status(case, CallClusterStatus.model_validate(previous or {}), generation)
+    before = CallClusterStatus.model_validate(previous or {})
+    return cluster_status(case, before, generation).to_api()
 
 
 def condition(body: Body, type_: str) -> Body:
@@ -174,7 +175,7 @@ class TestPool:
     def status(self, failures: ConnectionFailures | None) -> Body:
         case = pool_case(observed(*loaded(40, 40), failures=failures))
         endpoints = (Endpoint(pod="demo-relay-0", urls=("turn:192.0.2.1:3478",)),)
-        return pool_status(case, TurnPoolStatus(), 1, endpoints)
+        return pool_status(case, TurnPoolStatus(), 1, endpoints).to_api()
 
     def test_has_its_own_figures(self) -> None:
         body = self.status(ConnectionFailures(200, 9))

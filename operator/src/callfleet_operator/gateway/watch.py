@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import aiohttp
+import orjson
 from kubernetes.aio.client import ApiException
 
 from callfleet_operator.gateway.errors import (
@@ -125,7 +126,7 @@ async def _watched(kube: Kube, what: Followed, version: str, mirror: Mirror) -> 
     async with _stream(kube, request, path, query) as response:
         mirror.current(what.namespace, whether=True)
         async for line in _lines(response, request):
-            event = json.loads(line)
+            event = orjson.loads(line)
             body: Body = event["object"]
             match event["type"]:
                 case "ERROR":

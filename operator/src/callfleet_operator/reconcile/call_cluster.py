@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from callfleet_operator.api.v1alpha1 import CallCluster
 from callfleet_operator.api.v1alpha1.callcluster import ForecastMode
-from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import NoOutlook, Observation, Outlook
 from callfleet_operator.plan import engines
 from callfleet_operator.plan.rollout import is_under_comparison
@@ -28,9 +27,8 @@ from callfleet_operator.status.case import Case
 from callfleet_operator.status.summary import cluster_status
 
 
-async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decided:
+async def reconcile_cluster(services: Services, key: Key, cluster: CallCluster) -> Decided:
     """Bring the engines of a CallCluster nearer to its spec, and say how it stands."""
-    cluster = CallCluster.model_validate(live)
     spec, span = cluster.spec, services.tracer.span
     now = Round.of(services, key, cluster)
     services.metrics.target(key, spec.scaling.target_utilization_percent)
@@ -63,7 +61,7 @@ async def reconcile_cluster(services: Services, key: Key, live: Body) -> Decided
     case = Case.of(spec, observation, decided.decision, facts)
     status = cluster_status(case, cluster.status, cluster.metadata.generation)
     with span("report"):
-        await report(services, key, live, status, decided.decision)
+        await report(services, key, cluster, status, decided.decision)
     return decided
 
 

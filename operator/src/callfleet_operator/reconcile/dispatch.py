@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from callfleet_operator.api.v1alpha1 import CallCluster
 from callfleet_operator.gateway.errors import KubeError
 from callfleet_operator.reconcile.call_cluster import reconcile_cluster
 from callfleet_operator.reconcile.errors import RoundError
-from callfleet_operator.reconcile.keys import Key, Kind
+from callfleet_operator.reconcile.keys import Key
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.turn_pool import reconcile_pool
 from callfleet_operator.tracing import Span
-
-_ROUNDS = {Kind.CALL_CLUSTER: reconcile_cluster, Kind.TURN_POOL: reconcile_pool}
 
 
 async def reconcile(services: Services, key: Key) -> float | None:
@@ -27,12 +26,15 @@ async def reconcile(services: Services, key: Key) -> float | None:
 
 async def _round(services: Services, key: Key, span: Span) -> float | None:
     try:
-        live = await services.resource(key)
-        if live is None:
+        resource = await services.resource(key)
+        if resource is None:
             services.forget(key)
             return None
-        if "deletionTimestamp" not in live["metadata"]:
-            decided = await _ROUNDS[key.kind](services, key, live)
+        if resource.metadata.deletion_timestamp is None:
+            if isinstance(resource, CallCluster):
+                decided = await reconcile_cluster(services, key, resource)
+            else:
+                decided = await reconcile_pool(services, key, resource)
             span.set(**decided.attributes)
     except KubeError as refusal:
         services.resources.doubt(key)  # it may be why

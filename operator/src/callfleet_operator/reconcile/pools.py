@@ -26,12 +26,10 @@ async def pools_for(services: Services, cluster: CallCluster) -> Pools:
     """Look up each pool of `turn.poolRefs` and ask for its consent."""
     admitted, missing, refused = [], [], []
     for name in pools_of(cluster):
-        body = await services.resource(Key(Kind.TURN_POOL, name.namespace, name.name))
-        if body is None:
+        pool = await services.resource(Key(Kind.TURN_POOL, name.namespace, name.name))
+        if not isinstance(pool, TurnPool):
             missing.append(f"{name.namespace}/{name.name}")
-            continue
-        pool = TurnPool.model_validate(body)
-        if await _admits(services, pool, cluster.metadata.namespace):
+        elif await _admits(services, pool, cluster.metadata.namespace):
             admitted.append(pool)
         else:
             refused.append(f"{name.namespace}/{name.name}")

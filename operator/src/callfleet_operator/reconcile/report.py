@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from callfleet_operator.api.v1alpha1.common import Condition, FleetStatus
 from callfleet_operator.gateway.errors import ForbiddenError, InvalidError
-from callfleet_operator.gateway.kube import Body
 from callfleet_operator.plan.decision import Decision
 from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.resource_directory import Resource
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.status.changes import Event, events, worth_writing
 from callfleet_operator.status.table import documented
@@ -21,36 +21,54 @@ log = logging.getLogger(__name__)
 
 
 async def report(
-    services: Services, key: Key, live: Body, status: dict[str, Any], decision: Decision
+    services: Services, key: Key, resource: Resource, found: FleetStatus, decision: Decision
 ) -> None:
-    """`live` is the custom resource as this round has read it, `status` what it is found to be."""
-    # Server-side apply drops a list whose last item is taken away: empty is the same as absent.
-    status = {name: value for name, value in status.items() if value != []}
-    previous: dict[str, Any] = live.get("status") or {}
-    memory = services.memory(key, live["metadata"]["uid"])
-    now = services.now()
+    """`resource` is the custom resource as this round has read it, `found` what its status should
+    be."""
     services.metrics.desired(key, decision.desired_open)
-    services.metrics.problems(key, _problems(status.get("conditions") or ()))
+    services.metrics.problems(key, _problems(found.conditions))
+    if found == resource.status:
+        return  # as nearly always, and told sooner of the models than of their JSON
+    memory, now = services.memory(key, resource.metadata.uid), services.now()
+    previous, status = _body(resource.status), _body(found)
     if not worth_writing(previous, status, last_written=memory.status_written, now=now):
         return
-    services.resources.note(key, await services.kube.apply_status(live, status))
+    written = await services.kube.apply_status(_reference(resource), status)
+    services.resources.note(key, written)
     memory.status_written = now
-    happened = events(_conditions(previous), _conditions(status), decision)
-    await _post(services, live, happened)
+    await _post(services, resource, events(resource.status.conditions, found.conditions, decision))
 
 
-def _problems(conditions: Iterable[Mapping[str, str]]) -> Iterable[tuple[str, str]]:
-    named = [(one["type"], one["reason"]) for one in conditions]
-    return [(kind, reason) for kind, reason in named if documented(kind, reason).warning]
+def _body(status: FleetStatus) -> dict[str, Any]:
+    # Server-side apply drops a list whose last item is taken away: empty is the same as absent.
+    return {name: value for name, value in status.to_api().items() if value != []}
 
 
-def _conditions(status: dict[str, Any]) -> tuple[Condition, ...]:
-    return FleetStatus.model_validate({"conditions": status.get("conditions") or ()}).conditions
+def _reference(resource: Resource) -> dict[str, Any]:
+    """What says which object is meant, and which version of it was looked at."""
+    metadata = resource.metadata
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+            "resourceVersion": metadata.resource_version,
+        },
+    }
 
 
-async def _post(services: Services, live: Body, happened: Iterable[Event]) -> None:
+def _problems(conditions: Iterable[Condition]) -> Iterable[tuple[str, str]]:
+    return [
+        (one.type, one.reason) for one in conditions if documented(one.type, one.reason).warning
+    ]
+
+
+async def _post(services: Services, resource: Resource, happened: Iterable[Event]) -> None:
     """Events are a courtesy: without the right to make them the round goes on."""
-    metadata = live["metadata"]
+    reference = _reference(resource)
+    regarding = {**reference.pop("metadata"), **reference}
     time = services.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     for event in happened:
         try:
@@ -59,8 +77,8 @@ async def _post(services: Services, live: Body, happened: Iterable[Event]) -> No
                     "apiVersion": "events.k8s.io/v1",
                     "kind": "Event",
                     "metadata": {
-                        "name": f"{metadata['name']}.{services.new_id()}",
-                        "namespace": metadata["namespace"],
+                        "name": f"{resource.metadata.name}.{services.new_id()}",
+                        "namespace": resource.metadata.namespace,
                     },
                     "eventTime": time,
                     "reportingController": REPORTER,
@@ -69,14 +87,7 @@ async def _post(services: Services, live: Body, happened: Iterable[Event]) -> No
                     "reason": event.reason,
                     "type": event.type,
                     "note": event.message,
-                    "regarding": {
-                        "apiVersion": live["apiVersion"],
-                        "kind": live["kind"],
-                        "name": metadata["name"],
-                        "namespace": metadata["namespace"],
-                        "uid": metadata["uid"],
-                        "resourceVersion": metadata["resourceVersion"],
-                    },
+                    "regarding": regarding,
                 }
             )
         except (ForbiddenError, InvalidError) as refusal:

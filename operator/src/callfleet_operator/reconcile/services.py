@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from callfleet_operator.gateway.kube import Body, Kube
+from callfleet_operator.gateway.kube import Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.metrics import OperatorMetrics
 from callfleet_operator.plan.decision import Memory
@@ -18,7 +18,7 @@ from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.pace import Pace, Settled
 from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
-from callfleet_operator.reconcile.resource_directory import ResourceDirectory
+from callfleet_operator.reconcile.resource_directory import Resource, ResourceDirectory
 from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.status.history import Recorded
@@ -124,15 +124,14 @@ class Services:
     memories: dict[Key, tuple[str, FleetMemory]] = field(default_factory=dict)
     """With the uid of the object they belong to: its successor starts without."""
 
-    async def resource(self, key: Key) -> Body | None:
+    async def resource(self, key: Key) -> Resource | None:
         """A custom resource as events have told it, else as the API server has it; None: there is
-        none. Raises what `Kube.get` raises."""
-        live = self.resources.of(key)
-        if live is None:
-            live = await self.kube.get(key.kind.resource, key.namespace, key.name)
-            if live is not None:
-                self.resources.answered(key, live)
-        return live
+        none. Raises what `Kube.get` raises, and ValidationError."""
+        known = self.resources.of(key)
+        if known is not None:
+            return known
+        body = await self.kube.get(key.kind.resource, key.namespace, key.name)
+        return None if body is None else self.resources.answered(key, body)
 
     def memory(self, key: Key, uid: str) -> FleetMemory:
         """The memory of one object, empty at first."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 
 from callfleet_operator.api.v1alpha1 import TurnPool
-from callfleet_operator.gateway.kube import Body
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
 from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
@@ -29,9 +28,8 @@ from callfleet_operator.status.case import Case
 from callfleet_operator.status.summary import pool_status
 
 
-async def reconcile_pool(services: Services, key: Key, live: Body) -> Decided:
+async def reconcile_pool(services: Services, key: Key, pool: TurnPool) -> Decided:
     """Bring the relays of a TurnPool nearer to its spec, and say how it stands."""
-    pool = TurnPool.model_validate(live)
     spec, span = pool.spec, services.tracer.span
     now = Round.of(services, key, pool)
     services.metrics.target(key, spec.scaling.target_saturation_percent)
@@ -69,7 +67,7 @@ async def reconcile_pool(services: Services, key: Key, live: Body) -> Decided:
     case = Case.of(spec, observation, decided.decision, facts)
     status = pool_status(case, pool.status, pool.metadata.generation, found.endpoints)
     with span("report"):
-        await report(services, key, live, status, decided.decision)
+        await report(services, key, pool, status, decided.decision)
     return decided
 
 

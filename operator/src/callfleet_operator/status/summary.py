@@ -34,13 +34,12 @@ from callfleet_operator.status.history import explanation
 
 def cluster_status(
     case: Case[CallClusterSpec], previous: CallClusterStatus, generation: int
-) -> dict[str, Any]:
-    """The status of a CallCluster, as JSON for the API server."""
-    shared = _shared(case, engines.findings(case), previous, generation)
-    return _body(
-        shared,
+) -> CallClusterStatus:
+    """The status of a CallCluster."""
+    return CallClusterStatus(
+        **_shared(case, engines.findings(case), previous, generation),
         participants=figures.used(case.fleet, previous.participants or 0),
-        utilizationPercent=figures.percent(case.fleet, previous.utilization_percent or 0),
+        utilization_percent=figures.percent(case.fleet, previous.utilization_percent or 0),
     )
 
 
@@ -49,44 +48,40 @@ def pool_status(
     previous: TurnPoolStatus,
     generation: int,
     endpoints: tuple[Endpoint, ...],
-) -> dict[str, Any]:
-    """The status of a TurnPool, as JSON for the API server."""
-    shared = _shared(case, relays.findings(case), previous, generation)
+) -> TurnPoolStatus:
+    """The status of a TurnPool."""
     counted = case.observation.failures
-    return _body(
-        shared,
+    return TurnPoolStatus(
+        **_shared(case, relays.findings(case), previous, generation),
         allocations=figures.used(case.fleet, previous.allocations or 0),
-        saturationPercent=figures.percent(case.fleet, previous.saturation_percent or 0),
-        failurePercent=None if counted is None else round(failure_ratio(counted) * 100),
+        saturation_percent=figures.percent(case.fleet, previous.saturation_percent or 0),
+        failure_percent=None if counted is None else round(failure_ratio(counted) * 100),
         attempts=None if counted is None else max(0, counted.tried),
-        endpoints=[endpoint.to_api() for endpoint in endpoints[:256]],
+        endpoints=endpoints[:256],
     )
-
-
-def _body(shared: FleetStatus, **more: object) -> dict[str, Any]:
-    return shared.to_api() | {name: value for name, value in more.items() if value is not None}
 
 
 def _shared(
     case: AnyCase, findings: Iterable[Finding], previous: FleetStatus, generation: int
-) -> FleetStatus:
+) -> dict[str, Any]:
+    """The fields of a `FleetStatus`."""
     now, decision, dry = case.observation.now, case.decision, case.spec.mode is Mode.DRY_RUN
     acted = decision.steering is Steering.FULL
     scaled_out = acted and decision.desired_open > decision.present_open
     scaled_in = acted and decision.desired_open < decision.present_open
     update = case.facts.update_revision
     same = all(pod.revision == update for pod in case.fleet.open + case.fleet.draining)
-    return FleetStatus(
-        observed_generation=generation,
-        conditions=conditions(findings, previous.conditions, now, generation),
-        current_revision=update if same else previous.current_revision,
-        update_revision=update,
-        replicas=replicas(case.fleet, decision),
-        would_scale_to=decision.would_scale_to if dry else None,
-        last_decision=last_decision(decision, previous, now, dry=dry),
-        last_scale_out_time=now if scaled_out else previous.last_scale_out_time,
-        last_scale_in_time=now if scaled_in else previous.last_scale_in_time,
-    )
+    return {
+        "observed_generation": generation,
+        "conditions": conditions(findings, previous.conditions, now, generation),
+        "current_revision": update if same else previous.current_revision,
+        "update_revision": update,
+        "replicas": replicas(case.fleet, decision),
+        "would_scale_to": decision.would_scale_to if dry else None,
+        "last_decision": last_decision(decision, previous, now, dry=dry),
+        "last_scale_out_time": now if scaled_out else previous.last_scale_out_time,
+        "last_scale_in_time": now if scaled_in else previous.last_scale_in_time,
+    }
 
 
 def conditions(
