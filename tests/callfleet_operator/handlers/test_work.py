@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from callfleet_operator.handlers.work import BACKOFF_FIRST, BACKOFF_MAX, Schedule, backoff
+from callfleet_operator.handlers.work import BACKOFF_FIRST, BACKOFF_MAX, LEAD, Schedule, backoff
 
 
 def schedule() -> Schedule[str]:
@@ -20,6 +20,39 @@ def test_keys_come_in_the_order_in_which_they_are_due() -> None:
     work.add("second", 1.0)
     assert [work.take(2.0), work.take(2.0), work.take(2.0)] == ["first", "second", None]
     assert work.next_due() == 3.0
+
+
+def test_a_change_goes_ahead_of_what_comes_back_by_itself() -> None:
+    work = schedule()
+    for key in ("routine", "later"):
+        work.add(key, 0.0)
+        work.take(0.0)
+    work.done("routine", 1.0)
+    work.done("later", 3.0)
+    work.add("changed", 5.0)
+    assert [work.take(5.0) for _ in range(4)] == ["changed", "routine", "later", None]
+
+
+def test_what_has_waited_long_goes_ahead_of_a_change() -> None:
+    work = schedule()
+    work.add("routine", 0.0)
+    work.take(0.0)
+    work.done("routine", 1.0)
+    work.add("changed", 1.0 + LEAD)
+    work.add("changed too", 1.1 + LEAD)
+    taken = [work.take(2.0 + LEAD) for _ in range(3)]
+    assert taken == ["changed", "routine", "changed too"]
+
+
+def test_a_change_while_it_is_worked_on_goes_ahead_as_well() -> None:
+    work = schedule()
+    for key in ("a", "b"):
+        work.add(key, 0.0)
+        work.take(0.0)
+    work.done("b", 1.0)
+    work.add("a", 2.0)
+    work.done("a", 15.0)
+    assert [work.take(2.0), work.take(2.0)] == ["a", "b"]
 
 
 def test_a_waiting_key_is_handed_out_once() -> None:

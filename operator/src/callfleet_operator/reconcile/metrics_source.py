@@ -35,9 +35,9 @@ from callfleet_operator.observe.readings import (
     relay_snapshot,
 )
 
-ASK_SHARE = 10
-"""A snapshot is used for ten times as long as it took to make, if that is longer than it is
-shared anyway: to ask is a tenth of the work at most."""
+ASK_SHARE = 20
+"""A snapshot is used for twenty times as long as it took to make, if that is longer than it is
+shared anyway: to ask is a twentieth of the work at most."""
 RENEWED_WITHIN = timedelta(seconds=15)
 """However long it took."""
 
@@ -175,7 +175,8 @@ class _Shared:
             return Reported(Snapshot(), self._trouble(problem.problem, problem.detail))
         warnings = tuple(dict.fromkeys(text for one in answers.values() for text in one.warnings))
         rows = {metric: answer.samples for metric, answer in answers.items()}
-        snapshot = self._make(rows, self._now(), warnings)
+        # In a thread: of very many pods it takes long enough to keep rounds waiting.
+        snapshot = await asyncio.to_thread(self._make, rows, self._now(), warnings)
         if warnings:
             return Reported(snapshot, self._trouble(MetricsProblem.PARTIAL, "; ".join(warnings)))
         return Reported(snapshot, MetricsHealth())

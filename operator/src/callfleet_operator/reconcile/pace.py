@@ -8,18 +8,18 @@ from typing import Final
 
 from callfleet_operator.reconcile.templates import Revisions
 
-COMPARED_A_SECOND: Final = 5.0
-"""Fleets whose objects are read and compared though nothing says that they differ. Up to 75 fleets
-all are in each tick of 15 s; of 2,000 each one is every seven minutes."""
-COMPARED_AT_ONCE: Final = 75.0
+COMPARED_A_SECOND: Final = 3.0
+"""Fleets whose objects are read and compared though nothing says that they differ. Up to 45 fleets
+all are in each tick of 15 s; of 2,000 each one is every eleven minutes."""
+COMPARED_AT_ONCE: Final = 45.0
 TOLD_A_SECOND: Final = 20.0
 """Pods of before the start of this operator that are told what others may have told them. A call
 to a pod costs as much as a round, and with 2,000 fleets the first rounds are what matters."""
 TOLD_AT_ONCE: Final = 200.0
 TELL_AGAIN: Final = 300.0
 """Seconds after which a pod is told again what it was told already."""
-TOLD_AGAIN_A_SECOND: Final = 10.0
-"""Pods that are, at most: up to 3,000 pods every five minutes, 20,000 every 33."""
+TOLD_AGAIN_A_SECOND: Final = 5.0
+"""Pods that are, at most: up to 1,500 pods every five minutes, 20,000 every 67."""
 
 
 @dataclass(slots=True)
