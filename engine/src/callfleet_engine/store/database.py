@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from callfleet_engine.store.settings import Location, PostgresqlServer, SqliteFile, StoreSettings
+from callfleet_engine.store.sqlite_connection import connecting
 
 SQLITE_READERS: Final = 4
 IDLE_SECONDS: Final = 60
+_SINGLE: Final = "callfleet_single_statement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,11 @@ def _refuse_closed(
 def _sqlite(file: SqliteFile, settings: StoreSettings) -> Database:
     """One connection writes, since SQLite has one writer; others read beside it (WAL)."""
     url = URL.create("sqlite+aiosqlite", database=str(file.path))
+    seconds = settings.operation_timeout.total_seconds()
     bounds: dict[str, Any] = {
-        "connect_args": {"timeout": settings.operation_timeout.total_seconds()},
+        "async_creator": partial(connecting, file.path, seconds),
         "max_overflow": 0,
-        "pool_timeout": settings.operation_timeout.total_seconds(),
+        "pool_timeout": seconds,
         "hide_parameters": True,
     }
     writer = create_async_engine(url, pool_size=1, **bounds)
@@ -104,7 +108,8 @@ def _sqlite(file: SqliteFile, settings: StoreSettings) -> Database:
     event.listen(writer.sync_engine, "begin", _begin_writing)
     reader = create_async_engine(url, pool_size=min(settings.connections, SQLITE_READERS), **bounds)
     event.listen(reader.sync_engine, "connect", _set_up_sqlite)
-    return Database(transactions=writer, statements=writer, reads=reader, snapshots=writer)
+    single = writer.execution_options(**{_SINGLE: True})
+    return Database(transactions=writer, statements=single, reads=reader, snapshots=writer)
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -141,6 +146,8 @@ def _read_header(path: Path) -> None:
 
 
 def _begin_writing(connection: Connection) -> None:
+    if connection.get_execution_options().get(_SINGLE):
+        return  # SQLite makes a transaction of each statement outside of one
     # A plain BEGIN takes the write lock at the first write, and fails at once if another program
     # has written since this transaction's first read. IMMEDIATE waits for its turn.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callfleet_engine.store.interface import NoActiveCall, StaleOwner
 from callfleet_engine.store.rows import ROUTE, to_route
 from callfleet_engine.store.schema import calls
+from callfleet_engine.store.statements import EPOCHS, EPOCHS_OF_ACTIVE
 
 
 async def has_ended(
@@ -51,15 +52,9 @@ async def owned_by_batch(
 ) -> set[tuple[str, int]]:
     """These calls with their true epochs, of those that have not ended if `active`; held so, as
     `has_ended` does."""
-    found = (
-        select(calls.c.call_id, calls.c.epoch)
-        .where(calls.c.call_id.in_(sorted(set(call_ids))))
-        .order_by(calls.c.call_id)
-        .with_for_update(read=True)
-    )
-    if active:
-        found = found.where(calls.c.ended_at.is_(None))
-    return {(row.call_id, row.epoch) for row in await connection.execute(found)}
+    found = EPOCHS_OF_ACTIVE if active else EPOCHS
+    rows = await connection.execute(found, {"call_ids": sorted(set(call_ids))})
+    return {(row.call_id, row.epoch) for row in rows}
 
 
 def no_active_call(call_id: str) -> NoActiveCall:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Executable, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callfleet_engine.store import maintenance
@@ -18,7 +18,6 @@ from callfleet_engine.store.database import check_file, connect_to
 from callfleet_engine.store.failures import DRIVER_ERRORS, describe, silent
 from callfleet_engine.store.fence import has_ended, no_active_call, owned_by_batch
 from callfleet_engine.store.interface import (
-    FIRST_EPOCH,
     CallRoute,
     InvalidValue,
     Joining,
@@ -54,6 +53,13 @@ from callfleet_engine.store.schema import (
     turn_hours,
 )
 from callfleet_engine.store.settings import StoreSettings
+from callfleet_engine.store.statements import (
+    ACTIVE,
+    CALL_BY_ID,
+    CALL_OF_ROOM,
+    initiating,
+    joining,
+)
 from callfleet_engine.store.values import (
     check_beat,
     check_identifier,
@@ -67,8 +73,6 @@ from callfleet_engine.store.values import (
 
 LARGEST_BATCH: Final = 10_000
 MOST_PROBES: Final = 1_000
-
-_ACTIVE: ColumnElement[bool] = calls.c.ended_at.is_(None)
 
 
 class SqlStore:
@@ -119,24 +123,13 @@ class SqlStore:
         check_room(room)
         check_owner(owner)
         async with self._statement("initiate_call") as connection:
-            rows = await connection.execute(
-                insert_into(calls, connection.dialect)
-                .values(
-                    call_id=str(uuid4()),
-                    room=room,
-                    owner_uid=owner.uid,
-                    owner_address=owner.address,
-                    epoch=FIRST_EPOCH,
-                    started_at=now(),
-                )
-                # An update that changes nothing, for DO NOTHING would return no row.
-                .on_conflict_do_update(
-                    index_elements=[calls.c.room],
-                    index_where=_ACTIVE,
-                    set_={"room": calls.c.room},
-                )
-                .returning(*ROUTE)
-            )
+            given = {
+                "call_id": str(uuid4()),
+                "room": room,
+                "owner_uid": owner.uid,
+                "owner_address": owner.address,
+            }
+            rows = await connection.execute(initiating(connection.dialect), given)
             return to_route(rows.one())
 
     async def get_active_call(
@@ -144,14 +137,14 @@ class SqlStore:
     ) -> CallRoute | None:
         if room is not None and call is None:
             check_room(room)
-            found = calls.c.room == room
+            found, given = CALL_OF_ROOM, {"room": room}
         elif call is not None and room is None:
             check_identifier("call", call)
-            found = calls.c.call_id == call
+            found, given = CALL_BY_ID, {"call": call}
         else:
             raise TypeError("get_active_call takes either room or call")
         async with self._read("get_active_call") as connection:
-            row = (await connection.execute(select(*ROUTE).where(found, _ACTIVE))).one_or_none()
+            row = (await connection.execute(found, given)).one_or_none()
             return None if row is None else to_route(row)
 
     async def take_over(self, call_id: str, epoch: int, new_owner: Owner) -> CallRoute:
@@ -174,13 +167,13 @@ class SqlStore:
         async with self._transaction(operation) as connection:
             rows = await connection.execute(
                 update(calls)
-                .where(calls.c.call_id == call_id, calls.c.epoch == epoch, _ACTIVE)
+                .where(calls.c.call_id == call_id, calls.c.epoch == epoch, ACTIVE)
                 .values(epoch=calls.c.epoch + 1, **given)
                 .returning(*ROUTE)
             )
             row = rows.one_or_none()
             if row is None:
-                present = select(*ROUTE).where(calls.c.call_id == call_id, _ACTIVE)
+                present = select(*ROUTE).where(calls.c.call_id == call_id, ACTIVE)
                 row = (await connection.execute(present)).one_or_none()
             if row is None:
                 raise no_active_call(call_id)
@@ -202,7 +195,9 @@ class SqlStore:
         async with self._transaction("join_call") as connection:
             if await has_ended(connection, call_id, epoch):
                 raise no_active_call(call_id)
-            await connection.execute(_joining(connection), [joining_row(call_id, participant)])
+            await connection.execute(
+                joining(connection.dialect), [joining_row(call_id, participant)]
+            )
 
     async def join_calls(self, batch: Sequence[Joining]) -> tuple[Joining, ...]:
         if len(batch) > LARGEST_BATCH:
@@ -214,7 +209,7 @@ class SqlStore:
             taken = [joining for joining in valid if (joining.call_id, joining.epoch) in owned]
             if taken:
                 rows = [joining_row(joining.call_id, joining.participant) for joining in taken]
-                await connection.execute(_joining(connection), rows)
+                await connection.execute(joining(connection.dialect), rows)
         recorded = set(taken)
         return tuple(joining for joining in batch if joining not in recorded)
 
@@ -357,8 +352,3 @@ class SqlStore:
             self._database.snapshots.begin() as connection,
         ):
             yield connection
-
-
-def _joining(connection: AsyncConnection) -> Executable:
-    insert = insert_into(participants, connection.dialect).values(joined_at=now())
-    return insert.on_conflict_do_nothing()
