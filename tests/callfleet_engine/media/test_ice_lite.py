@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 
@@ -14,9 +15,12 @@ from callfleet_engine.media.ice_lite import (
     CONSENT_SWEEPS,
     MAX_ADDRESSES,
     MAX_EARLY_DTLS,
+    PASSWORD_LENGTH,
     SILENT_SWEEPS,
     SILENT_SWEEPS_WITH_MEDIA,
+    UFRAG_LENGTH,
     LiteConnection,
+    ice_string,
 )
 from callfleet_engine.media.native.port import NativePort
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
@@ -305,3 +309,21 @@ async def test_a_taken_port_is_refused_and_nothing_stays_bound() -> None:
         second.bind(("::1", "127.0.0.1"), first.number)
     assert second.number == 0
     await asyncio.gather(first.close(), second.close())
+
+
+async def test_candidates_follow_the_addresses_and_are_made_once() -> None:
+    told = [Advertised("127.0.0.1", "a")]
+    port = MediaPort(lambda: told)
+    port.bind(("127.0.0.1",), 0)
+    [first], [again] = port.candidates(), port.candidates()
+    assert first is again
+    told.append(Advertised("192.0.2.1", "b"))
+    assert [c.host for c in port.candidates()] == ["127.0.0.1", "192.0.2.1"]
+    await port.close()
+
+
+@pytest.mark.parametrize("length", [UFRAG_LENGTH, PASSWORD_LENGTH])
+def test_credentials_are_of_ice_characters(length: int) -> None:
+    made = {ice_string(length) for _ in range(200)}
+    assert len(made) == 200
+    assert all(re.fullmatch(rf"[A-Za-z0-9+/]{{{length}}}", one) for one in made)

@@ -169,6 +169,36 @@ async def test_transceivers_are_made_with_our_senders_and_receivers(server: Serv
     assert line.ssrc == transceiver.sender._ssrc
 
 
+@pytest.mark.parametrize("name", ["createTransceiver", "connect", "gather"])
+def test_what_is_replaced_is_there(name: str) -> None:
+    """Methods that aiortc would go on without if it called them otherwise."""
+    mangled = f"_RTCPeerConnection__{name}"
+    assert callable(getattr(RTCPeerConnection, mangled))
+    assert mangled in ForwardingPeerConnection.__dict__
+
+
+async def test_senders_and_receivers_are_not_started(
+    server: Server, client: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiortc starts each of them at each description, with parameters that nobody reads."""
+
+    async def started(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Sender, "send", started)
+    monkeypatch.setattr(Receiver, "receive", started)
+    await publish(server, client)
+
+
+async def test_nobody_is_told_of_the_connection_but_by_its_transports(server: Server) -> None:
+    server.pc.add_line("audio")
+    seen: list[str] = []
+    server.pc.on("signalingstatechange", lambda: seen.append(server.pc.signalingState))
+    await server.pc.make_offer()
+    assert server.pc.signalingState == "have-local-offer"
+    assert seen == []
+
+
 async def test_all_m_lines_share_one_transport(server: Server) -> None:
     server.pc.add_line("audio")
     server.pc.add_line("video")

@@ -108,6 +108,13 @@ def test_answers_are_those_aioice_expects(source: tuple[str, int]) -> None:
     assert answer.transaction_id == request.transaction_id
     assert answer.attributes["XOR-MAPPED-ADDRESS"] == source[:2]
     assert answer.check_message_integrity(PASSWORD)
+    theirs = stun.Message(
+        stun.Method.BINDING,
+        stun.Class.RESPONSE,
+        transaction_id=request.transaction_id,
+        attributes={"XOR-MAPPED-ADDRESS": source[:2]},
+    )
+    assert success(request, source, PASSWORD) == signed(theirs)
     refusal = stun.parse_message(role_conflict(request, PASSWORD))
     assert refusal.error_code == 487
     assert refusal.check_message_integrity(PASSWORD)

@@ -18,12 +18,13 @@ The rules of this module:
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from aioice import Candidate, ConnectionClosed
-from aioice.utils import random_string
 
 from callfleet_engine.media.stun_check import (
     Address,
@@ -182,7 +183,7 @@ class LiteConnection:
 
     def _new_credentials(self) -> None:
         self.local_username = self._port.new_ufrag(self)
-        self.local_password = random_string(PASSWORD_LENGTH)
+        self.local_password = ice_string(PASSWORD_LENGTH)
         self._passwords[self.local_username.encode()] = self.local_password.encode()
 
     def _forget(self, ufrag: bytes) -> None:
@@ -327,6 +328,11 @@ class LiteConnection:
         self.local_candidates = []
         self._up.set()
         asyncio.get_running_loop().call_soon(self.told_end)
+
+
+def ice_string(length: int) -> str:
+    """Random `ice-char`s (RFC 8839 section 5.4), of 6 bits each; the length a multiple of 4."""
+    return base64.b64encode(secrets.token_bytes(length // 4 * 3)).decode()
 
 
 def _nowhere(_data: bytes | memoryview, _address: Address) -> None:

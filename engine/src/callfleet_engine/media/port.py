@@ -14,14 +14,19 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aioice import Candidate
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.utils import random_string
 
 from callfleet_engine.media.advertised import Advertised
-from callfleet_engine.media.ice_lite import CONSENT_SWEEPS, UFRAG_LENGTH, LiteConnection
+from callfleet_engine.media.ice_lite import (
+    CONSENT_SWEEPS,
+    UFRAG_LENGTH,
+    LiteConnection,
+    ice_string,
+)
 from callfleet_engine.media.ice_lite import Side as AnySide
 from callfleet_engine.media.interface import DROPPED, Dropped
 from callfleet_engine.media.stun_check import (
@@ -59,6 +64,26 @@ def free_port(address: str, port: int) -> int:
         probe.bind((address, port))
         bound: int = probe.getsockname()[1]
         return bound
+
+
+@lru_cache(8)
+def host_candidates(addresses: tuple[str, ...], port: int) -> tuple[Candidate, ...]:
+    """A host candidate for each address, the same objects each time."""
+    preferred = sorted(
+        addresses, key=lambda address: ipaddress.ip_address(address).version, reverse=True
+    )
+    return tuple(
+        Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host", local_pref=65535 - place),
+            host=address,
+            port=port,
+            type="host",
+        )
+        for place, address in enumerate(preferred)
+    )
 
 
 class Side(asyncio.DatagramProtocol):
@@ -169,23 +194,7 @@ class MediaPort:
 
     def candidates(self) -> list[Candidate]:
         """A host candidate for each advertised address, IPv6 preferred (RFC 8421 section 4)."""
-        addresses = sorted(
-            (one.address for one in self._advertised()),
-            key=lambda address: ipaddress.ip_address(address).version,
-            reverse=True,
-        )
-        return [
-            Candidate(
-                foundation=candidate_foundation("host", "udp", address),
-                component=1,
-                transport="udp",
-                priority=candidate_priority(1, "host", local_pref=65535 - place),
-                host=address,
-                port=self.number,
-                type="host",
-            )
-            for place, address in enumerate(addresses)
-        ]
+        return list(host_candidates(tuple(one.address for one in self._advertised()), self.number))
 
     async def close(self) -> None:
         """End all connections and free the port."""
@@ -204,7 +213,7 @@ class MediaPort:
     def new_ufrag(self, connection: LiteConnection) -> str:
         """A ufrag that no other connection of the port has."""
         while True:
-            ufrag = random_string(UFRAG_LENGTH)
+            ufrag = ice_string(UFRAG_LENGTH)
             if self._by_ufrag.setdefault(ufrag.encode(), connection) is connection:
                 self._connections.add(connection)
                 return ufrag

@@ -10,9 +10,9 @@ behaviour leaned on, so that a new release of either says what it broke.
   comes, without a task or a queue (`srtp.py`); certificates that `cryptography` does not like are
   taken by their fingerprint.
 - `Receiver`, `Sender` (`rtp_seams.py`): no jitter buffer, decoder, encoder, thread or RTCP task.
-- `ForwardingPeerConnection`: uses these; one transport, a certificate and its TLS context shared
-  by all, codecs and header extensions of our own (`negotiation.py`), and descriptions that are
-  read and written once (`sdp_seams.py`).
+- `ForwardingPeerConnection`: uses these; one transport that is connected by itself, a certificate
+  and its TLS context shared by all, codecs and header extensions of our own (`negotiation.py`),
+  descriptions that are read and written once (`sdp_seams.py`), and no events.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import (
     SRTP_PROFILES,
     RTCDtlsFingerprint,
+    RTCDtlsParameters,
     SRTPProtectionProfile,
 )
 from aiortc.rtcicetransport import RTCIceParameters
@@ -115,6 +116,12 @@ class _IceGatherer(RTCIceGatherer):
 class _IceTransport(RTCIceTransport):
     async def _monitor(self) -> None:
         """Nothing to wait for: `ended` is called instead."""
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether clients can be told where to come to."""
+        connection: Any = self._connection
+        return bool(connection.local_candidates)
 
     def ended(self) -> None:
         """The connection has ended."""
@@ -210,6 +217,31 @@ class ForwardingPeerConnection(RTCPeerConnection):
         self.ice.on("statechange", on_state)
         self.dtls.on("statechange", on_state)
         self._ice_transports().add(self.ice)
+
+    async def _RTCPeerConnection__gather(self) -> None:  # noqa: N802 (overrides a mangled name)
+        """As aiortc's with one transport."""
+        await self.ice.iceGatherer.gather()
+
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802 (overrides a mangled name)
+        """As aiortc's with one transport, and senders and receivers that need no start."""
+        if self.connectionState == "closed" or not self.ice.has_candidates:
+            return
+        known = self._remote_parameters()
+        if known is None:
+            return
+        ice, dtls = known
+        await self.ice.start(ice)
+        if self.dtls.state == "new":
+            await self.dtls.start(dtls)
+
+    def _remote_parameters(self) -> tuple[RTCIceParameters, RTCDtlsParameters] | None:
+        ice: dict[RTCRtpTransceiver, RTCIceParameters] = self._RTCPeerConnection__remoteIce  # type: ignore[attr-defined] # mangled
+        dtls: dict[RTCRtpTransceiver, RTCDtlsParameters] = self._RTCPeerConnection__remoteDtls  # type: ignore[attr-defined] # mangled
+        return next(((ice[t], dtls[t]) for t in self._all_transceivers() if t in ice), None)
+
+    def emit(self, event: str, *_: object, **__: object) -> bool:  # noqa: ARG002 (pyee's)
+        """Nothing: nobody listens to it, only to its transports."""
+        return False
 
     def _connection_ended(self) -> None:
         self.ice.ended()

@@ -6,15 +6,23 @@ refused here, and a check of a user that nobody knows costs a look at its USERNA
 
 from __future__ import annotations
 
+import hmac
+import socket
 import struct
 
 from aioice import stun
 
 _HEADER = struct.Struct("!HHI")
 _ATTRIBUTE = struct.Struct("!HH")
+_MAPPED = struct.Struct("!HHxBH")
+_FINGERPRINT = struct.Struct("!HHI")
+_COOKIE = stun.COOKIE.to_bytes(4, "big")
 _BINDING_REQUEST = 0x0001
-_BINDING_INDICATION = 0x0011
+_BINDING_SUCCESS = 0x0101
 _USERNAME = 0x0006
+_MESSAGE_INTEGRITY = 0x0008
+_XOR_MAPPED_ADDRESS = 0x0020
+_FINGERPRINT_TYPE = 0x8028
 _MAX_ATTRIBUTES = 32
 
 ROLE_CONFLICT = (487, "Role Conflict")
@@ -79,8 +87,24 @@ def authenticated(data: bytes, password: bytes) -> stun.Message | None:
 
 
 def success(check: stun.Message, source: Address, password: bytes) -> bytes:
-    """The answer that tells the client its own address."""
-    return _signed(check, stun.Class.RESPONSE, {"XOR-MAPPED-ADDRESS": source[:2]}, password)
+    """The answer that tells the client its own address; written here, for every connection
+    begins with a few of them."""
+    host, port = source[:2]
+    family, number = (socket.AF_INET6, 2) if ":" in host else (socket.AF_INET, 1)
+    address = socket.inet_pton(family, host)
+    mask = (_COOKIE + check.transaction_id)[: len(address)]
+    mapped = _MAPPED.pack(
+        _XOR_MAPPED_ADDRESS, 4 + len(address), number, port ^ (stun.COOKIE >> 16)
+    ) + bytes(a ^ b for a, b in zip(address, mask, strict=True))
+    covered = _success_header(check, len(mapped) + stun.INTEGRITY_LENGTH) + mapped
+    integrity = _ATTRIBUTE.pack(_MESSAGE_INTEGRITY, 20) + hmac.digest(password, covered, "sha1")
+    length = len(mapped) + stun.INTEGRITY_LENGTH + stun.FINGERPRINT_LENGTH
+    message = _success_header(check, length) + mapped + integrity
+    return message + _FINGERPRINT.pack(_FINGERPRINT_TYPE, 4, stun.message_fingerprint(message))
+
+
+def _success_header(check: stun.Message, length: int) -> bytes:
+    return _HEADER.pack(_BINDING_SUCCESS, length, stun.COOKIE) + check.transaction_id
 
 
 def role_conflict(check: stun.Message, password: bytes) -> bytes:
