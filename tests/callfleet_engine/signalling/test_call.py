@@ -11,6 +11,7 @@ import pytest
 
 from callfleet_engine.calls.participant import Participant
 from callfleet_engine.engine import Engine
+from callfleet_engine.signalling.access import Access
 from callfleet_engine.signalling.messages import Offer
 from callfleet_engine.signalling.outbox import MAX_MESSAGES
 from tests.callfleet_engine.engines import Caller, running, settings, until
@@ -43,6 +44,20 @@ async def test_two_participants_hear_each_other(engine: Engine, connect: Connect
     finally:
         await ada.close()
         await bob.close()
+
+
+async def test_a_token_is_verified_once(
+    engine: Engine, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[str | None] = []
+
+    def verify(_: Access, token: str | None) -> None:
+        verified.append(token)
+
+    monkeypatch.setattr(Access, "verify", verify)
+    for token in ("first", "second"):
+        await (await connect(engine)).join(token=token)
+    assert verified == ["first", "second"]
 
 
 async def test_others_are_told_who_comes_toggles_and_leaves(

@@ -66,7 +66,9 @@ class Entry:
 
     async def local(self, join: Join) -> Here:
         """A join that another pod passed on: it belongs here or is refused. Raises CallError."""
-        grant = self._access.verify(join.token)
+        return await self._local(join, self._access.verify(join.token))
+
+    async def _local(self, join: Join, grant: Grant | None) -> Here:
         hosted = self._host.has(room=join.room, call=join.call)
         room = hosted.room if hosted else join.room
         if room is None:
@@ -87,7 +89,7 @@ class Entry:
             # Whoever may not enter shall not learn whether there is a call.
             self._access.admit(grant, join.room)
         if self._host.has(room=join.room, call=join.call):
-            return await self.local(join)
+            return await self._local(join, grant)
         route = await self._ownership.find(room=join.room, call=join.call)
         room = route.room if route else join.room
         if room is None:

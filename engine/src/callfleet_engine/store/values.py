@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from callfleet_engine.store.interface import (
@@ -19,6 +20,9 @@ from callfleet_engine.store.interface import (
 )
 
 _LARGEST = 2**63 - 1
+
+
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def check_room(room: str) -> None:
@@ -98,7 +102,7 @@ def _text(field: str, value: str, limit: int, *, may_be_empty: bool = False) -> 
         raise InvalidValue(
             f"The {field} has {len(value)} characters.", f"At most {limit} can be stored."
         )
-    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _NOT_STORABLE.search(value):
         raise InvalidValue(
             f"The {field} holds a character that cannot be stored.",
             "Leave out NUL and unpaired surrogates.",
