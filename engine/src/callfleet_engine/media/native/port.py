@@ -21,8 +21,9 @@ from callfleet_engine.media.srtp_keys import SrtpKeys
 from callfleet_engine.media.stun_check import Address
 from callfleet_engine.media.udp import bound
 
-TAKEN = 64
-"""Things taken from the extension before others get their turn."""
+TAKEN = 8
+"""Things taken from the extension before others get their turn. Most are of handshakes, each of which
+takes the time of several messages: those who wait for an answer to their offer come between."""
 
 
 class NativeSide:
