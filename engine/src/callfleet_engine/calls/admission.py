@@ -146,7 +146,8 @@ class AdmissionControl:
             self._present[room] = self._present.get(room, 0) + 1
 
     def _size(self, room: str) -> int:
-        return sum(of.get(room, 0) for of in (self._present, self._pending, self._expected))
+        present, pending = self._present.get(room, 0), self._pending.get(room, 0)
+        return present + pending + self._expected.get(room, 0)
 
 
 def full(message: str) -> CallError:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from callfleet_engine.media.advertised import Advertised
 from callfleet_engine.media.forwarding import Forwarding
@@ -258,11 +259,10 @@ class AiortcPlane:
         self._ticks += 1
         for call in self._calls.values():
             call.tick(now)
-        sessions = (s for call in self._calls.values() for s in call.sessions.values())
-        for index, session in enumerate(sessions):
-            # Spread over the second, so that reports to many do not hold up packets.
-            if index % REPORT_TICKS == self._ticks % REPORT_TICKS:
-                session.report(now)
+        sessions = chain.from_iterable(call.sessions.values() for call in self._calls.values())
+        # Spread over the second, so that reports to many do not hold up packets.
+        for session in islice(sessions, self._ticks % REPORT_TICKS, None, REPORT_TICKS):
+            session.report(now)
 
     def _measure(self, now: float) -> None:
         cpu, media_cpu = time.process_time(), self._media_cpu_seconds()
