@@ -22,8 +22,8 @@ from callfleet_engine.media.stun_check import Address
 from callfleet_engine.media.udp import bound
 
 TAKEN = 8
-"""Things taken from the extension before others get their turn. Most are of handshakes, each of which
-takes the time of several messages: those who wait for an answer to their offer come between."""
+"""Things taken from the extension before others get their turn. Most are of handshakes, which take
+the time of several messages each: who waits for an answer to an offer comes between them."""
 
 
 class NativeSide:
