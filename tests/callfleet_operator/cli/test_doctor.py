@@ -88,8 +88,8 @@ async def test_what_is_in_order(
     for kind in ("callclusters", "turnpools"):
         assert of(checks, f"CRD {kind}")["outcome"] == "ok"
     assert of(checks, "Prometheus")["outcome"] == "ok"
-    assert of(checks, "query engines participants")["text"] == "1 series."
-    assert of(checks, "query relays allocations")["outcome"] == "ok"
+    assert of(checks, "query engines occupancy")["text"] == "1 series."
+    assert of(checks, "query relays occupancy")["outcome"] == "ok"
     assert of(checks, f"Secret {here.namespace}/join-keys")["outcome"] == "ok"
     assert of(checks, f"Secret {here.namespace}/relay-keys")["outcome"] == "ok"
     assert "answered in" in of(checks, "relay relays-relay-0")["text"]

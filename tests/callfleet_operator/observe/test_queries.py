@@ -95,11 +95,11 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
             outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
         finally:
             client.close()
-    (used,) = engines[Metric.USED]  # once, though two jobs scrape it
+    (used,) = engines[Metric.OCCUPANCY]  # once, though two jobs scrape it
     assert used.value == 9
     assert used.labels == {"namespace": "calls", "pod": "a-0", "pod_uid": "u"}
     assert [sample.value for sample in engines[Metric.STRESS]] == [0.75]
-    assert relays[Metric.USED][0].value == 4
+    assert relays[Metric.OCCUPANCY][0].value == 4
     assert 0 <= engines[Metric.AGE][0].value < 60
     assert 0 <= relays[Metric.AGE][0].value < 60
     assert engines[Metric.ARRIVALS][0].value > 0

@@ -27,7 +27,7 @@ def row(value: float, pod: str = "a-0", uid: str = "u") -> Sample:
 
 
 def complete(**changes: float) -> dict[Metric, list[Sample]]:
-    values = {"used": 9, "calls": 3, "stress": 0.5, "age": 10}
+    values = {"occupancy": 9, "calls": 3, "stress": 0.5, "age": 10}
     return {Metric(name): [row(value)] for name, value in (values | changes).items()}
 
 
@@ -41,7 +41,7 @@ def test_a_reading_of_an_engine() -> None:
 
 def test_unknown_is_never_zero() -> None:
     rows = complete()
-    del rows[Metric.USED]
+    del rows[Metric.OCCUPANCY]
     (reading,) = engine_snapshot(rows, NOW).readings["calls", "a-0"]
     assert math.isnan(reading.used)
 
@@ -74,7 +74,7 @@ def test_prometheus_clock_ahead_makes_no_future() -> None:
 
 
 def test_a_relay_is_used_by_its_allocations() -> None:
-    rows = {Metric.USED: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
+    rows = {Metric.OCCUPANCY: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
     (reading,) = relay_snapshot(rows, NOW).readings["calls", "a-0"]
     assert (reading.used, reading.calls) == (4, None)
 

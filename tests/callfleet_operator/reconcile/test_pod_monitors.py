@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from callfleet_operator.reconcile.pod_monitors import RECHECK
 from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World
 from tests.cluster.go_modules import pod_monitor_crd
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.api
 
@@ -30,7 +31,9 @@ async def kubectl(world: World, *arguments: str) -> str:
 
 async def install(world: World) -> None:
     await kubectl(world, "apply", "--server-side", "-f", str(pod_monitor_crd()))
-    await kubectl(world, "wait", "--for=condition=Established", NAME, "--timeout=20s")
+    # Where there are no conditions yet `kubectl wait` does not wait for them.
+    wait = partial(world.api.kubectl, "wait", "--for=condition=Established", NAME, "--timeout=20s")
+    await asyncio.to_thread(eventually, wait)
     await until(lambda: world.kube.serves(POD_MONITORS))
 
 

@@ -230,7 +230,7 @@ class _BoundedReader:
         if response.is_redirect:
             raise PrometheusError(
                 MetricsProblem.ERROR,
-                f"{response.url} redirects to {response.headers.get('Location', '')}: give the "
+                f"{response.url.partition('?')[0]} redirects to {response.headers.get('Location', '')}: give the "
                 "final address with --prometheus-url",
             )
         body = self._read(response)
@@ -253,19 +253,18 @@ class _BoundedReader:
 
 def _refusal(response: requests.Response, body: bytes) -> PrometheusError:
     status = response.status_code
+    address = response.url.partition("?")[0]  # a whole query would leave no room for the answer
     if status in (401, 403):
         return PrometheusError(
             MetricsProblem.UNAUTHORIZED,
-            f"{response.url} refuses the operator (HTTP {status}): give it a valid token with "
+            f"{address} refuses the operator (HTTP {status}): give it a valid token with "
             "--prometheus-token-file",
         )
     try:
         explanation = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError):
         explanation = "is this the base address of a Prometheus API? check --prometheus-url"
-    return PrometheusError(
-        MetricsProblem.ERROR, f"{response.url} answers HTTP {status}: {explanation}"
-    )
+    return PrometheusError(MetricsProblem.ERROR, f"{address} answers HTTP {status}: {explanation}")
 
 
 def _warnings(body: bytes) -> tuple[str, ...]:

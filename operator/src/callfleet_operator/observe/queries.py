@@ -30,7 +30,7 @@ every normal exchange, `draining` is the operator's own doing."""
 class Metric(StrEnum):
     """What is asked for."""
 
-    USED = "used"
+    OCCUPANCY = "occupancy"
     """Participants and those about to join, or allocations."""
     CALLS = "calls"
     STRESS = "stress"
@@ -66,7 +66,7 @@ def engine_queries(scope: Scope, demand_window: timedelta) -> dict[Metric, str]:
     return {
         # Added up by Prometheus: with very many pods each row counts. Without one of both there
         # is no sum.
-        Metric.USED: " + ".join(
+        Metric.OCCUPANCY: " + ".join(
             _by_pod(f"{prefix}_{who}{where}") for who in ("participants", "pending_joins")
         ),
         Metric.CALLS: _by_pod(f"{prefix}_calls{where}"),
@@ -96,7 +96,7 @@ def relay_queries(scope: Scope) -> dict[Metric, str]:
     where = f'{{{scope.matcher()},{fleet}!=""}}'
     prefix = "callfleet_relay"
     return {
-        Metric.USED: _by_pod(f"{prefix}_allocations{where}"),
+        Metric.OCCUPANCY: _by_pod(f"{prefix}_allocations{where}"),
         Metric.STRESS: _by_pod(f"{prefix}_stress_ratio{where}"),
         Metric.AGE: _by_pod(f"time() - timestamp({prefix}_allocations{where})"),
     }

@@ -69,7 +69,7 @@ def _readings(rows: Rows, now: datetime) -> Mapping[PodName, tuple[Reading, ...]
     """A pod without an age has no reading; one without some other figure a contradictory one."""
     tables = {
         metric: {_series(row): row.value for row in rows.get(metric, ())}
-        for metric in (Metric.USED, Metric.STRESS, Metric.CALLS, Metric.AGE)
+        for metric in (Metric.OCCUPANCY, Metric.STRESS, Metric.CALLS, Metric.AGE)
     }
     made: dict[PodName, tuple[Reading, ...]] = {}
     for series, age in tables[Metric.AGE].items():
@@ -79,7 +79,7 @@ def _readings(rows: Rows, now: datetime) -> Mapping[PodName, tuple[Reading, ...]
             source=Source.PROMETHEUS,
             at=now - timedelta(seconds=max(0.0, age)),
             uid=uid,
-            used=tables[Metric.USED].get(series, math.nan),
+            used=tables[Metric.OCCUPANCY].get(series, math.nan),
             stress=tables[Metric.STRESS].get(series, math.nan),
             calls=calls,
         )
