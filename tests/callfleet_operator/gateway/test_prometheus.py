@@ -56,7 +56,7 @@ def answer(*rows: tuple[dict[str, str], str], **more: object) -> web.Response:
 async def failing(handler: Handler, within: float = 5.0) -> PrometheusError:
     async with server(handler) as url, asking(url, within) as client:
         with pytest.raises(PrometheusError) as caught:
-            await client.query("up")
+            await client.query("up", ("pod",))
     return caught.value
 
 
@@ -71,24 +71,23 @@ async def test_a_real_prometheus(tmp_path: Path) -> None:
             'participants{namespace="calls",pod="a-2"} +Inf\n',
         )
         async with asking(real.url) as client:
-            found = await client.query('participants{namespace="calls"}')
-            (sample,) = found.samples
-            assert (sample.labels["pod"], sample.value) == ("a-0", 7.0)
+            found = await client.query('participants{namespace="calls"}', ("pod", "other"))
+            assert found.values == {("a-0", ""): 7.0}
             assert found.warnings == ()
 
-            age = await client.query('time() - timestamp(participants{pod="a-0"})')
-            assert 0 <= age.samples[0].value < 60
+            age = await client.query('time() - timestamp(participants{pod="a-0"})', ())
+            assert 0 <= age.values[()] < 60
 
-            assert (await client.query("nothing")).samples == ()
+            assert (await client.query("nothing", ())).values == {}
             with pytest.raises(PrometheusError, match="parse error") as caught:
-                await client.query("sum by (")
+                await client.query("sum by (", ("pod",))
     assert caught.value.problem is MetricsProblem.ERROR
 
 
 async def test_nobody_listens() -> None:
     async with asking("http://127.0.0.1:1") as client:
         with pytest.raises(PrometheusError, match="refused") as caught:
-            await client.query("up")
+            await client.query("up", ("pod",))
     assert caught.value.problem is MetricsProblem.UNREACHABLE
 
 
@@ -196,9 +195,9 @@ async def test_warnings_are_passed_on() -> None:
         return answer(({"pod": "a-0"}, "1"), warnings=["store eu-1 did not answer"])
 
     async with server(warn) as url, asking(url) as client:
-        found = await client.query("up")
+        found = await client.query("up", ("pod",))
         assert found.warnings == ("store eu-1 did not answer",)
-        assert len(found.samples) == 1
+        assert found.values == {("a-0",): 1}
 
 
 async def test_what_is_said_of_a_query_is_no_warning() -> None:
@@ -208,7 +207,7 @@ async def test_what_is_said_of_a_query_is_no_warning() -> None:
         return answer(warnings=said)
 
     async with server(inform) as url, asking(url) as client:
-        assert (await client.query("up")).warnings == ("store eu-1 did not answer",)
+        assert (await client.query("up", ("pod",))).warnings == ("store eu-1 did not answer",)
 
 
 async def test_warnings_belong_to_one_answer_only() -> None:
@@ -218,8 +217,8 @@ async def test_warnings_belong_to_one_answer_only() -> None:
         return next(answers)
 
     async with server(warn_once) as url, asking(url) as client:
-        assert (await client.query("up")).warnings == ("partial",)
-        assert (await client.query("up")).warnings == ()
+        assert (await client.query("up", ("pod",))).warnings == ("partial",)
+        assert (await client.query("up", ("pod",))).warnings == ()
 
 
 async def test_a_token_is_read_anew_and_netrc_is_not(
@@ -237,12 +236,12 @@ async def test_a_token_is_read_anew_and_netrc_is_not(
     token = tmp_path / "token"
     async with server(note) as url, asking(url, token_file=token) as client:
         token.write_text("first\n")
-        await client.query("up")
+        await client.query("up", ("pod",))
         token.write_text("second\n")
-        await client.query("up")
+        await client.query("up", ("pod",))
         token.unlink()
         with pytest.raises(PrometheusError, match="cannot be read") as caught:
-            await client.query("up")
+            await client.query("up", ("pod",))
     assert caught.value.problem is MetricsProblem.UNAUTHORIZED
     assert seen == ["Bearer first", "Bearer second"]
 
@@ -257,7 +256,7 @@ async def test_the_query_arrives_whole() -> None:
 
     query = 'sum by (pod) (rate(x{namespace=~"a|b"}[5m]))'
     async with server(note) as url, asking(url + "/prometheus/") as client:
-        await client.query(query)
+        await client.query(query, ("pod",))
     assert seen == [query]
 
 

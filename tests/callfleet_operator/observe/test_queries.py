@@ -10,6 +10,8 @@ import pytest
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.observe.queries import (
     DEMAND_WINDOW,
+    OUTCOME_LABELS,
+    RESULT_LABELS,
     Metric,
     Scope,
     engine_connection_queries,
@@ -81,37 +83,38 @@ async def test_a_real_prometheus_understands_them(tmp_path: Path) -> None:
         client = Prometheus(server.url, timeout=10)
         try:
             engines, relays = [
-                {metric: (await client.query(text)).samples for metric, text in queries.items()}
+                {
+                    metric: (await client.query(text, metric.labels)).values
+                    for metric, text in queries.items()
+                }
                 for queries in (engine_queries(Scope(), DEMAND_WINDOW), relay_queries(Scope()))
             ]
             tried, served = [
-                {metric: (await client.query(text)).samples for metric, text in queries.items()}
+                {
+                    metric: (await client.query(text, metric.labels)).values
+                    for metric, text in queries.items()
+                }
                 for queries in (
                     engine_connection_queries(Scope()),
                     relay_connection_queries(Scope()),
                 )
             ]
-            users = (await client.query(users_query("calls", "r", 60))).samples
-            outcomes = (await client.query(outcomes_query("calls", "r", 60))).samples
+            users = (await client.query(users_query("calls", "r", 60), RESULT_LABELS)).values
+            outcomes = (await client.query(outcomes_query("calls", "r", 60), OUTCOME_LABELS)).values
         finally:
             client.close()
-    (used,) = engines[Metric.OCCUPANCY]  # once, though two jobs scrape it
-    assert used.value == 9
-    assert used.labels == {"namespace": "calls", "pod": "a-0", "pod_uid": "u"}
-    assert [sample.value for sample in engines[Metric.STRESS]] == [0.75]
-    assert relays[Metric.OCCUPANCY][0].value == 4
-    assert 0 <= engines[Metric.AGE][0].value < 60
-    assert 0 <= relays[Metric.AGE][0].value < 60
-    assert engines[Metric.ARRIVALS][0].value > 0
-    assert engines[Metric.DURATION][0].value == pytest.approx(60)
-    assert engines[Metric.CALL_SIZE] == ()
-    results = {sample.labels["result"]: sample.value for sample in users}
-    assert results["served"] == pytest.approx(results["capacity"])
-    assert results["served"] >= 100
-    assert [sample.labels["outcome"] for sample in outcomes] == ["expired"]
+    engine, relay = ("calls", "a-0", "u"), ("calls", "r-0", "v")
+    assert engines[Metric.OCCUPANCY] == {engine: 9}  # once, though two jobs scrape it
+    assert engines[Metric.STRESS] == {engine: 0.75}
+    assert relays[Metric.OCCUPANCY] == {relay: 4}
+    assert 0 <= engines[Metric.AGE][engine] < 60
+    assert 0 <= relays[Metric.AGE][relay] < 60
+    assert engines[Metric.ARRIVALS]["calls", "a"] > 0
+    assert engines[Metric.DURATION] == {("calls", "a"): pytest.approx(60)}
+    assert engines[Metric.CALL_SIZE] == {}
+    assert users["served",] == pytest.approx(users["capacity",])
+    assert users["served",] >= 100
+    assert set(outcomes) == {("expired",)}
     # Whole numbers, from nothing on, and once though two jobs scrape the pod.
-    assert [sample.value for sample in tried[Metric.ATTEMPTS]] == [107]
-    assert [sample.value for sample in tried[Metric.FAILED]] == [5]
-    assert tried[Metric.ATTEMPTS][0].labels["pod_uid"] == "u"
-    assert [sample.value for sample in served[Metric.ATTEMPTS]] == [200]
-    assert [sample.value for sample in served[Metric.FAILED]] == [100]
+    assert tried == {Metric.ATTEMPTS: {engine: 107}, Metric.FAILED: {engine: 5}}
+    assert served == {Metric.ATTEMPTS: {relay: 200}, Metric.FAILED: {relay: 100}}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from callfleet_operator.gateway.prometheus import Sample
 from callfleet_operator.observation import CallDemand, Connections, Source
 from callfleet_operator.observe.queries import Metric
 from callfleet_operator.observe.readings import (
@@ -22,13 +21,16 @@ from callfleet_operator.observe.readings import (
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def row(value: float, pod: str = "a-0", uid: str = "u") -> Sample:
-    return Sample({"namespace": "calls", "pod": pod, "pod_uid": uid}, value)
+Values = dict[tuple[str, ...], float]
 
 
-def complete(**changes: float) -> dict[Metric, list[Sample]]:
+def row(value: float, pod: str = "a-0", uid: str = "u") -> Values:
+    return {("calls", pod, uid): value}
+
+
+def complete(**changes: float) -> dict[Metric, Values]:
     values = {"occupancy": 9, "calls": 3, "stress": 0.5, "age": 10}
-    return {Metric(name): [row(value)] for name, value in (values | changes).items()}
+    return {Metric(name): row(value) for name, value in (values | changes).items()}
 
 
 def test_a_reading_of_an_engine() -> None:
@@ -61,8 +63,8 @@ def test_without_an_age_there_is_no_reading() -> None:
 
 def test_the_series_of_a_former_pod_of_the_name_stand_apart() -> None:
     rows = {
-        metric: [*samples, row(samples[0].value + 100, uid="former")]
-        for metric, samples in complete().items()
+        metric: values | row(values["calls", "a-0", "u"] + 100, uid="former")
+        for metric, values in complete().items()
     }
     readings = engine_snapshot(rows, NOW).readings["calls", "a-0"]
     assert {reading.uid: reading.used for reading in readings} == {"u": 9, "former": 109}
@@ -74,36 +76,31 @@ def test_prometheus_clock_ahead_makes_no_future() -> None:
 
 
 def test_a_relay_is_used_by_its_allocations() -> None:
-    rows = {Metric.OCCUPANCY: [row(4)], Metric.STRESS: [row(0.1)], Metric.AGE: [row(1)]}
+    rows = {Metric.OCCUPANCY: row(4), Metric.STRESS: row(0.1), Metric.AGE: row(1)}
     (reading,) = relay_snapshot(rows, NOW).readings["calls", "a-0"]
     assert (reading.used, reading.calls) == (4, None)
 
 
 def test_demand_is_known_as_a_whole_or_not_at_all() -> None:
-    def of(name: str, value: float) -> Sample:
-        return Sample({"namespace": "calls", "callfleet_cluster": name}, value)
-
-    rows = {
-        Metric.ARRIVALS: [of("a", 0.5), of("b", 0.1)],
-        Metric.DURATION: [of("a", 120)],
-        Metric.CALL_SIZE: [of("a", 3), of("b", 2)],
+    a, b = ("calls", "a"), ("calls", "b")
+    rows: dict[Metric, Values] = {
+        Metric.ARRIVALS: {a: 0.5, b: 0.1},
+        Metric.DURATION: {a: 120},
+        Metric.CALL_SIZE: {a: 3, b: 2},
     }
     assert engine_snapshot(rows, NOW).demand == {("calls", "a"): CallDemand(0.5, 120, 3)}
-    rows[Metric.HOURLY_ARRIVALS] = [of("a", 0.25)]
+    rows[Metric.HOURLY_ARRIVALS] = {a: 0.25}
     assert engine_snapshot(rows, NOW).demand == {("calls", "a"): CallDemand(0.5, 120, 3, 0.25)}
 
 
 def test_failures_by_result_and_cause() -> None:
-    users = [
-        Sample({"result": name}, value)
-        for name, value in (("served", 89.6), ("capacity", 9.5), ("other", 0.2))
-    ]
-    outcomes = [Sample({"outcome": "expired"}, 3.4), Sample({"outcome": "quota"}, 0.1)]
+    users: Values = {("served",): 89.6, ("capacity",): 9.5, ("other",): 0.2}
+    outcomes: Values = {("expired",): 3.4, ("quota",): 0.1}
     found = connection_failures(users, outcomes, NOW)
     assert (found.tried, found.refused_for_capacity) == (100, 10)
     assert found.other_causes == {"expired": 3}
     assert found.since == NOW
-    assert connection_failures([], [], NOW).tried == 0
+    assert connection_failures({}, {}, NOW).tried == 0
 
 
 STATUS: dict[str, Any] = {
@@ -139,8 +136,8 @@ def test_a_stress_that_is_none_is_no_number(stress: object) -> None:
 
 def test_connections_of_pods_by_uid() -> None:
     rows = {
-        Metric.ATTEMPTS: [row(9.6, uid="u"), row(4, pod="a-1", uid="v"), row(7, uid="")],
-        Metric.FAILED: [row(2.4, uid="u"), row(3, pod="a-2", uid="w")],
+        Metric.ATTEMPTS: row(9.6) | row(4, pod="a-1", uid="v") | row(7, uid=""),
+        Metric.FAILED: row(2.4) | row(3, pod="a-2", uid="w"),
     }
     # Without attempts nothing is known, whatever has failed; without a uid nobody is meant.
     assert connections_snapshot(rows, NOW).connections == {

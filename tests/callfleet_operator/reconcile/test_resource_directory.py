@@ -72,11 +72,12 @@ def test_nor_is_one_from_before_an_event(directory: ResourceDirectory) -> None:
     assert version(directory) == "7"
 
 
-def test_what_is_told_later_does_not_depend_on_the_body(directory: ResourceDirectory) -> None:
-    told = body(5)
-    directory.saw(KEY, told)
-    told["metadata"]["resourceVersion"] = "7"
-    assert version(directory) == "5"
+def test_it_is_read_once(directory: ResourceDirectory) -> None:
+    directory.saw(KEY, body(5))
+    known = directory.of(KEY)
+    assert known is directory.of(KEY)
+    directory.saw(KEY, body(6))
+    assert known is not directory.of(KEY)
 
 
 def test_what_cannot_be_read_is_said_when_it_is_asked_for(directory: ResourceDirectory) -> None:

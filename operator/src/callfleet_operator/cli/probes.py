@@ -178,7 +178,7 @@ async def check_prometheus(
     client = Prometheus(address, timeout=PROMETHEUS_TIMEOUT, token_file=token_file)
 
     async def direct(query: str) -> int:
-        return len((await client.query(query)).samples)
+        return round(sum((await client.query(f"count({query})", ())).values.values()))
 
     async def through_api_server(query: str) -> int:
         return await _proxied_query(kube, proxied(address), query)

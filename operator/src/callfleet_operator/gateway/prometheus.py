@@ -12,7 +12,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,18 +50,12 @@ class PrometheusError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One row of an instant vector with a finite value."""
-
-    labels: Mapping[str, str]
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What one query gave."""
 
-    samples: tuple[Sample, ...]
+    values: Mapping[tuple[str, ...], float]
+    """Finite values, by the labels that were asked for; a label that a row does not have is empty
+    there."""
     warnings: tuple[str, ...] = ()
     """Why the answer may not be whole, in the server's words."""
 
@@ -115,12 +109,13 @@ class Prometheus:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    async def query(self, promql: str) -> Answer:
-        """Evaluate an expression that gives an instant vector; raises PrometheusError.
+    async def query(self, promql: str, labels: Sequence[str]) -> Answer:
+        """Evaluate an expression that gives an instant vector whose rows `labels` tell apart;
+        raises PrometheusError.
 
         Rows whose value is NaN or infinite are left out: they say nothing.
         """
-        return await self._in_time(partial(self._query, promql))
+        return await self._in_time(partial(self._query, promql, labels))
 
     async def query_range(
         self, promql: str, *, start: datetime, end: datetime, step: timedelta
@@ -145,9 +140,9 @@ class Prometheus:
                 MetricsProblem.UNREACHABLE, f"{self._url} gave no answer in {self._timeout:g} s"
             ) from late
 
-    def _query(self, promql: str) -> Answer:
+    def _query(self, promql: str, labels: Sequence[str]) -> Answer:
         rows = self._client.custom_query(promql)
-        return Answer(tuple(filter(None, map(_sample, rows))), self._reader.warnings)
+        return Answer(_values(rows, labels), self._reader.warnings)
 
     def _query_range(
         self, promql: str, start: datetime, end: datetime, step: timedelta
@@ -230,8 +225,8 @@ class _BoundedReader:
         if response.is_redirect:
             raise PrometheusError(
                 MetricsProblem.ERROR,
-                f"{response.url.partition('?')[0]} redirects to {response.headers.get('Location', '')}: give the "
-                "final address with --prometheus-url",
+                f"{_address(response)} redirects to {response.headers.get('Location', '')}: give "
+                "the final address with --prometheus-url",
             )
         body = self._read(response)
         if response.status_code != 200:
@@ -251,9 +246,14 @@ class _BoundedReader:
         return bytes(body)
 
 
+def _address(response: requests.Response) -> str:
+    """Without the query, which would leave no room for what was answered."""
+    return response.url.partition("?")[0]
+
+
 def _refusal(response: requests.Response, body: bytes) -> PrometheusError:
     status = response.status_code
-    address = response.url.partition("?")[0]  # a whole query would leave no room for the answer
+    address = _address(response)
     if status in (401, 403):
         return PrometheusError(
             MetricsProblem.UNAUTHORIZED,
@@ -278,13 +278,14 @@ def _warnings(body: bytes) -> tuple[str, ...]:
     return tuple(text for text in said if not text.startswith("PromQL info:"))[:10]
 
 
-def _sample(row: Any) -> Sample | None:  # noqa: ANN401  # as received
-    value = float(row["value"][1])
-    if not math.isfinite(value):
-        return None
-    # Interned: the same pods come with each metric, and again the next time. The names are one
-    # another's already: the parser keeps the keys of an answer.
-    return Sample({name: intern(text) for name, text in row["metric"].items()}, value)
+def _values(rows: Any, labels: Sequence[str]) -> dict[tuple[str, ...], float]:  # noqa: ANN401  # as received
+    values: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        value, metric = float(row["value"][1]), row["metric"]
+        if math.isfinite(value):
+            # Interned: the same pods come with each metric, and again the next time.
+            values[tuple([intern(metric.get(name, "")) for name in labels])] = value
+    return values
 
 
 def _series(row: Any) -> Series:  # noqa: ANN401  # as received

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 DEMAND_WINDOW = timedelta(minutes=5)
 """Over which the rate of new calls is taken, unless the operator is told otherwise."""
@@ -41,6 +42,20 @@ class Metric(StrEnum):
     CALL_SIZE = "call_size"
     ATTEMPTS = "attempts"
     FAILED = "failed"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those that tell the rows of the answer apart."""
+        return FLEET_LABELS if self in _OF_FLEETS else POD_LABELS
+
+
+POD_LABELS: Final = ("namespace", "pod", "pod_uid")
+FLEET_LABELS: Final = ("namespace", "callfleet_cluster")
+RESULT_LABELS: Final = ("result",)
+OUTCOME_LABELS: Final = ("outcome",)
+_OF_FLEETS: Final = frozenset(
+    {Metric.ARRIVALS, Metric.HOURLY_ARRIVALS, Metric.DURATION, Metric.CALL_SIZE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +138,14 @@ def relay_connection_queries(scope: Scope) -> dict[Metric, str]:
 
 
 def users_query(namespace: str, pool: str, seconds: int) -> str:
-    """Users of one pool by result over its own window."""
+    """Users of one pool by result (`RESULT_LABELS`) over its own window."""
     where = _pool(namespace, pool)
     return f"sum by (result) (increase(callfleet_relay_users_total{{{where}}}[{seconds}s]))"
 
 
 def outcomes_query(namespace: str, pool: str, seconds: int) -> str:
-    """Failed Allocate requests of one pool that more relays cannot cure, by outcome."""
+    """Failed Allocate requests of one pool that more relays cannot cure, by outcome
+    (`OUTCOME_LABELS`)."""
     where = f'{_pool(namespace, pool)},outcome=~"{"|".join(OTHER_CAUSES)}"'
     return (
         f"sum by (outcome) (increase(callfleet_relay_allocate_requests_total{{{where}}}"
@@ -186,7 +202,7 @@ def _by_pod(expression: str, *more: str) -> str:
     """`more` are labels that are asked for beside those that tell pods apart: with very many pods
     each one counts."""
     # max: two Prometheus jobs or replicas may scrape one pod, which then is seen twice.
-    return f"max by ({', '.join(('namespace', 'pod', 'pod_uid', *more))}) ({expression})"
+    return f"max by ({', '.join((*POD_LABELS, *more))}) ({expression})"
 
 
 def _lately(counter: str, fleet: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from callfleet_operator.observation import (
     CallDemand,
@@ -16,19 +15,6 @@ from callfleet_operator.observation import (
     Source,
 )
 from callfleet_operator.observe.queries import Metric
-
-
-class Row(Protocol):
-    """One row of an instant vector."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Labels of the series."""
-
-    @property
-    def value(self) -> float:
-        """A finite number."""
-
 
 PodName = tuple[str, str]
 """Namespace and name."""
@@ -48,89 +34,87 @@ class Snapshot:
     """By pod uid; only asked for while a rollout is under way."""
 
 
-Rows = Mapping[Metric, Iterable[Row]]
+Values = Mapping[tuple[str, ...], float]
+"""Of the rows of one answer, by the labels that tell them apart: `Metric.labels`."""
+Tables = Mapping[Metric, Values]
 
 
-def engine_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+def engine_snapshot(tables: Tables, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
     """All CallClusters."""
     return Snapshot(
-        _readings(rows, now),
-        _demand(rows),
+        _readings(tables, now),
+        _demand(tables),
         warnings,
     )
 
 
-def relay_snapshot(rows: Rows, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+def relay_snapshot(tables: Tables, now: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
     """All TurnPools."""
-    return Snapshot(_readings(rows, now), {}, warnings)
+    return Snapshot(_readings(tables, now), {}, warnings)
 
 
-def _readings(rows: Rows, now: datetime) -> Mapping[PodName, tuple[Reading, ...]]:
+def _readings(tables: Tables, now: datetime) -> Mapping[PodName, tuple[Reading, ...]]:
     """A pod without an age has no reading; one without some other figure a contradictory one."""
-    tables = {
-        metric: {_series(row): row.value for row in rows.get(metric, ())}
+    used, stress, calls, ages = (
+        tables.get(metric, {})
         for metric in (Metric.OCCUPANCY, Metric.STRESS, Metric.CALLS, Metric.AGE)
-    }
+    )
     made: dict[PodName, tuple[Reading, ...]] = {}
-    for series, age in tables[Metric.AGE].items():
+    for series, age in ages.items():
         namespace, pod, uid = series
-        calls = tables[Metric.CALLS].get(series)
         reading = Reading(
             source=Source.PROMETHEUS,
             at=now - timedelta(seconds=max(0.0, age)),
             uid=uid,
-            used=tables[Metric.OCCUPANCY].get(series, math.nan),
-            stress=tables[Metric.STRESS].get(series, math.nan),
-            calls=calls,
+            used=used.get(series, math.nan),
+            stress=stress.get(series, math.nan),
+            calls=calls.get(series),
         )
         made[namespace, pod] = (*made.get((namespace, pod), ()), reading)
     return made
 
 
-def _series(row: Row) -> tuple[str, str, str]:
-    labels = row.labels
-    return labels.get("namespace", ""), labels.get("pod", ""), labels.get("pod_uid", "")
-
-
-def _demand(rows: Rows) -> Mapping[FleetName, CallDemand]:
-    tables = [
-        {
-            (row.labels.get("namespace", ""), row.labels.get("callfleet_cluster", "")): row.value
-            for row in rows.get(metric, ())
-        }
+def _demand(tables: Tables) -> Mapping[FleetName, CallDemand]:
+    arrivals, durations, sizes, hourly = (
+        tables.get(metric, {})
         for metric in (
             Metric.ARRIVALS,
             Metric.DURATION,
             Metric.CALL_SIZE,
             Metric.HOURLY_ARRIVALS,
         )
-    ]
-    arrivals, durations, sizes, hourly = tables
+    )
     # Of a cluster where no call has ended yet the means are unknown, and so is its demand.
     return {
-        name: CallDemand(arrivals[name], durations[name], sizes[name], hourly.get(name))
-        for name in arrivals.keys() & durations.keys() & sizes.keys()
+        (namespace, cluster): CallDemand(
+            arrivals[namespace, cluster],
+            durations[namespace, cluster],
+            sizes[namespace, cluster],
+            hourly.get((namespace, cluster)),
+        )
+        for namespace, cluster in arrivals.keys() & durations.keys() & sizes.keys()
     }
 
 
-def connections_snapshot(rows: Rows, _: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
+def connections_snapshot(tables: Tables, _: datetime, warnings: tuple[str, ...] = ()) -> Snapshot:
     """How attempts to connect went, of all fleets of a kind. A pod that counts attempts and no
     failure has none; of one that counts no attempts nothing is known."""
-    failed = {_series(row): row.value for row in rows.get(Metric.FAILED, ())}
+    failed = tables.get(Metric.FAILED, {})
     counted = {
-        series[2]: Connections(round(row.value), round(failed.get(series, 0)))
-        for row in rows.get(Metric.ATTEMPTS, ())
-        if (series := _series(row))[2]
+        series[2]: Connections(round(attempts), round(failed.get(series, 0)))
+        for series, attempts in tables.get(Metric.ATTEMPTS, {}).items()
+        if series[2]
     }
     return Snapshot(connections=counted, warnings=warnings)
 
 
-def connection_failures(
-    users: Iterable[Row], outcomes: Iterable[Row], since: datetime
-) -> ConnectionFailures:
-    """Users of a pool since a time. increase() gives fractions: whole users are counted."""
-    results = {row.labels.get("result", ""): max(0, round(row.value)) for row in users}
-    causes = {row.labels.get("outcome", ""): max(0, round(row.value)) for row in outcomes}
+def connection_failures(users: Values, outcomes: Values, since: datetime) -> ConnectionFailures:
+    """Users of a pool since a time, by `RESULT_LABELS` and `OUTCOME_LABELS`.
+
+    increase() gives fractions: whole users are counted.
+    """
+    results = {result: max(0, round(value)) for (result,), value in users.items()}
+    causes = {outcome: max(0, round(value)) for (outcome,), value in outcomes.items()}
     return ConnectionFailures(
         tried=sum(results.values()),
         refused_for_capacity=results.get("capacity", 0),

@@ -17,6 +17,8 @@ from callfleet_operator.observation import (
 )
 from callfleet_operator.observe.queries import (
     DEMAND_WINDOW,
+    OUTCOME_LABELS,
+    RESULT_LABELS,
     Metric,
     Scope,
     engine_connection_queries,
@@ -27,8 +29,8 @@ from callfleet_operator.observe.queries import (
     users_query,
 )
 from callfleet_operator.observe.readings import (
-    Rows,
     Snapshot,
+    Tables,
     connection_failures,
     connections_snapshot,
     engine_snapshot,
@@ -97,10 +99,14 @@ class MetricsSource:
         """Users of one pool since a time; None when Prometheus cannot tell."""
         seconds = int((self._now() - since).total_seconds())
         if seconds < 1:
-            return connection_failures((), (), since)
+            return connection_failures({}, {}, since)
         try:
-            users = await self._prometheus.query(users_query(namespace, pool, seconds))
-            outcomes = await self._prometheus.query(outcomes_query(namespace, pool, seconds))
+            users = await self._prometheus.query(
+                users_query(namespace, pool, seconds), RESULT_LABELS
+            )
+            outcomes = await self._prometheus.query(
+                outcomes_query(namespace, pool, seconds), OUTCOME_LABELS
+            )
         except PrometheusError as problem:
             log.warning(
                 "how many users failed is not known: %s",
@@ -108,7 +114,7 @@ class MetricsSource:
                 extra={"event": "failures-unknown", "object": f"TurnPool {namespace}/{pool}"},
             )
             return None
-        return connection_failures(users.samples, outcomes.samples, since)
+        return connection_failures(users.values, outcomes.values, since)
 
 
 def _whole(reported: Reported) -> Mapping[str, Connections]:
@@ -123,7 +129,7 @@ class _Shared:
         self,
         prometheus: Prometheus,
         queries: Mapping[Metric, str],
-        make: Callable[[Rows, datetime, tuple[str, ...]], Snapshot],
+        make: Callable[[Tables, datetime, tuple[str, ...]], Snapshot],
         max_age: timedelta,
         now: Callable[[], datetime],
     ) -> None:
@@ -169,14 +175,14 @@ class _Shared:
         answers: dict[Metric, Answer] = {}
         try:
             for metric, text in self._queries.items():
-                answers[metric] = await self._prometheus.query(text)
+                answers[metric] = await self._prometheus.query(text, metric.labels)
         except PrometheusError as problem:
             # The rest is not asked for: one hanging server must not hold a round up eight times.
             return Reported(Snapshot(), self._trouble(problem.problem, problem.detail))
         warnings = tuple(dict.fromkeys(text for one in answers.values() for text in one.warnings))
-        rows = {metric: answer.samples for metric, answer in answers.items()}
+        tables = {metric: answer.values for metric, answer in answers.items()}
         # In a thread: of very many pods it takes long enough to keep rounds waiting.
-        snapshot = await asyncio.to_thread(self._make, rows, self._now(), warnings)
+        snapshot = await asyncio.to_thread(self._make, tables, self._now(), warnings)
         if warnings:
             return Reported(snapshot, self._trouble(MetricsProblem.PARTIAL, "; ".join(warnings)))
         return Reported(snapshot, MetricsHealth())

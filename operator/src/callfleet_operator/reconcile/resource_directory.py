@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
 from callfleet_operator.reconcile.keys import Key, Kind
 
@@ -19,46 +17,24 @@ _MODELS: Final[Mapping[Kind, type[Resource]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A resource as text: there may be thousands, and read it takes eight times the room."""
-
-    version: int
-    text: bytes
-    """JSON."""
-
-    @classmethod
-    def of(cls, body: _Body) -> _Known:
-        metadata = body["metadata"]
-        version: str = metadata["resourceVersion"]
-        # More than half of a resource says who has set which field, which no round asks for.
-        kept = {name: value for name, value in metadata.items() if name != "managedFields"}
-        return cls(
-            version=int(version) if version.isascii() and version.isdecimal() else 0,
-            text=orjson.dumps({**body, "metadata": kept}),
-        )
-
-
 @dataclass(slots=True)
 class ResourceDirectory:
-    """What is known of custom resources. What is not known the API server is asked for.
+    """What is known of custom resources. What is not known the API server is asked for."""
 
-    What arrives late is passed over, by the order of resource versions.
-    """
-
-    _known: dict[Key, _Known] = field(default_factory=dict)
+    _known: dict[Key, _Body | Resource] = field(default_factory=dict)
+    """Bodies that nobody has asked for yet, and resources read from them."""
     _told: set[Key] = field(default_factory=set)
     """Those that events have told, and so will tell on: only what is told may be remembered."""
 
     def saw(self, key: Key, body: _Body) -> None:
         """A resource as an event shows it."""
         self._told.add(key)
-        self._keep(key, body)
+        self._keep(key, _without_owners_of_fields(body))
 
     def note(self, key: Key, body: _Body) -> None:
         """A resource as a write of ours has left it."""
         if key in self._known:
-            self._keep(key, body)
+            self._keep(key, _without_owners_of_fields(body))
 
     def answered(self, key: Key, body: _Body) -> Resource:
         """A resource as the API server has answered; its end may have been told meanwhile.
@@ -67,7 +43,7 @@ class ResourceDirectory:
         """
         resource = _MODELS[key.kind].model_validate(body)
         if key in self._told:
-            self._keep(key, body)
+            self._keep(key, resource)
         return resource
 
     def doubt(self, key: Key) -> None:
@@ -85,9 +61,27 @@ class ResourceDirectory:
         Raises ValidationError if it does not have the shape that this release knows.
         """
         known = self._known.get(key)
-        return None if known is None else _MODELS[key.kind].model_validate_json(known.text)
+        if isinstance(known, Mapping):
+            known = self._known[key] = _MODELS[key.kind].model_validate(known)
+        return known
 
-    def _keep(self, key: Key, body: _Body) -> None:
-        news, known = _Known.of(body), self._known.get(key)
-        if known is None or news.version >= known.version:
+    def _keep(self, key: Key, news: _Body | Resource) -> None:
+        """What arrives late is passed over."""
+        known = self._known.get(key)
+        if known is None or _version(news) >= _version(known):
             self._known[key] = news
+
+
+def _version(known: _Body | Resource) -> int:
+    """Its resource version, which the API server orders; 0 when it is no number."""
+    if isinstance(known, Mapping):
+        version: str = known["metadata"]["resourceVersion"]
+    else:
+        version = known.metadata.resource_version
+    return int(version) if version.isascii() and version.isdecimal() else 0
+
+
+def _without_owners_of_fields(body: _Body) -> _Body:
+    """More than half of a resource says who has set which field, which no round asks for."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}
