@@ -14,6 +14,7 @@ Rules, all but the last the same as of client-go's workqueue:
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -22,6 +23,9 @@ K = TypeVar("K", bound=Hashable)
 
 BACKOFF_FIRST = 1.0
 BACKOFF_MAX = 60.0
+GRAIN = 0.25
+"""Seconds: keys that come back by themselves do so together, at multiples of it. To wake up for each
+costs as much as its round."""
 LEAD = 10.0
 """Seconds that a key may be late before those that a change has asked for stand behind it."""
 _MAX_EXPONENT = 16  # beyond it BACKOFF_MAX holds anyway, and a float cannot overflow
@@ -74,10 +78,11 @@ class Schedule(Generic[K]):
         return key
 
     def done(self, key: K, again: float | None) -> None:
-        """The work on the key has succeeded; it is due again at `again`, or sooner if added."""
+        """The work on the key has succeeded; it is due again at `again` or up to GRAIN later, or
+        sooner if added."""
         self._errors.pop(key, None)
         self._not_before.pop(key, None)
-        self._finish(key, again)
+        self._finish(key, None if again is None else math.ceil(again / GRAIN) * GRAIN)
 
     def failed(self, key: K, now: float, at_least: float = 0.0) -> float:
         """The work on the key has failed; returns the seconds until it is tried again.
