@@ -24,8 +24,8 @@ K = TypeVar("K", bound=Hashable)
 BACKOFF_FIRST = 1.0
 BACKOFF_MAX = 60.0
 GRAIN = 0.25
-"""Seconds: keys that come back by themselves do so together, at multiples of it. To wake up for each
-costs as much as its round."""
+"""Seconds: keys that come back by themselves do so together, at multiples of it. To wake up for
+each costs as much as its round."""
 LEAD = 10.0
 """Seconds that a key may be late before those that a change has asked for stand behind it."""
 _MAX_EXPONENT = 16  # beyond it BACKOFF_MAX holds anyway, and a float cannot overflow
