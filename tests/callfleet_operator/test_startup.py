@@ -12,6 +12,7 @@ import pytest
 
 from callfleet_operator import startup
 from callfleet_operator.handlers.wakes import Wakes
+from callfleet_operator.reconcile.pool_users import PoolUsers
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 from callfleet_operator.startup import kopf_registry, kopf_settings, login
 
@@ -61,7 +62,7 @@ def test_an_outage_may_last() -> None:
 
 
 def test_no_handler_asks_for_a_finalizer() -> None:
-    registry = kopf_registry(Wakes(lambda _key: None, _Nodes(), ResourceDirectory()))
+    registry = kopf_registry(Wakes(lambda _key: None, _Nodes(), ResourceDirectory(), PoolUsers()))
     assert not registry._spawning.get_all_handlers()
     assert not registry._changing.get_all_handlers()
     assert len(registry._watching.get_all_handlers()) == 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.clients import kubectl
-from tests.cluster.go_programs import KUBERNETES
+from tests.cluster.go_programs import ETCD, KUBERNETES
 from tests.cluster.pki import Authority
 from tests.cluster.run import Run
 
@@ -60,7 +60,7 @@ def start(run: Run, addresses: Addresses, authority: Authority) -> Path:
     anywhere = "http://127.0.0.1:0"
     run.spawn(
         "etcd",
-        "etcd",
+        ETCD.path() / "server",
         "--name=callfleet",
         f"--data-dir={run.directory}/etcd",
         "--unsafe-no-fsync",  # the data is thrown away

@@ -15,7 +15,7 @@ from tests.cluster.cache import digest
 from tests.cluster.clients import kubectl
 from tests.cluster.control_plane import Addresses
 from tests.cluster.errors import HarnessError
-from tests.cluster.go_programs import KUBERNETES
+from tests.cluster.go_programs import ETCD, KUBERNETES
 from tests.cluster.interface import Status
 from tests.cluster.namespaces import Network
 from tests.cluster.pki import Authority
@@ -55,7 +55,7 @@ class LocalCluster:
             raise HarnessError(
                 "a node needs root: run it with sudo, or name a cluster by CALLFLEET_KUBECONFIG"
             )
-        for make in (KUBERNETES.path, kubectl, pause_archive, coredns_archive):
+        for make in (KUBERNETES.path, ETCD.path, kubectl, pause_archive, coredns_archive):
             make()  # what takes minutes the first time comes before the clock starts
         with self.run.verb():
             self.run.claim(KIND, owned=owned)

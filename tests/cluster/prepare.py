@@ -23,7 +23,7 @@ from tests.cluster import (
 )
 from tests.cluster.container_tools import docker_answers
 from tests.cluster.errors import HarnessError
-from tests.cluster.go_programs import KUBERNETES
+from tests.cluster.go_programs import ETCD, KUBERNETES
 from tests.cluster.node import CNI_PLUGINS
 from tests.cluster.progress import step
 from tests.cluster.stand_ins import POSTGRES, PYTHON
@@ -75,7 +75,6 @@ REQUIREMENTS = (
     GO,
     CARGO,
     *CARGO_TOOLS,
-    Requirement("etcd", "etcd-server", (API, CLUSTER), service="etcd"),
     Requirement("setpriv", "util-linux", (API, CLUSTER)),
     Requirement("unshare", "util-linux", (CLUSTER, IMAGES)),
     Requirement("nsenter", "util-linux", (CLUSTER,)),
@@ -177,6 +176,7 @@ def build(purpose: str) -> None:
         go_modules.PROMETHEUS_OPERATOR_CRDS.path()
     if purpose in (API, EVERYTHING) or (purpose == CLUSTER and wanted == local.KIND):
         KUBERNETES.path()
+        ETCD.path()
     if purpose in (PEERS, EVERYTHING):
         javascript.programs()
     if purpose in (CLUSTER, EVERYTHING) and wanted == kind.KIND:

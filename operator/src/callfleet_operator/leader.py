@@ -22,7 +22,7 @@ from callfleet_operator.gateway.gate import Check
 from callfleet_operator.gateway.kube import Kube, connect
 from callfleet_operator.gateway.pod_admin import PodAdmin, admin_session
 from callfleet_operator.gateway.prometheus import Prometheus
-from callfleet_operator.gateway.resources import CONFIG_MAPS, PODS, SECRETS
+from callfleet_operator.gateway.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS
 from callfleet_operator.gateway.watch import Followed, follow
 from callfleet_operator.handlers.http import Health
 from callfleet_operator.handlers.queue import KeyedQueue
@@ -45,7 +45,9 @@ from callfleet_operator.reconcile.pace import (
 )
 from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
+from callfleet_operator.reconcile.pool_users import CompleteUsers
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
+from callfleet_operator.reconcile.revision_lists import RevisionLists
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
@@ -120,7 +122,7 @@ class Leader:
             )
             self.health.longest_wait = queue.longest_wait
             ending = asyncio.Event()
-            wakes = Wakes(queue.add, services.nodes, services.resources)
+            wakes = Wakes(queue.add, services.nodes, services.resources, services.pool_users.known)
             watch = self._watch(wakes, services.instance, ending)
             async with (
                 running(self._work(queue, services)) as rounds,
@@ -243,6 +245,7 @@ class Leader:
             admin_keys=json.dumps(key.jwk_set(), sort_keys=True) + "\n",
             secrets=SharedObjects(self.kube, SECRETS, settings.tick, time.monotonic),
             config_maps=SharedObjects(self.kube, CONFIG_MAPS, settings.tick, time.monotonic),
+            namespace_objects=SharedObjects(self.kube, NAMESPACES, settings.tick, time.monotonic),
             comparisons=Pace(time.monotonic, COMPARED_A_SECOND, COMPARED_AT_ONCE),
             first_tellings=Pace(time.monotonic, TOLD_A_SECOND, TOLD_AT_ONCE),
             tellings_again=Pace(time.monotonic, TOLD_AGAIN_A_SECOND, TOLD_AGAIN_A_SECOND),
@@ -251,6 +254,8 @@ class Leader:
             nodes=NodeDirectory(self.kube, time.monotonic),
             pods={component: PodDirectory(self.kube, component) for component in Component},
             resources=ResourceDirectory(),
+            pool_users=CompleteUsers(self.kube, settings.namespaces, time.monotonic),
+            revisions=RevisionLists(self.kube, time.monotonic),
             pod_monitors=PodMonitorKind(self.kube, time.monotonic),
             installation=Installation(
                 engine_image=settings.engine_image,

@@ -159,6 +159,8 @@ class FleetPod:
     """UDP port of an engine's media; None of one that was made without a fixed port."""
     external_address: str = ""
     """What the pod was told of its address for clients, with where it comes from."""
+    sealed_by: frozenset[str] = frozenset()
+    """Field managers that have put the label `callfleet.dev/sealed` on it."""
 
 
 class MetricsProblem(StrEnum):

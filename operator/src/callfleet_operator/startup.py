@@ -14,6 +14,7 @@ import kopf
 
 from callfleet_operator.gateway.watch import GRACE_SECONDS, WATCH_SECONDS
 from callfleet_operator.handlers.events import register
+from callfleet_operator.handlers.storages import NoEssence, NoProgress
 from callfleet_operator.handlers.wakes import Wakes
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -29,6 +30,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     # Events are posted by the report of a round, on change; kopf would post every log line.
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoEssence()
+    settings.persistence.progress_storage = NoProgress()
     # kopf starts only while this process leads: the Lease keeps others away, not peering.
     settings.peering.standalone = True
     # The CRDs are checked at start. Scanning would watch all CRDs and namespaces, and need the

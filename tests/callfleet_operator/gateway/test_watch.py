@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from callfleet_operator.gateway.gate import always_open
 from callfleet_operator.gateway.kube import Body, Kube, connect
@@ -66,6 +68,8 @@ class Place:
     kube: Kube
     api: FaultyApi
     namespace: str
+    asked: Counter[str]
+    """By verb, watches apart."""
 
     async def put(self, name: str, value: str) -> None:
         metadata = {"name": name, "namespace": self.namespace, "labels": {LABEL: "calls"}}
@@ -89,23 +93,50 @@ class Place:
 @pytest.fixture
 async def place(api_server: ApiServer, api_namespace: str, tmp_path: Path) -> AsyncIterator[Place]:
     through = tmp_path / "kubeconfig"
+    asked: Counter[str] = Counter()
     async with (
         faulty_api(api_server.kubeconfig, through) as api,
         connect(
             answer_within=20,
-            count=lambda *_: None,
+            count=lambda verb, *_: asked.update([verb]),
             gate=always_open,
             in_cluster=False,
             kubeconfig=through,
         ) as kube,
     ):
-        yield Place(kube, api, api_namespace)
+        yield Place(kube, api, api_namespace, asked)
 
 
-async def test_what_is_there_what_comes_changes_and_goes(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def tells_all(request: web.Request) -> bool:
+    """Whether a watch is to begin with what is there."""
+    return "sendInitialEvents" in request.query
+
+
+async def ended_at_once(request: web.Request) -> web.StreamResponse:
+    """A watch whose time is over before it has told anything."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    return response
+
+
+UNKNOWN = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+OLD_ETCD = "the required storage feature RequestWatchProgress is disabled"
+
+
+@pytest.fixture(params=["streamed", "old", "old-etcd", "slow"])
+def way(request: pytest.FixtureRequest, place: Place, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How an API server tells what is there: in the watch, not so, or not soon enough."""
     monkeypatch.setattr("callfleet_operator.gateway.kube.PAGE", 2)
+    if request.param == "old":
+        place.api.next(tells_all, status(422, "Invalid", UNKNOWN))
+    elif request.param == "old-etcd":
+        place.api.next(tells_all, status(500, "InternalError", OLD_ETCD))
+    elif request.param == "slow":
+        place.api.next(tells_all, ended_at_once)
+    return str(request.param)
+
+
+async def test_what_is_there_what_comes_changes_and_goes(place: Place, way: str) -> None:
     for number in range(5):
         await place.put(f"old-{number}", "1")
     async with place.followed() as seen:
@@ -117,10 +148,12 @@ async def test_what_is_there_what_comes_changes_and_goes(
         await until(lambda: seen.values.get("old-0") == "2" and "old-1" not in seen.values)
         assert seen.values["new"] == "1"
         assert seen.lists == 1
+    assert place.asked["list"] == (0 if way == "streamed" else 3)
 
 
 async def test_one_list_after_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callfleet_operator.gateway.kube.PAGE", 1)
+    place.api.next(tells_all, status(422, "Invalid", UNKNOWN), times=2)
     for number in range(5):
         await place.put(f"old-{number}", "1")
     order: list[str] = []

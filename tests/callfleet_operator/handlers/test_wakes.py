@@ -9,6 +9,7 @@ import pytest
 
 from callfleet_operator.handlers.wakes import Wakes
 from callfleet_operator.reconcile.keys import Key, Kind
+from callfleet_operator.reconcile.pool_users import PoolUsers
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
 
 CLUSTER = Key(Kind.CALL_CLUSTER, "calls", "a")
@@ -35,7 +36,7 @@ class Nodes:
 class Woken:
     def __init__(self) -> None:
         self.keys: list[Key] = []
-        self.wakes = Wakes(self.keys.append, Nodes(), ResourceDirectory())
+        self.wakes = Wakes(self.keys.append, Nodes(), ResourceDirectory(), PoolUsers())
 
     def take(self) -> set[Key]:
         """Who was woken since the last time."""

@@ -164,6 +164,25 @@ def test_readiness_and_since_when() -> None:
     assert seen().ready_changed is None
 
 
+def test_who_has_sealed_it() -> None:
+    def by(manager: str, *labels: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "f:metadata": {"f:labels": {f"f:{label}": {} for label in labels}}
+        }
+        return {"manager": manager, "operation": "Update", "fieldsV1": fields}
+
+    managed = [
+        by("kubectl-label", "callfleet.dev/sealed", "app"),
+        by("callfleet-operator", "callfleet.dev/admission"),
+        {"manager": "kubelet", "subresource": "status", "fieldsV1": {"f:status": {}}},
+    ]
+    labels = {"callfleet.dev/sealed": "true"}
+    sealed = seen(metadata={"labels": labels, "managedFields": managed})
+    assert sealed.sealed_by == {"kubectl-label"}
+    assert seen(metadata={"labels": labels}).sealed_by == frozenset()
+    assert seen(metadata={"managedFields": managed}).sealed_by == frozenset()
+
+
 def test_a_drain_and_one_mangled_by_hand() -> None:
     notes = {"callfleet.dev/drain-id": "d", "callfleet.dev/drain-started": TIME}
     pod = seen(metadata={"annotations": notes})

@@ -123,11 +123,12 @@ class Kubelet:
 async def merge(
     kube: Kube, resource: ResourceType, namespace: str, name: str, patch: Body, *, part: str = ""
 ) -> None:
-    """A merge patch."""
+    """A merge patch by somebody who is not the operator."""
     await kube.client.request(
         "patch",
         resource.path(namespace, name, part),
         body=patch,
         content_type="application/merge-patch+json",
+        query_params=[("fieldManager", "people")],
         serialize=False,
     )

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from callfleet_operator.reconcile.keys import Key
+from callfleet_operator.reconcile.steps import Hands
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
 from tests.callfleet_operator.reconcile.world import World
 from tests.cluster.audit import AuditEvent
@@ -85,6 +86,43 @@ async def test_a_drain_waits_for_a_seal_that_is_one(blind: World, name: str) -> 
     assert blind.ended[leaving.uid].sealed_at() is not None
 
 
+@pytest.mark.parametrize("name", ["silent", "page", "error"])
+async def test_a_label_put_on_by_hand_deletes_nobody_who_is_silent(blind: World, name: str) -> None:
+    key = await two_pods(blind)
+    pod = blind.of("calls-engine-1")
+    pod.used = pod.calls = 1
+    pod.lie = LIES[name]
+    labels = {"callfleet.dev/admission": "Sealed", "callfleet.dev/sealed": "true"}
+    await blind.change_pod(pod.name, {"metadata": {"labels": labels}})
+    mark = await blind.mark()
+    await blind.settle(key, rounds=2)
+    assert pod.uid in blind.pods
+    assert deleted(await blind.writes(mark, "pods")) == []
+    _, reason, message = await blind.condition(key, "Progressing")
+    assert reason == "ApplyFailed"
+    assert "labelled sealed by hand and not known to be" in message
+
+
+async def test_one_that_is_sealed_and_silent_since_is_deleted(
+    blind: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await two_pods(blind)
+    leaving = blind.of("calls-engine-1")
+    label = {"metadata": {"labels": {"callfleet.dev/admission": "Cordoned"}}}
+    await blind.change_pod(leaving.name, label)
+
+    async def kept(*_: object) -> None:
+        """It is sealed in this test, and deleted later."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Hands, "_delete", kept)
+        while "callfleet.dev/sealed" not in (await labels_of(blind, leaving.uid)):
+            await blind.round(key)
+    leaving.lie = silent
+    await blind.settle(key, rounds=2)
+    assert blind.ended[leaving.uid].sealed_at() is not None
+
+
 @pytest.mark.parametrize("name", NONSENSE)
 async def test_nonsense_is_no_load(blind: World, name: str) -> None:
     """Prometheus is away, so the pods are asked: what cannot be is not known."""
@@ -102,6 +140,14 @@ async def test_nonsense_is_no_load(blind: World, name: str) -> None:
     assert "participants" not in status
     assert "utilizationPercent" not in status
     assert await blind.writes(mark, "pods") == []
+
+
+async def labels_of(world: World, uid: str) -> dict[str, str]:
+    pods = await world.list_pods()
+    found: dict[str, str] = next(
+        one["metadata"]["labels"] for one in pods if one["metadata"]["uid"] == uid
+    )
+    return found
 
 
 async def two_pods(world: World) -> Key:

@@ -24,6 +24,7 @@ from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import (
     CALL_CLUSTERS,
     CONFIG_MAPS,
+    NAMESPACES,
     NODES,
     PODS,
     SECRETS,
@@ -40,7 +41,9 @@ from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.pace import Pace
 from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
+from callfleet_operator.reconcile.pool_users import CompleteUsers
 from callfleet_operator.reconcile.resource_directory import ResourceDirectory
+from callfleet_operator.reconcile.revision_lists import RevisionLists
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
@@ -255,6 +258,7 @@ async def world(
             admin_keys=json.dumps(key.jwk_set()),
             secrets=SharedObjects(kube, SECRETS, 0, clock),
             config_maps=SharedObjects(kube, CONFIG_MAPS, 0, clock),
+            namespace_objects=SharedObjects(kube, NAMESPACES, 0, clock),
             comparisons=Pace(clock),
             first_tellings=Pace(clock),
             tellings_again=Pace(clock),
@@ -263,6 +267,8 @@ async def world(
             nodes=NodeDirectory(kube, clock),
             pods={component: PodDirectory(kube, component) for component in Component},
             resources=ResourceDirectory(),
+            pool_users=CompleteUsers(kube, (), clock, share=0),
+            revisions=RevisionLists(kube, clock),
             pod_monitors=PodMonitorKind(kube, lambda: clock() + made.later.total_seconds()),
             installation=Installation("example.org/engine:1", "example.org/relay:1", "operators"),
             metrics=OperatorMetrics(clock, clock),

@@ -14,7 +14,7 @@ from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.objects import engine_objects, relay_objects
 from callfleet_operator.render.pod import ordinal_pod
 from callfleet_operator.render.relay_pod import relay_template
-from callfleet_operator.render.revision import controller_revision
+from callfleet_operator.render.revision import controller_revision, revision_hash
 from callfleet_operator.render.turn_secret import PoolName, master_secret
 from tests.callfleet_operator.render.samples import (
     ADMIN_KEYS,
@@ -83,7 +83,7 @@ def test_engines(api_server: ApiServer, restricted: str, cluster: CallCluster) -
         api_server,
         restricted,
         *engine_objects(cluster, INSTALLATION, admin_keys=ADMIN_KEYS, masters=masters),
-        controller_revision(fleet, template, number=1),
+        controller_revision(fleet, revision_hash(template), template, number=1),
         ordinal_pod(fleet, template, 0),
     )
     pods = api_server.kubectl("get", "pods", f"--namespace={restricted}", "-o=name")
@@ -103,7 +103,7 @@ def test_relays_break_only_the_rule_on_host_ports(
         restricted,
         *relay_objects(pool, INSTALLATION, admin_keys=ADMIN_KEYS),
         master_secret(fleet, (MASTER,)),
-        controller_revision(fleet, template, number=1),
+        controller_revision(fleet, revision_hash(template), template, number=1),
     )
     with pytest.raises(HarnessError, match='violates PodSecurity "restricted:latest": hostPort'):
         apply(api_server, restricted, pod)

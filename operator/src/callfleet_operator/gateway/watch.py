@@ -1,8 +1,9 @@
-"""Follows all objects of a kind: listed page by page, then kept current by a watch.
+"""Follows all objects of a kind: told all there are, then kept current by a watch.
 
-Source: Kubernetes reference "Efficient detection of changes". A list is taken from a version on,
-and the watch tells every change after that version. What cannot be told any more (410) is listed
-anew.
+Source: Kubernetes reference "Efficient detection of changes" and "Streaming lists". One watch tells
+first what is there and then every change. An API server that does not know such a watch, or takes
+too long over it, is asked for lists page by page, and the watch goes on from their version. What
+cannot be told any more (410) is told anew from the beginning.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ GRACE_SECONDS: Final = 15
 """After so many more a watch that should have ended has hung."""
 _PAUSE_FIRST, _PAUSE_MAX = 1.0, 15.0
 _LINE_LIMIT: Final = 16 * 1024 * 1024
+_INITIAL_END: Final = "k8s.io/initial-events-end"
+"""Annotation of the bookmark after the last object that was there."""
+
+_Event = tuple[str, Body]
+"""Its type, and the object or the status that it is about."""
 
 log = logging.getLogger(__name__)
 
@@ -71,22 +77,29 @@ class Followed:
 async def follow(kube: Kube, what: Followed, mirror: Mirror, listing: asyncio.Lock) -> None:
     """Tell the mirror all objects that match and every change of them, until cancelled.
 
-    `listing` is held while they are listed: those who share it list one after the other.
+    `listing` is held while they are listed page by page: those who share it do so one after the
+    other.
 
     An API server that is away, or that refuses, is asked again, at most 15 s apart.
     """
-    version, pause = "", _PAUSE_FIRST
+    version, pause, by_pages = "", _PAUSE_FIRST, False
     while True:
         try:
-            if not version:
+            if by_pages:
                 async with listing:
-                    version = await _list(kube, what, mirror)
+                    version, by_pages = await _list(kube, what, mirror), False
             async for seen in _watched(kube, what, version, mirror):
                 version, pause = seen, _PAUSE_FIRST
+            by_pages = not version
             continue
         except GoneError:
             version = ""
         except KubeError as trouble:
+            if not version and not by_pages:
+                # Whatever the reason is: if it keeps from listing, too, that is said then.
+                log.info("listed page by page, not streamed: %s: %s", what, trouble)
+                by_pages = True
+                continue
             log.warning(
                 "not watched, next attempt in %g s: %s: %s",
                 pause,
@@ -113,29 +126,68 @@ async def _list(kube: Kube, what: Followed, mirror: Mirror) -> str:
 
 
 async def _watched(kube: Kube, what: Followed, version: str, mirror: Mirror) -> AsyncIterator[str]:
-    """The version after each change, until the server ends the watch."""
+    """The version after each change, until the server ends the watch.
+
+    Without a version to go on from, all objects are told first. None is given if the server ends
+    the watch before that is done.
+    """
     request = f"watch {what}"
+    start = (
+        [("resourceVersion", version)]
+        if version
+        else [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
+    )
     query = [
         ("watch", "true"),
         ("allowWatchBookmarks", "true"),
         ("timeoutSeconds", str(WATCH_SECONDS)),
-        ("resourceVersion", version),
         ("labelSelector", what.label_selector),
+        *start,
     ]
-    path = what.resource.path(what.namespace)
-    async with _stream(kube, request, path, query) as response:
+    async with _stream(kube, request, what.resource.path(what.namespace), query) as response:
+        events = _events(response, request)
+        if not version:
+            version = await _initial(events, what, mirror)
+            if not version:
+                return
+            yield version
         mirror.current(what.namespace, whether=True)
-        async for line in _lines(response, request):
-            event = orjson.loads(line)
-            body: Body = event["object"]
-            match event["type"]:
-                case "ERROR":
-                    raise from_response(request, body.get("code", 0), json.dumps(body), None)
-                case "DELETED":
-                    mirror.gone(body)
-                case "ADDED" | "MODIFIED":
-                    mirror.saw(body)
+        async for kind, body in events:
+            _tell(mirror, kind, body)
             yield body["metadata"]["resourceVersion"]
+
+
+async def _initial(events: AsyncIterator[_Event], what: Followed, mirror: Mirror) -> str:
+    """Tell what is there; returns its version, empty if the events end before that is all."""
+    uids: set[str] = set()
+    async for kind, body in events:
+        metadata = body["metadata"]
+        if kind == "BOOKMARK":
+            if _INITIAL_END in (metadata.get("annotations") or {}):
+                version: str = metadata["resourceVersion"]
+                mirror.listed(what.namespace, uids, version)
+                return version
+        else:
+            uids.add(metadata["uid"])
+            _tell(mirror, kind, body)
+    return ""
+
+
+def _tell(mirror: Mirror, kind: str, body: Body) -> None:
+    match kind:
+        case "DELETED":
+            mirror.gone(body)
+        case "ADDED" | "MODIFIED":
+            mirror.saw(body)
+
+
+async def _events(response: aiohttp.ClientResponse, request: str) -> AsyncIterator[_Event]:
+    async for line in _lines(response, request):
+        event = orjson.loads(line)
+        body: Body = event["object"]
+        if event["type"] == "ERROR":
+            raise from_response(request, body.get("code", 0), json.dumps(body), None)
+        yield event["type"], body
 
 
 @asynccontextmanager

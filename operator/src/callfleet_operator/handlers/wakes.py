@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,11 +28,21 @@ class Nodes(Protocol):
 class Resources(Protocol):
     """Keeps custom resources."""
 
-    def saw(self, key: Key, body: Body) -> None:
+    def saw(self, key: Key, body: Body, /) -> None:
         """Take note of a custom resource."""
 
-    def gone(self, key: Key) -> None:
+    def gone(self, key: Key, /) -> None:
         """Forget one."""
+
+
+class Users(Resources, Protocol):
+    """Keeps which CallClusters name which TurnPools."""
+
+    def pools_of(self, cluster: Key) -> Collection[Key]:
+        """The TurnPools that a CallCluster names, there or not."""
+
+    def of(self, pool: Key) -> Collection[Key]:
+        """The CallClusters that name a TurnPool."""
 
 
 @dataclass(slots=True)
@@ -46,8 +56,7 @@ class Wakes:
     add: Callable[[Key], None]
     nodes: Nodes
     resources: Resources
-    _pools: dict[Key, frozenset[Key]] = field(default_factory=dict)
-    """The pools that each known CallCluster names."""
+    users: Users
     _generations: dict[Key, int] = field(default_factory=dict)
 
     def resource(self, kind: Kind, body: Body, *, deleted: bool) -> None:
@@ -65,12 +74,14 @@ class Wakes:
         partners = self._partners(key)
         if deleted:
             self._generations.pop(key, None)
-            self._pools.pop(key, None)
         else:
             self._generations[key] = generation
-            if kind is Kind.CALL_CLUSTER:
-                self._pools[key] = frozenset(_pools_of(body))
-                partners = {*partners, *self._pools[key]}
+        if kind is Kind.CALL_CLUSTER:
+            if deleted:
+                self.users.gone(key)
+            else:
+                self.users.saw(key, body)
+                partners |= self._partners(key)
         self._wake(partners)
 
     def pod(self, body: Body) -> None:
@@ -93,17 +104,10 @@ class Wakes:
 
     def _partners(self, key: Key) -> set[Key]:
         if key.kind is Kind.CALL_CLUSTER:
-            return set(self._pools.get(key, ()))
-        return {cluster for cluster, pools in self._pools.items() if key in pools}
+            return set(self.users.pools_of(key))
+        return set(self.users.of(key))
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in keys:
             if key in self._generations:  # others are not there, or not served
                 self.add(key)
-
-
-def _pools_of(body: Body) -> Iterable[Key]:
-    namespace = body["metadata"]["namespace"]
-    turn = (body.get("spec") or {}).get("turn") or {}
-    for reference in turn.get("poolRefs") or ():
-        yield Key(Kind.TURN_POOL, reference.get("namespace") or namespace, reference["name"])

@@ -19,6 +19,7 @@ from callfleet_operator.observation import (
     Source,
 )
 from callfleet_operator.observe.nodes import EXTERNAL_ADDRESS
+from callfleet_operator.observe.owners import controller_of
 from callfleet_operator.render.engine_pod import MEDIA_PORT
 from callfleet_operator.render.fleet import (
     ADMISSION_LABEL,
@@ -113,12 +114,13 @@ def seen_pod(body: Body) -> SeenPod:
         drain_reason=annotations.get(DRAIN_REASON, ""),
         media_port=media_port_of(body),
         external_address=annotations.get(EXTERNAL_ADDRESS, ""),
+        sealed_by=_labelled_by(metadata, SEALED_LABEL) if SEALED_LABEL in labels else frozenset(),
     )
     return SeenPod(
         pod=pod,
         namespace=intern(metadata.get("namespace", "")),
         labels=tuple((intern(key), intern(labels[key])) for key in FLEET_LABELS if key in labels),
-        owner=intern(_owner(metadata)),
+        owner=intern(controller_of(body)),
         running=status.get("phase") == "Running",
         version=int(version) if version.isascii() and version.isdecimal() else 0,
     )
@@ -139,13 +141,6 @@ def member(seen: SeenPod, *, ordinal: int, owned: bool, zone: str, load: PodLoad
     )
 
 
-def _owner(metadata: Body) -> str:
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("controller"):
-            return str(owner.get("uid", ""))
-    return ""
-
-
 def media_port_of(body: Body) -> int | None:
     """The UDP port in a pod's annotation; None if there is none, or no port."""
     text = (body["metadata"].get("annotations") or {}).get(MEDIA_PORT, "")
@@ -158,6 +153,15 @@ def _admission(labels: Mapping[str, str]) -> Admission:
     value = labels.get(ADMISSION_LABEL, Admission.OPEN)
     # What a person has put there by hand starts no drain.
     return Admission(value) if value in list(Admission) else Admission.OPEN
+
+
+def _labelled_by(metadata: Body, label: str) -> frozenset[str]:
+    """Field managers that own a label (Kubernetes reference "Server-Side Apply", FieldsV1)."""
+    return frozenset(
+        entry.get("manager", "")
+        for entry in metadata.get("managedFields") or ()
+        if f"f:{label}" in entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:labels", {})
+    )
 
 
 def _process(body: Body) -> Process:

@@ -16,6 +16,7 @@ from callfleet_operator.gateway.errors import (
 )
 from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import resource_of
+from callfleet_operator.observe.owners import controller_of
 from callfleet_operator.reconcile.services import Services
 from callfleet_operator.render.fleet import Fleet
 from callfleet_operator.render.pod_monitor import pod_monitor
@@ -51,10 +52,7 @@ class Troubles:
 
 def is_owned(body: Mapping[str, Any], uid: str) -> bool:
     """Whether the custom resource of this uid controls the object."""
-    return any(
-        owner.get("controller") and owner.get("uid") == uid
-        for owner in body["metadata"].get("ownerReferences") or []
-    )
+    return controller_of(body) == uid
 
 
 async def ensure(
@@ -89,8 +87,3 @@ async def ensure_monitor(services: Services, fleet: Fleet, troubles: Troubles) -
         await ensure(services, fleet, [pod_monitor(fleet, services.installation)], troubles)
     except NotFoundError:
         services.pod_monitors.gone()
-
-
-def selector(fleet: Fleet) -> str:
-    """Label selector of everything of a fleet."""
-    return ",".join(f"{key}={value}" for key, value in fleet.selector.items())

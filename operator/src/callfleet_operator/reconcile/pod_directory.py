@@ -44,8 +44,7 @@ class PodDirectory:
     async def of(self, fleet: Fleet) -> tuple[SeenPod, ...]:
         """The pods with the labels of a fleet."""
         if not self._current & {"", fleet.namespace}:
-            selector = ",".join(f"{key}={value}" for key, value in fleet.selector.items())
-            bodies = await self.kube.list_all(PODS, fleet.namespace, selector)
+            bodies = await self.kube.list_all(PODS, fleet.namespace, fleet.label_selector)
             return tuple(map(seen_pod, bodies))
         return tuple(self._fleets.get((fleet.namespace, fleet.name), {}).values())
 

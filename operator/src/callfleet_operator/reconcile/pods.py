@@ -62,11 +62,7 @@ class Listed:
 
 async def list_pods(services: Services, fleet: Fleet, snapshot: Snapshot, limits: Limits) -> Listed:
     """Every pod of the fleet's labels and names, those of an earlier resource too."""
-    found = [
-        (ordinal, seen)
-        for seen in await services.pods[fleet.component].of(fleet)
-        if (ordinal := ordinal_of(seen.pod.name, fleet.object_name)) is not None
-    ]
+    found = await _named(services, fleet)
     # After the pods: a pod's node that is not there now is gone, not new.
     nodes = await services.nodes.of(seen.pod.node for _, seen in found if seen.pod.node)
     now = services.now()
@@ -92,6 +88,19 @@ async def list_pods(services: Services, fleet: Fleet, snapshot: Snapshot, limits
         ),
         nodes,
     )
+
+
+async def peers_of(services: Services, fleet: Fleet) -> list[FleetPod]:
+    """The same pods, of which nothing is known but what they say of themselves."""
+    return [seen.pod for _, seen in await _named(services, fleet)]
+
+
+async def _named(services: Services, fleet: Fleet) -> list[tuple[int, SeenPod]]:
+    return [
+        (ordinal, seen)
+        for seen in await services.pods[fleet.component].of(fleet)
+        if (ordinal := ordinal_of(seen.pod.name, fleet.object_name)) is not None
+    ]
 
 
 def _judged(uid: str, readings: tuple[Reading, ...], limits: Limits, now: datetime) -> PodLoad:

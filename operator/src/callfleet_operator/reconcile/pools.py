@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callfleet_operator.api.v1alpha1 import CallCluster, TurnPool
-from callfleet_operator.gateway.kube import Body
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, NAMESPACES
 from callfleet_operator.observe.consent import admits, needs_labels, pools_of
 from callfleet_operator.reconcile.keys import Key, Kind
 from callfleet_operator.reconcile.services import Services
@@ -38,23 +36,19 @@ async def pools_for(services: Services, cluster: CallCluster) -> Pools:
 
 async def clusters_for(services: Services, pool: TurnPool) -> tuple[CallCluster, ...]:
     """The CallClusters that name a pool and that it admits, in all namespaces that are served."""
-    bodies: list[Body] = []
-    for namespace in services.namespaces or ("",):
-        bodies += await services.kube.list_all(CALL_CLUSTERS, namespace)
     name = PoolName(pool.metadata.namespace, pool.metadata.name)
-    return tuple(
-        [
-            cluster
-            for cluster in map(CallCluster.model_validate, bodies)
-            if name in pools_of(cluster)
-            and await _admits(services, pool, cluster.metadata.namespace)
-        ]
-    )
+    found: list[CallCluster] = []
+    for key in sorted(await services.pool_users.of(Key(Kind.TURN_POOL, name.namespace, name.name))):
+        if await _admits(services, pool, key.namespace):
+            cluster = await services.resource(key)
+            if isinstance(cluster, CallCluster) and name in pools_of(cluster):
+                found.append(cluster)
+    return tuple(found)
 
 
 async def _admits(services: Services, pool: TurnPool, namespace: str) -> bool:
     labels: dict[str, str] = {}
     if needs_labels(pool, namespace):
-        body = await services.kube.get(NAMESPACES, "", namespace)
+        body = await services.namespace_objects.get("", namespace)
         labels = ((body or {}).get("metadata") or {}).get("labels") or {}
     return admits(pool, namespace, labels)

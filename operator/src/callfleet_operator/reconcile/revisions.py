@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, ItemsView, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from callfleet_operator.gateway.errors import ConflictError, ForbiddenError
-from callfleet_operator.gateway.kube import Body
 from callfleet_operator.gateway.resources import REVISIONS
-from callfleet_operator.reconcile.objects import Troubles, ensure, is_owned, selector
+from callfleet_operator.reconcile.objects import Troubles, ensure
 from callfleet_operator.reconcile.services import Services
-from callfleet_operator.reconcile.templates import Revision, Revisions, Stored, hash_of
+from callfleet_operator.reconcile.templates import Revision, Revisions
 from callfleet_operator.render.fleet import Fleet
-from callfleet_operator.render.revision import controller_revision, revision_hash, template_of
+from callfleet_operator.render.revision import controller_revision, revision_hash
 
 RENDERED_FROM: Final = "callfleet.dev/rendered-from"
 """Annotation of a ControllerRevision: the spec's generation and the image it was rendered from."""
@@ -53,34 +52,28 @@ async def ensure_revisions(
     change of the spec that no template depends on. Without `write` nothing is stored. With `hold`
     the newest stands whatever has changed, if there is one.
     """
-    stored = tuple(
-        sorted(
-            (
-                body
-                for body in await services.kube.list_all(
-                    REVISIONS, fleet.namespace, selector(fleet)
-                )
-                if is_owned(body, fleet.uid)
-            ),
-            key=lambda body: body.get("revision", 0),
-        )
-    )
+    stored = await services.revisions.of(fleet)
     newest = stored[-1] if stored else None
     marks = {RENDERED_FROM: f"{source.generation}/{fleet.image}", RENDERED_SPEC: source.digest}
-    if newest is not None and (hold or _stands(newest, marks)):
-        try:
-            template = template_of(newest)
-        except ValueError as broken:
-            troubles.apply_errors.append(str(broken))
-    update = Revision.of(revision_hash(template), template)
-    same = newest is not None and hash_of(newest) == update.hash
-    stands = bool(newest and same and (hold or _marks(newest) >= marks.items()))
+    update = None
+    if newest is not None and (hold or not newest.marks.items().isdisjoint(marks.items())):
+        update = newest.revision
+        if update is None:
+            troubles.apply_errors.append(
+                f"ControllerRevision {newest.name} holds no pod template: delete it"
+            )
+    if update is None:
+        update = Revision.of(revision_hash(template), template)
+    same = newest is not None and newest.hash == update.hash
+    stands = bool(newest and same and (hold or newest.marks.items() >= marks.items()))
     if write and not stands:
-        number = newest.get("revision", 0) if newest else 0
-        body = controller_revision(fleet, template, number=number if same else number + 1)
+        number = newest.number if newest else 0
+        body = controller_revision(
+            fleet, update.hash, update.template, number=number if same else number + 1
+        )
         body["metadata"]["annotations"] = marks
         await ensure(services, fleet, [body], troubles)
-    return Revisions(update, tuple(map(Stored.of, stored)), stands)
+    return Revisions(update, stored, stands)
 
 
 async def prune(
@@ -114,12 +107,3 @@ async def prune(
             "pruned %s", one.name, extra={"event": "revision-pruned", "object": fleet.consumer}
         )
     return bool(old)
-
-
-def _stands(newest: Body, marks: Mapping[str, str]) -> bool:
-    return not _marks(newest).isdisjoint(marks.items())
-
-
-def _marks(body: Body) -> ItemsView[str, str]:
-    annotations: dict[str, str] = body["metadata"].get("annotations") or {}
-    return annotations.items()

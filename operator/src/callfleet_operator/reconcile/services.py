@@ -18,7 +18,9 @@ from callfleet_operator.reconcile.nodes import NodeDirectory
 from callfleet_operator.reconcile.pace import Pace, Settled
 from callfleet_operator.reconcile.pod_directory import PodDirectory
 from callfleet_operator.reconcile.pod_monitors import PodMonitorKind
+from callfleet_operator.reconcile.pool_users import CompleteUsers
 from callfleet_operator.reconcile.resource_directory import Resource, ResourceDirectory
+from callfleet_operator.reconcile.revision_lists import RevisionLists
 from callfleet_operator.reconcile.shared_objects import SharedObjects
 from callfleet_operator.render.fleet import Component, Installation
 from callfleet_operator.status.history import Recorded
@@ -94,9 +96,12 @@ class Services:
     """JWK Set with the operator's public key, as pods get it."""
     secrets: SharedObjects
     config_maps: SharedObjects
+    namespace_objects: SharedObjects
     nodes: NodeDirectory
     pods: Mapping[Component, PodDirectory]
     resources: ResourceDirectory
+    pool_users: CompleteUsers
+    revisions: RevisionLists
     pod_monitors: PodMonitorKind
     installation: Installation
     metrics: OperatorMetrics
@@ -144,4 +149,5 @@ class Services:
         """An object does not exist any more."""
         self.memories.pop(key, None)
         self.resources.gone(key)
+        self.pool_users.known.gone(key)
         self.metrics.gone(key)

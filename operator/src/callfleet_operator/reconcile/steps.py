@@ -18,7 +18,7 @@ from callfleet_operator.gateway.errors import (
     InvalidError,
     NotFoundError,
 )
-from callfleet_operator.gateway.kube import Body
+from callfleet_operator.gateway.kube import FIELD_MANAGER, Body
 from callfleet_operator.gateway.pod_admin import Ok, Outcome, Pod, Refused, Unreachable
 from callfleet_operator.gateway.resources import PODS
 from callfleet_operator.observation import Admission, FleetPod
@@ -182,12 +182,15 @@ class Hands:
     async def _delete(self, step: Delete) -> None:
         pod = step.pod
         if pod.admission is Admission.SEALED and pod.address:
-            # A label can be put on by hand. Who is sealed says so again; who is gone says nothing.
+            # A label can be put on by hand. Who is sealed says so again; who is gone says nothing,
+            # and then it counts whether the label is ours.
             target = Pod(pod.address, pod.uid)
             outcome = await self.services.admin.seal(target, pod.drain_id)
-            if isinstance(outcome, Refused):
+            silent = isinstance(outcome, Unreachable) and FIELD_MANAGER not in pod.sealed_by
+            if silent or isinstance(outcome, Refused):
                 trouble = (
-                    f"labelled sealed by hand and not sealed ({outcome.code}), so not deleted; "
+                    "labelled sealed by hand and not known to be "
+                    f"({_code(outcome) or _trouble(outcome)}), so not deleted; "
                     f"remove the labels {ADMISSION_LABEL} and {SEALED_LABEL}"
                 )
                 self.troubles.apply_errors.append(f"Pod {pod.name}: {trouble}")

@@ -38,6 +38,10 @@ class Stored:
     name: str
     uid: str
     resource_version: str
+    number: int
+    """Grows with each new template of the fleet."""
+    marks: Mapping[str, str]
+    """Its annotations."""
     revision: Revision | None
     """None: somebody else has made it, and it holds no template."""
 
@@ -45,11 +49,16 @@ class Stored:
     def of(cls, body: Body) -> Stored:
         """As the API server shows it."""
         metadata = body["metadata"]
-        try:
-            revision = Revision.of(hash_of(body), template_of(body))
-        except ValueError:
-            revision = None
-        return cls(metadata["name"], metadata["uid"], metadata["resourceVersion"], revision)
+        name: str = metadata["name"]
+        template = template_of(body)
+        return cls(
+            name=name,
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            number=body.get("revision", 0),
+            marks=metadata.get("annotations") or {},
+            revision=None if template is None else Revision.of(_hash(name), template),
+        )
 
     @property
     def hash(self) -> str:
@@ -80,11 +89,6 @@ class Revisions:
             if one.hash == revision and one.revision is not None:
                 return one.revision
         return self.update
-
-
-def hash_of(body: Body) -> str:
-    """The hash in the name of a ControllerRevision."""
-    return _hash(str(body["metadata"]["name"]))
 
 
 def _hash(name: str) -> str:

@@ -7,12 +7,11 @@ from functools import partial
 
 from callfleet_operator.api.v1alpha1 import TurnPool
 from callfleet_operator.observation import ConnectionFailures, FleetPod, Observation
-from callfleet_operator.observe.readings import Snapshot
 from callfleet_operator.plan import relays
 from callfleet_operator.plan.rollout import is_under_comparison
 from callfleet_operator.reconcile.balancers import ensure_balancers
 from callfleet_operator.reconcile.keys import Key
-from callfleet_operator.reconcile.pods import Listed, engine_limits, list_pods, relay_limits
+from callfleet_operator.reconcile.pods import Listed, list_pods, peers_of, relay_limits
 from callfleet_operator.reconcile.pools import clusters_for
 from callfleet_operator.reconcile.relay_addresses import client_addresses
 from callfleet_operator.reconcile.relays import ending_relays, handed_out, peer_list, push
@@ -98,10 +97,7 @@ async def _tell_peers(now: Round, pool: TurnPool, listed: Listed) -> None:
     services = now.services
     engines: list[FleetPod] = []
     for cluster in await clusters_for(services, pool):
-        fleet = Fleet.of(cluster, services.installation)
-        # Only their addresses matter here.
-        limits = replace(engine_limits(cluster.spec), ask_pods=False)
-        engines += (await list_pods(services, fleet, Snapshot(), limits)).pods
+        engines += await peers_of(services, Fleet.of(cluster, services.installation))
     peers = peer_list(engines)
     tell = partial(services.admin.put_peers, peers=peers)
     await push(listed.pods, tell, ("peers", peers), now.memory, services)

@@ -103,6 +103,11 @@ class Fleet:
         return {COMPONENT_LABEL: str(self.component), self.component.fleet_label: self.name}
 
     @property
+    def label_selector(self) -> str:
+        """Asks the API server for everything of this fleet."""
+        return ",".join(f"{key}={value}" for key, value in self.selector.items())
+
+    @property
     def labels(self) -> dict[str, str]:
         """Labels of everything that is made for the custom resource."""
         version = image_version(self.image)

@@ -39,10 +39,10 @@ def spec_digest(spec: FleetSpec, image: str) -> str:
 
 
 def controller_revision(
-    fleet: Fleet, template: Mapping[str, Any], *, number: int
+    fleet: Fleet, revision: str, template: Mapping[str, Any], *, number: int
 ) -> dict[str, Any]:
-    """The ControllerRevision of a template; `number` grows with each new one of the fleet."""
-    revision = revision_hash(template)
+    """The ControllerRevision of a template; `revision` is its hash, and `number` grows with each
+    new one of the fleet."""
     metadata = fleet.metadata(f"{fleet.object_name}-{revision}")
     metadata["labels"] = {**metadata["labels"], REVISION_LABEL: revision}
     return {
@@ -54,15 +54,8 @@ def controller_revision(
     }
 
 
-def template_of(revision: Mapping[str, Any]) -> dict[str, Any]:
-    """The template inside a ControllerRevision.
-
-    Raises ValueError when there is none: somebody else made the object.
-    """
+def template_of(revision: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The template inside a ControllerRevision; None when somebody else has put something else
+    there."""
     template = (revision.get("data") or {}).get("template")
-    if not isinstance(template, dict):
-        name = revision.get("metadata", {}).get("name", "?")
-        raise ValueError(  # noqa: TRY004  # not a caller's mistake but another's object
-            f"ControllerRevision {name} holds no pod template: delete it"
-        )
-    return template
+    return template if isinstance(template, dict) else None
