@@ -80,17 +80,17 @@ impl Ingress {
     pub(crate) fn received(
         &mut self,
         data: &mut [u8],
-        now: f64,
+        arrived: f64,
         ssrc_of: impl FnOnce(&[u8], &[u8]) -> Option<u32>,
     ) -> Result<Option<Received>, Malformed> {
         let header = Header::read(data)?;
         if let Some(transport) = self.extensions.transport {
             if let Some([high, low, ..]) = rtp::extension(data, transport)? {
-                self.recorder.record(u16::from_be_bytes([*high, *low]), now);
+                self.recorder.record(u16::from_be_bytes([*high, *low]), arrived);
             }
         } else if let Some(send_time) = self.extensions.send_time {
             if let Some([high, middle, low]) = rtp::extension(data, send_time)? {
-                self.note(u32::from_be_bytes([0, *high, *middle, *low]), data.len(), now);
+                self.note(u32::from_be_bytes([0, *high, *middle, *low]), data.len(), arrived);
             }
         }
         let found = self.associated.iter().find(|(rtx, _)| *rtx == header.payload_type());
@@ -105,7 +105,7 @@ impl Ingress {
         Ok(range.map(|range| Received { range, again: true }))
     }
 
-    fn note(&mut self, stamp: u32, size: usize, now: f64) {
+    fn note(&mut self, stamp: u32, size: usize, arrived: f64) {
         if self.noted.len() >= MAX_NOTED {
             return;
         }
@@ -113,7 +113,7 @@ impl Ingress {
         let wraps = step >= ABS_SEND_TIME_RANGE / 2;
         self.sent += step - if wraps { ABS_SEND_TIME_RANGE } else { 0 };
         let sent = self.sent as f64 / ABS_SEND_TIME_UNITS;
-        self.noted.push(Outcome { sent, arrived: Some(now), size });
+        self.noted.push(Outcome { sent, arrived: Some(arrived), size });
     }
 
     /// Whose packets this RTX stream repeats: by SDP, else by the RID it names.

@@ -27,6 +27,7 @@ mod subscribing;
 #[cfg(test)]
 mod testing;
 pub mod timeline;
+mod times;
 mod totals;
 mod transport;
 pub mod transport_feedback;
@@ -41,4 +42,5 @@ pub use plane::Plane;
 pub use published::{LayerState, TrackSettings, TrackState};
 pub use publishing::{LayerFigures, PublisherSettings};
 pub use subscribing::RtxSettings;
+pub use times::Times;
 pub use totals::{JITTER_BOUNDS_SECONDS, Totals};

@@ -7,14 +7,15 @@ use std::os::unix::thread::{JoinHandleExt, RawPthread};
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use callfleet_udp::{
-    Coalescing, Epoll, EventFd, Inbox, Outbox, Ring, Train, receive_coalesced, send_to,
+    Coalescing, Epoll, EventFd, Inbox, Outbox, Ring, Train, receive_coalesced, receive_times,
+    send_to,
 };
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{Core, Datagram, Event, Outgoing};
+use crate::{Core, Datagram, Event, Outgoing, Times};
 
 /// Messages received before they are sent on; each may be of several datagrams.
 const BATCH: usize = 64;
@@ -62,6 +63,8 @@ impl Plane {
         for (side, socket) in sockets.iter().enumerate() {
             // Without it datagrams come one by one.
             let _ = receive_coalesced(socket.as_fd());
+            // Without it they come when they are taken.
+            let _ = receive_times(socket.as_fd());
             epoll.add(socket.as_fd(), side as u64)?;
         }
         let has_io = !sockets.is_empty();
@@ -192,11 +195,12 @@ impl Shared {
         if inbox.receive(socket.as_fd(), BATCH).is_err() {
             return;
         }
-        let now = self.now();
+        let (now, clock) = (self.now(), SystemTime::now());
         for message in 0..inbox.len() {
-            for datagram in inbox.datagrams(message) {
+            for callfleet_udp::Datagram { source, data, arrived } in inbox.datagrams(message) {
                 let State { core, outgoing, .. } = state;
-                core.receive(side, datagram.source, datagram.data, now, outgoing);
+                let times = Times::since(arrived, clock, now);
+                core.receive(side, source, data, times, outgoing);
                 if outgoing.len() >= MAX_UNSENT {
                     self.flush(state);
                 }

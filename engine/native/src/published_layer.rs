@@ -7,6 +7,7 @@ use crate::outgoing::Outgoing;
 use crate::packet::PacketRing;
 use crate::rtcp::{self, ReceiverInfo, SenderInfo};
 use crate::timeline::SenderClock;
+use crate::times::Times;
 use crate::transport::Transport;
 
 const KEYFRAME_INTERVAL_SECONDS: f64 = 0.5;
@@ -84,15 +85,15 @@ impl Layer {
         &mut self,
         sequence: u16,
         timestamp: u32,
-        now: f64,
+        times: Times,
         size: usize,
         again: bool,
     ) -> Option<i64> {
         if again {
-            return self.stream.recover(sequence, now);
+            return self.stream.recover(sequence, times.arrived);
         }
-        self.last_packet = now;
-        Some(self.stream.add(sequence, timestamp, now, size))
+        self.last_packet = times.now;
+        Some(self.stream.add(sequence, timestamp, times.arrived, size))
     }
 
     /// Ask the publisher for a keyframe of a video, at most once in half a second.

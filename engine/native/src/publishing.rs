@@ -189,7 +189,7 @@ impl Publisher {
         around: &mut Surroundings<'_>,
     ) -> Result<(), Malformed> {
         let tracks = &self.tracks;
-        let received = self.ingress.received(data, around.now, |mid, rid| {
+        let received = self.ingress.received(data, around.times.arrived, |mid, rid| {
             let track = tracks.iter().find(|each| each.settings.mid.as_bytes() == mid)?;
             let layer = track.layers.iter().find(|each| each.rid.as_bytes() == rid)?;
             Some(layer.ssrc)
@@ -243,7 +243,7 @@ impl Publisher {
             return Ok(None);
         }
         let known = track.layers.iter().find(|layer| layer.rid == rid || !is_simulcast);
-        if known.is_some_and(|layer| around.now - layer.last_packet < SILENT_SECONDS) {
+        if known.is_some_and(|layer| around.times.now - layer.last_packet < SILENT_SECONDS) {
             return Ok(None);
         }
         let number = track.me.track;

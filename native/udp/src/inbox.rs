@@ -3,27 +3,30 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
 
-use crate::sys::{ReceiveSlots, Received};
+use crate::sys::{Noted, ReceiveSlots, Received};
 
 const BUFFER: usize = 65_536;
 /// From one buffer to the next. Buffers a power of two apart would share the same few lines of the
 /// processor's caches, and a batch would push itself out of them.
 const STRIDE: usize = BUFFER + 20 * 64;
 
-/// One datagram: who sent it, and what.
+/// One datagram: who sent it, what, and when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// Its source.
     pub source: SocketAddr,
     /// All of it.
     pub data: &'a [u8],
+    /// When the kernel took it in, after [`crate::receive_times`].
+    pub arrived: Option<SystemTime>,
 }
 
 struct Message {
     source: SocketAddr,
     length: usize,
-    segment: usize,
+    noted: Noted,
 }
 
 /// Buffers for so many messages, filled from one socket after another.
@@ -78,7 +81,7 @@ impl Inbox {
         self.slots.receive(socket, buffers, |received: Received| {
             // A message without an address keeps its place and counts for nothing.
             let source = received.source.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-            messages.push(Message { source, length: received.length, segment: received.segment });
+            messages.push(Message { source, length: received.length, noted: received.noted });
         })
     }
 
@@ -90,8 +93,12 @@ impl Inbox {
             Some((kept, data))
         });
         found.into_iter().flat_map(|(kept, data)| {
-            Segments { rest: Some(data), size: kept.segment }
-                .map(|data| Datagram { source: kept.source, data })
+            let Message { source, noted: Noted { segment, arrived }, .. } = *kept;
+            Segments { rest: Some(data), size: segment }.map(move |data| Datagram {
+                source,
+                data,
+                arrived,
+            })
         })
     }
 }
@@ -118,7 +125,55 @@ impl<'a> Iterator for Segments<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Segments;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::thread;
+    use std::time::{Duration, SystemTime};
+
+    use super::{Inbox, Segments};
+    use crate::receive_times;
+
+    struct Pair(UdpSocket, UdpSocket);
+
+    impl Pair {
+        fn new() -> Self {
+            let bind = || UdpSocket::bind("127.0.0.1:0").unwrap();
+            Self(bind(), bind())
+        }
+
+        /// When a datagram arrived, and whether that was before it was taken.
+        fn passed(&self) -> (Option<SystemTime>, bool) {
+            let Self(sender, receiver) = self;
+            let mut inbox = Inbox::new(2);
+            sender.send_to(b"abc", receiver.local_addr().unwrap()).unwrap();
+            let lying = SystemTime::now();
+            while inbox.receive(receiver.as_fd(), 2).is_err() {}
+            let datagram = inbox.datagrams(0).next().unwrap();
+            assert_eq!(datagram.data, b"abc");
+            (datagram.arrived, datagram.arrived.is_some_and(|arrived| arrived <= lying))
+        }
+    }
+
+    #[test]
+    fn the_kernel_says_when_it_came() {
+        let (pair, before) = (Pair::new(), SystemTime::now());
+        receive_times(pair.1.as_fd()).unwrap();
+        // The kernel begins with it a little later, and until then tells the time of taking.
+        for _ in 0..1000 {
+            let (arrived, is_earlier) = pair.passed();
+            assert!(arrived.unwrap() >= before);
+            if is_earlier {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("it is told when they were taken");
+    }
+
+    #[test]
+    fn unasked_it_says_nothing() {
+        assert_eq!(Pair::new().passed().0, None);
+    }
 
     fn cut(data: &[u8], size: usize) -> Vec<&[u8]> {
         Segments { rest: Some(data), size }.collect()

@@ -15,5 +15,5 @@ pub use outbox::{Coalescing, Lost, Outbox, Train, is_too_long};
 pub use ring::{Queued, Ring};
 pub use sys::{
     Epoll, ErrorReport, EventFd, Ready, duplicate, kernel_drops, read_error, receive_coalesced,
-    send_to, send_unfragmented,
+    receive_times, send_to, send_unfragmented,
 };

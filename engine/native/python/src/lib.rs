@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::thread::RawPthread;
 
-use callfleet_media::{self as media, Accepted, Core, Event, Half, Keys, NewDown, Outgoing};
+use callfleet_media::{self as media, Accepted, Core, Event, Half, Keys, NewDown, Outgoing, Times};
 use callfleet_srtp::Profile;
 use callfleet_udp::duplicate;
 use pyo3::exceptions::PyValueError;
@@ -345,7 +345,8 @@ impl Plane {
         now: f64,
     ) -> PyResult<()> {
         let source = read_address(&source)?;
-        self.with(py, |core, outgoing| core.receive(side, source, data, now, outgoing));
+        let times = Times::at(now);
+        self.with(py, |core, outgoing| core.receive(side, source, data, times, outgoing));
         Ok(())
     }
 

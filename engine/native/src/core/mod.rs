@@ -14,6 +14,7 @@ use crate::payload_types::PayloadTypes;
 use crate::published::{Subscribers, Surroundings, TrackState};
 use crate::publishing::Publisher;
 use crate::subscribing::{Publishers, Subscriber};
+use crate::times::Times;
 use crate::totals::Totals;
 use crate::transport::Transport;
 
@@ -87,8 +88,8 @@ struct Endpoint {
     /// Whether something authentic came from the selected address since that was asked.
     is_heard: bool,
     told_elsewhere: f64,
-    /// Media that came before the keys.
-    held: Vec<(SocketAddr, Vec<u8>)>,
+    /// Media that came before the keys, and when.
+    held: Vec<(SocketAddr, f64, Vec<u8>)>,
 }
 
 impl Endpoint {
@@ -199,8 +200,8 @@ impl Core {
             return Ok(());
         };
         endpoint.inbound = Some(inbound);
-        for (source, data) in std::mem::take(&mut endpoint.held) {
-            self.media_received(connection, source, &data, now, outgoing);
+        for (source, arrived, data) in std::mem::take(&mut endpoint.held) {
+            self.media_received(connection, source, &data, Times { now, arrived }, outgoing);
         }
         Ok(())
     }
@@ -222,7 +223,7 @@ impl Core {
         side: usize,
         source: SocketAddr,
         data: &[u8],
-        now: f64,
+        times: Times,
         outgoing: &mut Outgoing,
     ) {
         let first = data.first().copied().unwrap_or_default();
@@ -238,7 +239,7 @@ impl Core {
         };
         match first {
             20..64 => outgoing.tell(Event::Dtls { connection, source, data: data.to_vec() }),
-            128..192 => self.media_received(connection, source, data, now, outgoing),
+            128..192 => self.media_received(connection, source, data, times, outgoing),
             _ => {}
         }
     }
@@ -248,7 +249,7 @@ impl Core {
         connection: u64,
         source: SocketAddr,
         data: &[u8],
-        now: f64,
+        times: Times,
         outgoing: &mut Outgoing,
     ) {
         let Some(endpoint) = self.endpoints.get_mut(&connection) else {
@@ -256,7 +257,7 @@ impl Core {
         };
         let Some(inbound) = &mut endpoint.inbound else {
             if endpoint.held.len() < MAX_HELD && data.len() <= MAX_DATAGRAM {
-                endpoint.held.push((source, data.to_vec()));
+                endpoint.held.push((source, times.arrived, data.to_vec()));
             } else {
                 self.totals.srtp += 1;
             }
@@ -278,13 +279,13 @@ impl Core {
         if let Ok(length) = opened {
             if endpoint.is_from(source) {
                 endpoint.is_heard = true;
-            } else if now - endpoint.told_elsewhere >= ELSEWHERE_SECONDS {
-                endpoint.told_elsewhere = now;
+            } else if times.now - endpoint.told_elsewhere >= ELSEWHERE_SECONDS {
+                endpoint.told_elsewhere = times.now;
                 outgoing.tell(Event::Elsewhere { connection, source });
             }
             let half = endpoint.half;
             let plain = packet.get_mut(..length).unwrap_or_default();
-            self.plain_received(connection, half, is_rtcp, plain, now, outgoing);
+            self.plain_received(connection, half, is_rtcp, plain, times, outgoing);
         } else {
             self.totals.srtp += 1;
         }
@@ -297,7 +298,7 @@ impl Core {
         half: Half,
         is_rtcp: bool,
         data: &mut [u8],
-        now: f64,
+        times: Times,
         outgoing: &mut Outgoing,
     ) {
         match half {
@@ -306,7 +307,7 @@ impl Core {
                     return;
                 };
                 let (subscribers, totals) = (&mut self.subscribers, &mut self.totals);
-                let mut around = Surroundings { subscribers, totals, outgoing, now };
+                let mut around = Surroundings { subscribers, totals, outgoing, times };
                 if is_rtcp {
                     publisher.rtcp_received(data, &mut around);
                 } else {
@@ -318,7 +319,7 @@ impl Core {
                     return;
                 };
                 let (publishers, totals) = (&mut self.publishers, &mut self.totals);
-                subscriber.rtcp_received(data, publishers, totals, outgoing, now);
+                subscriber.rtcp_received(data, publishers, totals, outgoing, times.now);
             }
             Half::Subscribe => {} // it publishes nothing
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::publishing::PublisherSettings;
-use crate::{NewDown, RtxSettings, TrackSettings, TransportExtensions};
+use crate::{NewDown, RtxSettings, TrackSettings, TransportExtensions, rtcp};
 
 const PUBLISHER: u64 = 1;
 const SUBSCRIBER: u64 = 2;
@@ -155,7 +155,7 @@ proptest! {
             match happening {
                 Happening::Media(mut data) => {
                     let (to, out) = (Half::Publish, &mut outgoing);
-                    core.plain_received(PUBLISHER, to, false, &mut data, now, out);
+                    core.plain_received(PUBLISHER, to, false, &mut data, Times::at(now), out);
                 }
                 Happening::Report(publishes, mut data) => {
                     let (to, half) = if publishes {
@@ -163,7 +163,7 @@ proptest! {
                     } else {
                         (SUBSCRIBER, Half::Subscribe)
                     };
-                    core.plain_received(to, half, true, &mut data, now, &mut outgoing);
+                    core.plain_received(to, half, true, &mut data, Times::at(now), &mut outgoing);
                 }
                 Happening::Choose(layer) => {
                     core.choose(SUBSCRIBER, 1, layer);
@@ -184,7 +184,7 @@ proptest! {
     fn any_datagram_is_taken_or_counted(port in 1u16..4, data in vec(any::<u8>(), 0..1600)) {
         let mut outgoing = Outgoing::default();
         let mut core = call(&mut outgoing);
-        core.receive(0, address(port), &data, 1.0, &mut outgoing);
+        core.receive(0, address(port), &data, Times::at(1.0), &mut outgoing);
         let totals = core.totals().clone();
         let told = outgoing.take_events().count() as u64;
         let first = data.first().copied().unwrap_or_default();
@@ -203,11 +203,34 @@ fn media_waits_for_the_keys_and_is_bounded() {
     core.open(PUBLISHER, Half::Publish);
     core.claim(address(1), PUBLISHER);
     for _ in 0..MAX_HELD + 3 {
-        core.receive(0, address(1), &[0x80; 40], 1.0, &mut outgoing);
+        core.receive(0, address(1), &[0x80; 40], Times::at(1.0), &mut outgoing);
     }
     assert_eq!(core.totals().srtp, 3);
     let secret = (vec![1; 16], vec![2; 12]);
     let keys = Keys { profile: Profile::AeadAes128Gcm, inbound: secret.clone(), outbound: secret };
     core.set_keys(PUBLISHER, &keys, 2.0, &mut outgoing).unwrap();
     assert_eq!(core.totals().srtp, 3 + MAX_HELD as u64); // all of them were forged
+}
+
+#[test]
+fn a_late_thread_is_no_late_packet() {
+    let mut outgoing = Outgoing::default();
+    let mut core = call(&mut outgoing);
+    let times = Times { now: 12.9, arrived: 12.8 }; // the 200th multiple of 64 ms
+    let mut packet = vec![0x90, 111, 0, 1, 0, 0, 0, 0];
+    packet.extend(AUDIO.to_be_bytes());
+    packet.extend([0xBE, 0xDE, 0, 1, 0x41, 0, 7, 0]); // transport-wide number 7
+    core.plain_received(PUBLISHER, Half::Publish, false, &mut packet, times, &mut outgoing);
+    outgoing.clear();
+    core.tick(13.0, &mut outgoing);
+    let sent = outgoing.datagrams().iter().find(|each| each.to == address(1)).unwrap();
+    let mut data = outgoing.data(sent).to_vec();
+    let mut opened = Inbound::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12]).unwrap();
+    let length = opened.unprotect_rtcp(&mut data).unwrap();
+    let told = rtcp::parse(&data[..length]).unwrap();
+    let Some(rtcp::Packet::TransportFeedback(feedback)) = told.first() else {
+        panic!("{told:?}");
+    };
+    assert_eq!((feedback.base_sequence, feedback.reference_time), (7, 200));
+    assert_eq!(feedback.arrivals, [Some(0)]);
 }

@@ -14,6 +14,7 @@ use crate::rtp::{
     payload_offset,
 };
 use crate::subscribing::Subscriber;
+use crate::times::Times;
 use crate::totals::Totals;
 
 mod reports;
@@ -57,8 +58,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) subscribers: &'a mut Subscribers,
     pub(crate) totals: &'a mut Totals,
     pub(crate) outgoing: &'a mut Outgoing,
-    /// In seconds.
-    pub(crate) now: f64,
+    pub(crate) times: Times,
 }
 
 impl Surroundings<'_> {
@@ -202,7 +202,7 @@ impl Track {
         feedback: &mut Feedback<'_>,
         around: &mut Surroundings<'_>,
     ) -> Result<(), Malformed> {
-        let now = around.now;
+        let now = around.times.now;
         let header = Header::read(data)?;
         let payload_at = payload_offset(data)?;
         let size = data.len() - payload_at;
@@ -213,7 +213,7 @@ impl Track {
             return Ok(());
         };
         let Header { sequence, timestamp, .. } = header;
-        let Some(extended) = layer.number_of(sequence, timestamp, now, size, again) else {
+        let Some(extended) = layer.number_of(sequence, timestamp, around.times, size, again) else {
             return Ok(());
         };
         around.totals.received_packets += 1;
@@ -289,7 +289,7 @@ impl Track {
 
     /// Those who wait get this packet, and what came before it in spite of a higher number.
     fn begin(&mut self, place: usize, packet: &Packet<'_>, around: &mut Surroundings<'_>) {
-        let now = around.now;
+        let now = around.times.now;
         let Some(layer) = self.layers.get_mut(place) else {
             return;
         };
@@ -332,7 +332,7 @@ impl Track {
         info: &SenderInfo,
         around: &mut Surroundings<'_>,
     ) {
-        let now = around.now;
+        let now = around.times.now;
         let Some(layer) = self.layer_mut(number) else {
             return;
         };

@@ -5,8 +5,9 @@ use std::mem::{size_of, zeroed};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::time::{Duration, SystemTime};
 
-use libc::{c_int, iovec, mmsghdr, sockaddr_storage, socklen_t};
+use libc::{c_int, iovec, mmsghdr, sockaddr_storage, socklen_t, timespec};
 
 mod address;
 mod errors;
@@ -16,8 +17,8 @@ use address::{decode, encode};
 pub use errors::{ErrorReport, read_error};
 pub use waiting::{Epoll, EventFd, Ready};
 
-/// Room for one control message with an integer, on every architecture.
-const CONTROL: usize = 32;
+/// Room for a control message with an integer and one with a time, on every architecture.
+const CONTROL: usize = 64;
 const MEMINFO_ITEMS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
@@ -54,6 +55,11 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -
 /// Let the kernel hand over several datagrams of one sender as one (UDP_GRO, udp(7)).
 pub fn receive_coalesced(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+}
+
+/// Have the kernel say when it took each datagram in (SO_TIMESTAMPNS, socket(7)).
+pub fn receive_times(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
 /// Send with the DF bit, or not at all, whatever the system remembers of the path.
@@ -118,8 +124,16 @@ unsafe impl Send for ReceiveSlots {}
 pub(crate) struct Received {
     pub(crate) length: usize,
     pub(crate) source: Option<SocketAddr>,
+    pub(crate) noted: Noted,
+}
+
+/// What the kernel says of a received message.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Noted {
     /// Bytes of each of the datagrams that it was made of; 0 where it is one.
     pub(crate) segment: usize,
+    /// When it came, where that was asked for.
+    pub(crate) arrived: Option<SystemTime>,
 }
 
 impl ReceiveSlots {
@@ -173,29 +187,44 @@ impl ReceiveSlots {
             take(Received {
                 length: header.msg_len as usize,
                 source: decode(name),
-                segment: segment_size(&header.msg_hdr),
+                noted: noted(&header.msg_hdr),
             });
         }
         Ok(received)
     }
 }
 
-fn segment_size(header: &libc::msghdr) -> usize {
+fn noted(header: &libc::msghdr) -> Noted {
+    let mut found = Noted::default();
     if header.msg_controllen == 0 {
-        return 0;
+        return found;
     }
-    // SAFETY: the kernel has filled the control buffer; the macros keep to its length.
+    // SAFETY: the kernel has filled the control buffer, and the macros keep to its length. What a
+    // message of a type holds is as long as the type says.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while !message.is_null() {
-            if (*message).cmsg_level == libc::SOL_UDP && (*message).cmsg_type == libc::UDP_GRO {
-                let size = ptr::read_unaligned(libc::CMSG_DATA(message).cast::<c_int>());
-                return usize::try_from(size).unwrap_or_default();
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let size = ptr::read_unaligned(libc::CMSG_DATA(message).cast::<c_int>());
+                    found.segment = usize::try_from(size).unwrap_or_default();
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let time = ptr::read_unaligned(libc::CMSG_DATA(message).cast::<timespec>());
+                    found.arrived = since_epoch(&time);
+                }
+                _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    0
+    found
+}
+
+fn since_epoch(time: &timespec) -> Option<SystemTime> {
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    let nanoseconds = u32::try_from(time.tv_nsec).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }
 
 /// What sendmmsg needs, kept between calls.
