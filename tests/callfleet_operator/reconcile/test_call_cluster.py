@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS
+from callfleet_operator.gateway.resources import CALL_CLUSTERS, PODS, REVISIONS
 from callfleet_operator.reconcile.keys import Key
 from tests.callfleet_operator.reconcile.mishaps import kill_after
 from tests.callfleet_operator.reconcile.specs import SCALING, make_cluster
@@ -193,6 +193,29 @@ async def test_paused_nothing_is_touched(here: World) -> None:
     resources = {event.resource for event in await here.writes(mark)}
     assert resources <= {"callclusters/status", "events"}
     assert len(here.pods) == 3
+
+
+async def test_a_revision_that_holds_no_template_changes_no_pod(here: World) -> None:
+    """One of somebody else, newer than ours: it is told of once, and ours is made the newest."""
+    key = await make_cluster(here)
+    await here.settle(key)
+    (ours,) = await here.people.list_all(REVISIONS, here.namespace)
+    metadata = {key: ours["metadata"][key] for key in ("labels", "annotations", "ownerReferences")}
+    metadata |= {"name": "calls-engine-foreign", "namespace": here.namespace}
+    foreign = {**ours, "metadata": metadata, "data": {"spec": {}}, "revision": 99}
+    await here.people.create(foreign)
+    here.services.memories.clear()
+    pods = set(here.pods)
+    await here.round(key)
+    _, reason, message = await here.condition(key, "Progressing")
+    assert reason == "ApplyFailed"
+    assert "ControllerRevision calls-engine-foreign holds no pod template: delete it" in message
+    await here.settle(key, rounds=2)
+    found = await here.people.list_all(REVISIONS, here.namespace)
+    numbers = {one["metadata"]["name"]: one["revision"] for one in found}
+    assert numbers[ours["metadata"]["name"]] == 100
+    assert set(here.pods) == pods
+    assert (await here.condition(key, "Progressing"))[1] == "UpToDate"
 
 
 async def test_a_new_operator_by_itself_changes_no_template(
