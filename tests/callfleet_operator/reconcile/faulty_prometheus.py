@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import aiohttp
 from aiohttp import web
 
+LOAD = ("participants", "calls", "allocations")
 Answer = dict[str, Any]
 Fault = Callable[[str, Answer], Awaitable[web.Response | Answer]]
 """Takes the text of a query and the true answer to it, gives another one."""
@@ -39,7 +40,7 @@ class FaultyPrometheus:
     def nobody_is_left(self) -> None:
         """Everybody has hung up, and scrapes go on under the fault."""
         for query, answer in self.known.items():
-            if any(f"_{metric}{{" in _sampled(query) for metric in ("participants", "calls")):
+            if any(f"_{metric}{{" in _sampled(query) for metric in LOAD):
                 rows = [_with_value(row, "0") for row in _rows(answer)]
                 self.known[query] = _with_rows(answer, rows)
 

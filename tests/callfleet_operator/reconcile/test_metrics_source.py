@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callfleet_operator.gateway.prometheus import Prometheus
+from callfleet_operator.gateway.prometheus import Answer, Prometheus
 from callfleet_operator.observe.queries import scope_of
 from callfleet_operator.reconcile.metrics_source import MetricsSource
 from tests.callfleet_operator.gateway.prometheus_server import Exporter, Server
@@ -100,3 +100,20 @@ async def test_what_is_very_old_is_not_given(
     await show(prometheus_server.exporter, 2)
     clock.now += timedelta(seconds=60)
     assert await participants(source) == 2
+
+
+async def test_failures_that_are_not_all_are_none() -> None:
+    """Who tried comes from one store and who failed from another, which is away."""
+
+    class Partial(Prometheus):
+        async def query(self, _promql: str, labels: Sequence[str]) -> Answer:
+            warnings = ("store eu-1 did not answer",) if "result" in labels else ()
+            return Answer({}, warnings)
+
+    prometheus = Partial("http://127.0.0.1:1", timeout=5)
+    try:
+        source = source_of(prometheus, Clock(0))
+        since = datetime.now(UTC) - timedelta(minutes=1)
+        assert await source.failures("media", "relays", since) is None
+    finally:
+        prometheus.close()

@@ -20,7 +20,7 @@ from tests.callfleet_operator.reconcile.faulty_prometheus import (
     FaultyPrometheus,
     faulty_prometheus,
 )
-from tests.callfleet_operator.reconcile.specs import make_cluster
+from tests.callfleet_operator.reconcile.specs import make_cluster, make_pool
 from tests.callfleet_operator.reconcile.world import World, world
 from tests.cluster.api_server import ApiServer
 
@@ -146,6 +146,41 @@ async def test_nothing_is_lost_and_on_call_is_told(
     assert len(told_now) == len(told_before) + 1
     assert {kind for kind, _ in told_now} == {"Normal"}
     assert (await here.condition(key, "ScalingActive"))[:2] == ("True", "ValidMetricFound")
+    await one_pod_left(here, key)
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"nan-of-one-metric", "partial"}))
+async def test_no_relay_is_taken_away_and_on_call_is_told(
+    between: tuple[World, FaultyPrometheus], name: str
+) -> None:
+    (here, faulty), case = between, CASES[name]
+    key = await make_pool(here)
+    await two_pods_with_people(here, key)
+    here.later = SERVED
+    before = await well(here, key)
+
+    faulty.begin(case.fault)
+    mark = await here.mark()
+    await here.settle(key, rounds=1)
+    assert faulty.met > 0
+    status, reason, message = await here.condition(key, "MetricsAvailable")
+    assert (status, reason) == ("False", case.reason)
+    assert case.remedy in message
+    status, reason, message = await here.condition(key, "ScalingActive")
+    assert (status, reason) == case.active
+    assert "No pod will be removed" in message
+    assert (await here.condition(key, "Ready"))[0] == "True"
+
+    faulty.nobody_is_left()
+    for pod in here.pods.values():
+        pod.used = pod.calls = 0
+    await here.settle(key, rounds=1)
+    assert (await here.status(key))["replicas"] == before["replicas"]
+    assert await here.writes(mark, "pods") == []
+    assert len(here.pods) == 2
+
+    faulty.mend()
+    await well(here, key)
     await one_pod_left(here, key)
 
 

@@ -22,13 +22,11 @@ from callfleet_operator.gateway.kube import Body, Kube
 from callfleet_operator.gateway.pod_admin import PodAdmin
 from callfleet_operator.gateway.prometheus import Prometheus
 from callfleet_operator.gateway.resources import (
-    CALL_CLUSTERS,
     CONFIG_MAPS,
     NAMESPACES,
     NODES,
     PODS,
     SECRETS,
-    TURN_POOLS,
     ResourceType,
 )
 from callfleet_operator.metrics import OperatorMetrics
@@ -58,7 +56,6 @@ from tests.waiting import until
 
 OPERATOR = "callfleet-operator-test"
 MASTER = "m" * 32
-KINDS = {Kind.CALL_CLUSTER: CALL_CLUSTERS, Kind.TURN_POOL: TURN_POOLS}
 
 
 @dataclass
@@ -117,10 +114,10 @@ class World:
         await self.change(PODS, name, patch)
 
     async def change_resource(self, key: Key, patch: Body) -> None:
-        await self.change(KINDS[key.kind], key.name, patch)
+        await self.change(key.kind.resource, key.name, patch)
 
     async def status(self, key: Key) -> dict[str, Any]:
-        live = await self.people.get(KINDS[key.kind], key.namespace, key.name)
+        live = await self.people.get(key.kind.resource, key.namespace, key.name)
         assert live is not None
         status: dict[str, Any] = live.get("status", {})
         return status

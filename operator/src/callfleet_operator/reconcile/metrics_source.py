@@ -108,13 +108,22 @@ class MetricsSource:
                 outcomes_query(namespace, pool, seconds), OUTCOME_LABELS
             )
         except PrometheusError as problem:
-            log.warning(
-                "how many users failed is not known: %s",
-                problem.detail,
-                extra={"event": "failures-unknown", "object": f"TurnPool {namespace}/{pool}"},
-            )
+            _say_unknown(f"TurnPool {namespace}/{pool}", problem.detail)
+            return None
+        warnings = dict.fromkeys((*users.warnings, *outcomes.warnings))
+        if warnings:
+            # Failures without all who tried, or the other way round, would be another rate.
+            _say_unknown(f"TurnPool {namespace}/{pool}", "; ".join(warnings))
             return None
         return connection_failures(users.values, outcomes.values, since)
+
+
+def _say_unknown(pool: str, why: str) -> None:
+    log.warning(
+        "how many users failed is not known: %s",
+        why,
+        extra={"event": "failures-unknown", "object": pool},
+    )
 
 
 def _whole(reported: Reported) -> Mapping[str, Connections]:
