@@ -89,6 +89,7 @@ def test_a_drain_taken_back(cluster: Cluster, fleet: Fleet, tmp_path: Path) -> N
                 and drains(seen.engines, replacement)
             ),
         )
+        now.stage.wait_for_rounds(2)  # labelled, it is told
         now.call()
         assert (now.calls_on(pod), now.calls_on(replacement)) == (3, 1)
         now.watch_media(replacement)
