@@ -112,29 +112,17 @@ async def test_nothing_is_lost_and_on_call_is_told(
     here.later = SERVED
     before = await well(here, key)
 
-    faulty.begin(case.fault)
     mark = await here.mark()
-    await here.settle(key, rounds=1)
-    assert faulty.met > 0
-    said = await here.condition(key, "MetricsAvailable")
-    assert said[:2] == ("False", case.reason)
-    assert case.says in said[2]
-    assert case.remedy in said[2]
-    status, reason, message = await here.condition(key, "ScalingActive")
-    assert (status, reason) == case.active
-    assert "No pod will be removed" in message
-    assert (await here.condition(key, "Ready"))[0] == "True"
-    told = ("Warning", f"MetricsAvailable is False: {said[2]}")
+    said = await begun(here, faulty, key, case)
+    assert case.says in said
+    told = ("Warning", f"MetricsAvailable is False: {said}")
     assert told in await events_of(here, key, case.reason)
     now = await here.status(key)
     assert now["replicas"] == before["replicas"]
     assert now["participants"] == before["participants"] > 0
     assert now["utilizationPercent"] == before["utilizationPercent"] > 0
 
-    faulty.nobody_is_left()
-    for pod in here.pods.values():
-        pod.used = pod.calls = 0
-    await here.settle(key, rounds=1)
+    await everybody_hangs_up(here, faulty, key)
     assert (await here.status(key))["replicas"] == before["replicas"]
     assert await here.writes(mark, "pods") == []
     assert len(here.pods) == 2
@@ -159,22 +147,10 @@ async def test_no_relay_is_taken_away_and_on_call_is_told(
     here.later = SERVED
     before = await well(here, key)
 
-    faulty.begin(case.fault)
     mark = await here.mark()
-    await here.settle(key, rounds=1)
-    assert faulty.met > 0
-    status, reason, message = await here.condition(key, "MetricsAvailable")
-    assert (status, reason) == ("False", case.reason)
-    assert case.remedy in message
-    status, reason, message = await here.condition(key, "ScalingActive")
-    assert (status, reason) == case.active
-    assert "No pod will be removed" in message
-    assert (await here.condition(key, "Ready"))[0] == "True"
+    await begun(here, faulty, key, case)
 
-    faulty.nobody_is_left()
-    for pod in here.pods.values():
-        pod.used = pod.calls = 0
-    await here.settle(key, rounds=1)
+    await everybody_hangs_up(here, faulty, key)
     assert (await here.status(key))["replicas"] == before["replicas"]
     assert await here.writes(mark, "pods") == []
     assert len(here.pods) == 2
@@ -203,6 +179,28 @@ async def test_what_pods_would_not_say_is_left_out(
     assert await here.writes(mark, "pods") == []
     faulty.mend()
     assert (await well(here, key))["participants"] > 0
+
+
+async def begun(here: World, faulty: FaultyPrometheus, key: Key, case: Case) -> str:
+    """The message of MetricsAvailable after the first round under a fault."""
+    faulty.begin(case.fault)
+    await here.settle(key, rounds=1)
+    assert faulty.met > 0
+    status, reason, said = await here.condition(key, "MetricsAvailable")
+    assert (status, reason) == ("False", case.reason)
+    assert case.remedy in said
+    status, reason, message = await here.condition(key, "ScalingActive")
+    assert (status, reason) == case.active
+    assert "No pod will be removed" in message
+    assert (await here.condition(key, "Ready"))[0] == "True"
+    return said
+
+
+async def everybody_hangs_up(here: World, faulty: FaultyPrometheus, key: Key) -> None:
+    faulty.nobody_is_left()
+    for pod in here.pods.values():
+        pod.used = pod.calls = 0
+    await here.settle(key, rounds=1)
 
 
 async def two_pods_with_people(here: World, key: Key) -> None:

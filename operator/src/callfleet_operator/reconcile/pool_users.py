@@ -88,16 +88,14 @@ class CompleteUsers:
         absent = set(before)
         for namespace in self.namespaces or ("",):
             async for page in self.kube.pages(Kind.CALL_CLUSTER.resource, namespace):
-                now = self.known.all()
                 for body in page.get("items", []):
                     metadata = body["metadata"]
                     key = Key(Kind.CALL_CLUSTER, metadata["namespace"], metadata["name"])
                     absent.discard(key)
-                    if now.get(key) == before.get(key):
+                    if self.known.pools_of(key) == before.get(key, frozenset()):
                         self.known.saw(key, body)
-        now = self.known.all()
         for key in absent:
-            if now.get(key) == before[key]:
+            if self.known.pools_of(key) == before[key]:
                 self.known.gone(key)
 
 

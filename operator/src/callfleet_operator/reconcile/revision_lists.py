@@ -23,7 +23,8 @@ _Found = dict[str, tuple[Stored, ...]]
 
 @dataclass(slots=True)
 class RevisionLists:
-    """The ControllerRevisions of all fleets, never older than the first question for them.
+    """The ControllerRevisions of all fleets: as they are now, or at a fleet's first question after
+    a start as they were since that start.
 
     With thousands of fleets that all ask at a start, one list a namespace spares the API server a
     search through the namespace for each.
