@@ -181,11 +181,13 @@ impl Shared {
                 self.take(each.token as usize, &mut inbox, &mut state);
                 MutexGuard::bump(&mut state);
             }
+            // Once for all sockets, so that what goes to one client goes together.
+            self.flush(&mut state);
             MutexGuard::unlock_fair(state);
         }
     }
 
-    /// Take a batch of one socket.
+    /// Take a batch of one socket. What is to leave stays, unless it is much.
     fn take(&self, side: usize, inbox: &mut Inbox, state: &mut State) {
         let Some(socket) = state.sockets.get(side) else {
             return;
@@ -206,7 +208,6 @@ impl Shared {
                 }
             }
         }
-        self.flush(state);
     }
 
     /// Send all that is to leave.
