@@ -131,6 +131,8 @@ class Caller:
         self.publishing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.subscribing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.loudness: dict[str, int] = {}
+        self.heights: dict[str, int] = {}
+        """Of the last picture, by track."""
         self._listening: set[asyncio.Task[None]] = set()
         self._answering: asyncio.Task[None] | None = None
         self.subscribing.on("track", self._track)
@@ -195,6 +197,8 @@ class Caller:
             if isinstance(frame, av.AudioFrame):
                 samples = memoryview(bytes(frame.planes[0])).cast("h")
                 self.loudness[track.id] = max(abs(sample) for sample in samples)
+            elif isinstance(frame, av.VideoFrame):
+                self.heights[track.id] = frame.height
 
 
 @asynccontextmanager

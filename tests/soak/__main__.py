@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument(
-        "--pause", type=float, default=0.0, metavar="SECONDS", help="after each call of four"
+        "--pause", type=float, default=0.0, metavar="SECONDS", help="after each call"
     )
     parser.add_argument(
         "--limit",

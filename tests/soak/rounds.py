@@ -1,10 +1,12 @@
-"""One round: a call of four who come in every way and go in every way, until nothing is left."""
+"""One round: a call of five who come in every way, see other layers of one another, and go in every
+way, until nothing is left."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -12,9 +14,11 @@ import aiohttp
 from callfleet_engine.engine import Engine
 from tests.callfleet_engine.engines import Caller, Client, running, settings, until
 from tests.callfleet_engine.whip.clients import HttpClient, WhipClient
+from tests.soak.camera import HEIGHTS, LayeredCamera, encode_layers
 from tests.soak.leftovers import Held, held
 
-PEOPLE = 4
+PEOPLE = 5
+_LAYERS = encode_layers()
 
 
 @asynccontextmanager
@@ -39,9 +43,13 @@ async def play_round(engine: Engine, number: int) -> None:
         player = WhipClient(HttpClient(http, engine), "whep", room).playing()
         stack.push_async_callback(publisher.close)
         stack.push_async_callback(player.close)
+        camera = LayeredCamera(await Client.connect(http, engine), _LAYERS)
+        stack.push_async_callback(camera.close)
         for caller in callers:
             await caller.join(room)
             await caller.publish()
+        await camera.join(room)
+        await camera.publish()
         await publisher.start()
         await player.start()
         for caller in callers:
@@ -50,6 +58,7 @@ async def play_round(engine: Engine, number: int) -> None:
             lambda: player.frames["audio"] > 3,
             lambda: f"sound by WHEP, {player.pc.connectionState}: {streams(engine)}",
         )
+        await see_layers(callers[number % 2], camera, number)
         for caller, way in zip(callers, (number, number + 1), strict=True):
             match way % 3:
                 case 0:
@@ -65,6 +74,21 @@ async def play_round(engine: Engine, number: int) -> None:
             await publisher.pc.close()
             await player.delete()
     await until(lambda: forgotten(engine), "the engine has forgotten everybody")
+
+
+async def see_layers(caller: Caller, camera: LayeredCamera, number: int) -> None:
+    """Ask for each layer of the camera in turn, and see a picture of it."""
+    for turn in range(len(HEIGHTS)):
+        layer = (number + turn) % len(HEIGHTS)
+        await caller.client.send(type="layer", participant=camera.participant, most=layer)
+        await until(
+            partial(_sees, caller, HEIGHTS[layer]),
+            partial("layer {}; heights of pictures are {}".format, layer, caller.heights),
+        )
+
+
+def _sees(caller: Caller, height: int) -> bool:
+    return height in caller.heights.values()
 
 
 def streams(engine: Engine) -> list[object]:
