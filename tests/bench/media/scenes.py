@@ -30,7 +30,9 @@ LITTLE_LOSS = 0.0005
 KEEPS_UP = 0.98
 """Of what is sent, what must come in the same time: else a queue grows, and loss is only late."""
 SHARE_OF_HIGHEST = 0.7
-WARM_SECONDS, DRAIN_SECONDS, IDLE_SECONDS = 1.0, 0.3, 5.0
+WARM_SECONDS, DRAIN_SECONDS = 1.0, 0.3
+REST_SECONDS, IDLE_SECONDS = 6.0, 10.0
+"""After the last join until nothing of it is left to do, and what is measured then."""
 MOST_DRAINS = 20
 BUSY_CLIENT = 0.9
 """Share of its core from which on the client may be what limits."""
@@ -203,7 +205,7 @@ def calls(start: Starting, setting: Setting) -> Iterator[Row]:
         people = callers(CALLS, SIZE, ("video",))
         empty = run.server.resident_bytes()
         run.client.join(run.server, people, at_once=24)
-        time.sleep(WARM_SECONDS)
+        time.sleep(REST_SECONDS)
         held = run.server.resident_bytes()
         cpu = run.server.cpu_seconds()
         time.sleep(IDLE_SECONDS)
