@@ -97,7 +97,12 @@ async def follow(kube: Kube, what: Followed, mirror: Mirror, listing: asyncio.Lo
         except KubeError as trouble:
             if not version and not by_pages:
                 # Whatever the reason is: if it keeps from listing, too, that is said then.
-                log.info("listed page by page, not streamed: %s: %s", what, trouble)
+                log.info(
+                    "listed page by page, not streamed: %s: %s",
+                    what,
+                    trouble,
+                    extra={"event": "watch-by-pages", "resource": what.resource.plural},
+                )
                 by_pages = True
                 continue
             log.warning(
