@@ -36,9 +36,9 @@ async def test_every_stream_of_a_call_is_told(pod: Pod) -> None:  # noqa: F811 -
         call = pod.engine.parts.host.calls[0]
         await until(
             lambda: all(
-                pod.engine.parts.rates.bits_per_second(stream)
+                pod.engine.parts.rates.bits_per_second(one, stream)
                 for one in call
-                for stream in counts(one.id, one.statistics())
+                for stream in counts(one.statistics())
             ),
             "bit rates",
         )

@@ -47,7 +47,7 @@ class AdminCalls:
         stats = participant.statistics()
 
         def told(way: Way, ssrc: int, stream: Stream) -> Stream:
-            rate = self._rates.bits_per_second(StreamId(participant.id, way, ssrc))
+            rate = self._rates.bits_per_second(participant, StreamId(way, ssrc))
             return {**stream, "bitsPerSecond": rate}
 
         return {

@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from callfleet_engine.background import Background
+from callfleet_engine.calls.call import Call
 from callfleet_engine.calls.moving import Batches
 from callfleet_engine.calls.rates import RATE_SECONDS
 from callfleet_engine.calls.sampling import SAMPLE_SECONDS
@@ -189,18 +190,23 @@ class Engine:
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
-        before = loop.time()
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
-            now = loop.time()
-            self.parts.sampler.sample(self.parts.host.calls, datetime.now(UTC), now - before)
-            before = now
+            async for call in self._calls_one_by_one():
+                self.parts.sampler.sample(call, datetime.now(UTC), loop.time())
 
     async def _rates(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RATE_SECONDS)
-            self.parts.rates.sample(self.parts.host.calls, loop.time())
+            async for call in self._calls_one_by_one():
+                self.parts.rates.look(call, loop.time())
+
+    async def _calls_one_by_one(self) -> AsyncIterator[Call]:
+        """The calls of this moment; signalling comes between them."""
+        for call in self.parts.host.calls:
+            yield call
+            await asyncio.sleep(0)
 
     def _end_calls(self) -> None:
         self._ready = False

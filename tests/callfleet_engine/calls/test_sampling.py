@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callfleet_engine.calls.sampling import Sampler, Totals, since, totals
+from callfleet_engine.calls.call import Call
+from callfleet_engine.calls.sampling import SAMPLE_SECONDS, Sampler, Totals, since, totals
 from callfleet_engine.media.interface import InboundStats, OutboundStats, ParticipantStats
 from callfleet_engine.store.interface import Direction, QualitySample
 
@@ -87,7 +90,66 @@ class Kept:
         self.samples.append(sample)
 
 
-def test_nobody_to_sample() -> None:
-    kept = Kept()
-    Sampler(kept).sample([], datetime.now(UTC), 15)
-    assert kept.samples == []
+class Route:
+    epoch = 1
+
+
+class Ada:
+    """Counts how often somebody looks."""
+
+    id = "ada"
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.looks = 0
+
+    def statistics(self) -> ParticipantStats:
+        self.looks += 1
+        stream = replace(INBOUND, packets_received=self.received, bytes_received=self.received * 10)
+        return ParticipantStats((stream,), ())
+
+
+class OneCall:
+    """Of Ada alone."""
+
+    id = "call"
+    route = Route()
+
+    def __init__(self) -> None:
+        self.ada = Ada()
+        self.active_at = 0.0
+        self.kept = Kept()
+        self.sampler = Sampler(self.kept)
+
+    def __iter__(self) -> Iterator[Ada]:
+        return iter((self.ada,))
+
+    def quiet_since(self, moment: float) -> bool:
+        return self.active_at <= moment
+
+    def sample(self, now: float, received: int) -> None:
+        if received != self.ada.received:
+            self.active_at = now
+        self.ada.received = received
+        self.sampler.sample(cast("Call", self), datetime.now(UTC), now)
+
+
+def test_what_came_since_the_last_sample_is_told() -> None:
+    call = OneCall()
+    call.sample(100.0, 15)
+    call.sample(110.0, 40)
+    assert [(one.packets, one.bits_per_second) for one in call.kept.samples] == [
+        (15, 15 * 80 / SAMPLE_SECONDS),
+        (25, 25 * 80 / 10),
+    ]
+
+
+def test_a_call_at_rest_is_not_looked_at_and_goes_on_from_its_end() -> None:
+    call = OneCall()
+    call.sample(100.0, 15)
+    for now in (115.0, 130.0):
+        call.sample(now, 15)
+    assert call.ada.looks == 1
+    assert len(call.kept.samples) == 1
+    call.sample(140.0, 40)
+    assert (call.kept.samples[-1].packets, call.kept.samples[-1].bits_per_second) == (25, 200)

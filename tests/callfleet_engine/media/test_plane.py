@@ -163,6 +163,16 @@ async def test_stats_have_both_directions(peers: Make) -> None:
     assert alice.session.stats().subscribed == ()
 
 
+async def test_when_something_came_is_known(
+    plane: AiortcPlane, call: AiortcCall, peers: Make
+) -> None:
+    empty = plane.open_call("empty")
+    await two(peers)
+    rested, first = empty.active_at, call.active_at
+    await until(lambda: call.active_at > first + 0.3, "something comes, and is noticed")
+    assert empty.active_at == rested
+
+
 async def test_permissions_are_kept(peers: Make) -> None:
     listener = peers("listener", can_publish=False)
     deaf = peers("deaf", can_subscribe=False)

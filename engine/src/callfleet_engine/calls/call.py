@@ -64,6 +64,11 @@ class Call:
         """How long it has been on this pod."""
         return self._loop.time() - self._began
 
+    def quiet_since(self, moment: float) -> bool:
+        """Whether nothing has come or changed since then (seconds of the event loop's clock), so
+        that the counts of its streams are as they were."""
+        return self._media.active_at <= moment
+
     @property
     def people(self) -> int:
         """Participants, and those who are to come from another pod."""

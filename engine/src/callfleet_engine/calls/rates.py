@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from callfleet_engine.calls.call import Call
+from callfleet_engine.calls.participant import Participant
 from callfleet_engine.media.interface import ParticipantStats
 
 RATE_SECONDS = 5.0
@@ -16,56 +18,62 @@ Way = Literal["published", "subscribed"]
 
 @dataclass(frozen=True, slots=True)
 class StreamId:
-    """One SSRC of one participant, on its way to the engine or from it."""
+    """One SSRC of a participant, on its way to the engine or from it."""
 
-    participant: str
     way: Way
     ssrc: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
+    """All streams of a participant at one moment."""
+
     at: float
-    bytes: int
-    bits_per_second: float | None
+    bytes: Mapping[StreamId, int]
+    bits_per_second: Mapping[StreamId, float]
 
 
 class BitRates:
     """What each stream carried between the last two looks; payload alone, without headers."""
 
     def __init__(self) -> None:
-        self._looks: dict[StreamId, _Look] = {}
+        self._looks: WeakKeyDictionary[Participant, _Look] = WeakKeyDictionary()
 
-    def sample(self, calls: Iterable[Call], now: float) -> None:
-        """Look at every stream; `now` in seconds of a clock that never falls."""
-        looks = {}
-        for call in calls:
-            for participant in call:
-                for stream, count in counts(participant.id, participant.statistics()).items():
-                    looks[stream] = _next(self._looks.get(stream), now, count)
-        self._looks = looks
+    def look(self, call: Call, now: float) -> None:
+        """Look at every stream of a call; `now` in seconds of the event loop's clock."""
+        for participant in call:
+            before = self._looks.get(participant)
+            if before is not None and call.quiet_since(before.at):
+                self._looks[participant] = _at_rest(before, now)
+            else:
+                self._looks[participant] = _next(before, now, counts(participant.statistics()))
 
-    def bits_per_second(self, stream: StreamId) -> float | None:
+    def bits_per_second(self, participant: Participant, stream: StreamId) -> float | None:
         """None until a stream has been looked at twice."""
-        look = self._looks.get(stream)
-        return look.bits_per_second if look else None
+        look = self._looks.get(participant)
+        return look.bits_per_second.get(stream) if look else None
 
 
-def counts(participant: str, stats: ParticipantStats) -> dict[StreamId, int]:
+def counts(stats: ParticipantStats) -> dict[StreamId, int]:
     """The bytes of all streams of a participant."""
-    published = {
-        StreamId(participant, "published", stream.ssrc): stream.bytes_received
-        for stream in stats.published
-    }
-    subscribed = {
-        StreamId(participant, "subscribed", stream.ssrc): stream.bytes_sent
-        for stream in stats.subscribed
-    }
+    published = {StreamId("published", one.ssrc): one.bytes_received for one in stats.published}
+    subscribed = {StreamId("subscribed", one.ssrc): one.bytes_sent for one in stats.subscribed}
     return published | subscribed
 
 
-def _next(before: _Look | None, now: float, count: int) -> _Look:
-    # A count that fell belongs to a stream that began anew.
-    if before is None or count < before.bytes or now <= before.at:
-        return _Look(now, count, None)
-    return _Look(now, count, (count - before.bytes) * 8 / (now - before.at))
+def _at_rest(before: _Look, now: float) -> _Look:
+    if any(before.bits_per_second.values()) or len(before.bits_per_second) < len(before.bytes):
+        return _Look(now, before.bytes, dict.fromkeys(before.bytes, 0.0))
+    return _Look(now, before.bytes, before.bits_per_second)
+
+
+def _next(before: _Look | None, now: float, bytes_now: Mapping[StreamId, int]) -> _Look:
+    if before is None or now <= before.at:
+        return _Look(now, bytes_now, {})
+    rates = {
+        stream: (count - before.bytes[stream]) * 8 / (now - before.at)
+        for stream, count in bytes_now.items()
+        # A count that fell belongs to a stream that began anew.
+        if stream in before.bytes and count >= before.bytes[stream]
+    }
+    return _Look(now, bytes_now, rates)

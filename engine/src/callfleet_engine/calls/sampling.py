@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
+from weakref import WeakKeyDictionary
 
 from callfleet_engine.calls.call import Call
+from callfleet_engine.calls.participant import Participant
 from callfleet_engine.media.interface import ParticipantStats
 from callfleet_engine.store.interface import Direction, QualitySample, SampleBuffer
 
@@ -63,38 +65,61 @@ def since(before: Totals, now: Totals) -> Totals:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """Where a participant stood when it was sampled."""
+
+    at: float
+    totals: Mapping[Direction, Totals]
+
+
 class Sampler:
     """Keeps each participant's latest totals."""
 
     def __init__(self, buffer: SampleBuffer) -> None:
         self._buffer = buffer
-        self._before: dict[str, dict[Direction, Totals]] = {}
+        self._before: WeakKeyDictionary[Participant, _Sampled] = WeakKeyDictionary()
 
-    def sample(self, calls: Iterable[Call], at: datetime, seconds: float) -> None:
-        """Add a sample for each direction in which packets went in the last `seconds`."""
-        latest: dict[str, dict[Direction, Totals]] = {}
-        for call in calls:
-            for participant in call:
-                now = latest[participant.id] = totals(participant.statistics())
-                before = self._before.get(participant.id, {})
-                for direction, total in now.items():
-                    lately = since(before[direction], total) if before else total
-                    if lately.packets > 0:
-                        self._buffer.add(
-                            QualitySample(
-                                call_id=call.id,
-                                epoch=call.route.epoch,
-                                participant_id=participant.id,
-                                direction=direction,
-                                at=at,
-                                packets=lately.packets,
-                                packets_lost=max(0, lately.packets_lost),
-                                jitter_seconds=lately.jitter,
-                                round_trip_seconds=lately.round_trip,
-                                bits_per_second=lately.bytes * 8 / seconds,
-                            )
-                        )
-        self._before = latest
+    def sample(self, call: Call, at: datetime, now: float) -> None:
+        """Add a sample for each direction in which packets went since the last one; `now` in
+        seconds of the event loop's clock."""
+        for participant in call:
+            before = self._before.get(participant)
+            if before is not None and call.quiet_since(before.at):
+                self._before[participant] = replace(before, at=now)
+                continue
+            latest = totals(participant.statistics())
+            seconds = now - before.at if before else SAMPLE_SECONDS
+            for direction, total in latest.items():
+                lately = since(before.totals[direction], total) if before else total
+                if lately.packets > 0:
+                    self._buffer.add(
+                        _sample(call, participant, direction, lately, at=at, seconds=seconds)
+                    )
+            self._before[participant] = _Sampled(now, latest)
+
+
+def _sample(
+    call: Call,
+    participant: Participant,
+    direction: Direction,
+    lately: Totals,
+    *,
+    at: datetime,
+    seconds: float,
+) -> QualitySample:
+    return QualitySample(
+        call_id=call.id,
+        epoch=call.route.epoch,
+        participant_id=participant.id,
+        direction=direction,
+        at=at,
+        packets=lately.packets,
+        packets_lost=max(0, lately.packets_lost),
+        jitter_seconds=lately.jitter,
+        round_trip_seconds=lately.round_trip,
+        bits_per_second=lately.bytes * 8 / seconds,
+    )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -273,6 +273,8 @@ class LiteConnection:
 
     def _select(self, source: Address) -> None:
         moved = self._up.is_set() and source != self._selected
+        if self._selected is not None:
+            self._heard[self._selected] = self._last_heard(self._selected)
         self._selected = source
         self._selected_heard = self._port.sweeps
         self._nominated = None
@@ -287,9 +289,10 @@ class LiteConnection:
         if not self._up.is_set():
             return  # whoever began the attempt times it
         now = self._port.sweeps
-        if self._selected is not None:
-            self._heard[self._selected] = max(self._heard[self._selected], self._selected_heard)
-        if now - max(self._heard.values(), default=self._selected_heard) >= CONSENT_SWEEPS:
+        if len(self._heard) == 1 and now - self._selected_heard < CONSENT_SWEEPS:
+            return  # most of all
+        last = max(map(self._last_heard, self._heard), default=self._selected_heard)
+        if now - last >= CONSENT_SWEEPS:
             self.end()
             return
         for address, heard in list(self._heard.items()):
@@ -298,10 +301,11 @@ class LiteConnection:
 
     def heard_from(self, address: Address) -> bool:
         """Whether the address is in use; another connection may have it otherwise."""
+        return self._port.sweeps - self._last_heard(address) < CONSENT_SWEEPS
+
+    def _last_heard(self, address: Address) -> int:
         heard = self._heard[address]
-        if address == self._selected:
-            heard = max(heard, self._selected_heard)
-        return self._port.sweeps - heard < CONSENT_SWEEPS
+        return max(heard, self._selected_heard) if address == self._selected else heard
 
     def yield_address(self, address: Address) -> None:
         """Another connection has the address from now on."""

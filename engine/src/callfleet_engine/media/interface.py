@@ -293,6 +293,11 @@ class MediaSession(Protocol):
 class MediaCall(Protocol):
     """One call's sessions."""
 
+    @property
+    def active_at(self) -> float:
+        """When something last came or changed, in seconds of the event loop's clock. What came in
+        the last tenth of a second may not be known yet."""
+
     def join(
         self,
         participant_id: str,

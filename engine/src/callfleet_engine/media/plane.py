@@ -68,8 +68,13 @@ class AiortcCall:
         self.sessions: dict[str, AiortcSession] = {}
         self.touched = True
         """Something has come or changed since the last tick."""
-        self._awake_until = 0.0
+        self._active_at = 0.0
         self._speakers = ActiveSpeaker()
+
+    @property
+    def active_at(self) -> float:
+        """See `MediaCall`."""
+        return asyncio.get_running_loop().time() if self.touched else self._active_at
 
     def join(
         self,
@@ -138,8 +143,8 @@ class AiortcCall:
         """Ten times a second: who speaks, and what each session has to do, unless all is silent."""
         if self.touched:
             self.touched = False
-            self._awake_until = now + AWAKE_SECONDS
-        elif now > self._awake_until:
+            self._active_at = now
+        elif now > self._active_at + AWAKE_SECONDS:
             return
         levels = {name: session.take_loudest() for name, session in self.sessions.items()}
         if self._speakers.observe(levels):

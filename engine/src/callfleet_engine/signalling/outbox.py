@@ -71,6 +71,8 @@ class SocketOutbox:
                 self._queued_bytes -= len(text)
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._socket.send_str(text)
+                # An offer has 10 kB, and the next message may not come for long.
+                text = ""
         except (ConnectionError, TimeoutError) as error:
             logger.info("a client is not to be reached", extra={"error": repr(error)})
         finally:
