@@ -33,31 +33,26 @@ async def test_nothing_is_due_after_the_end() -> None:
     assert due == ["other"]
 
 
-class Resting:
-    """A session that counts."""
-
-    ticks = 0
+class Session:
+    """Of a silent participant."""
 
     def take_loudest(self) -> int:
         return SILENCE
 
-    def tick(self, now: float) -> None:  # noqa: ARG002 (the plane's)
-        self.ticks += 1
+    def tick(self, now: float) -> None:
+        """Nothing."""
 
 
 def test_a_call_rests_when_nothing_came_until_something_does() -> None:
-    call, session = AiortcCall(cast("AiortcPlane", None), "call"), Resting()
-    call.sessions["alice"] = cast("AiortcSession", session)
-    for now, ticks in (
-        (100.0, 1),
-        (100.0 + AWAKE_SECONDS, 2),
-        (100.1 + AWAKE_SECONDS, 2),
-        (200.0, 2),
-    ):
-        call.tick(now)
-        assert session.ticks == ticks
+    call = AiortcCall(cast("AiortcPlane", None), "call")
+    call.sessions["alice"] = cast("AiortcSession", Session())
+    assert call.is_awake(100.0)
+    call.tick(100.0)
+    assert call.is_awake(100.0 + AWAKE_SECONDS)
+    call.tick(100.0 + AWAKE_SECONDS)
+    assert not call.is_awake(100.1 + AWAKE_SECONDS)
     call.touched = True
-    call.tick(201.0)
-    call.tick(201.0 + AWAKE_SECONDS)
-    call.tick(202.0 + AWAKE_SECONDS)
-    assert session.ticks == 4
+    assert call.is_awake(200.0)
+    call.tick(200.0)
+    assert call.is_awake(200.0 + AWAKE_SECONDS)
+    assert not call.is_awake(200.1 + AWAKE_SECONDS)

@@ -20,11 +20,16 @@ class Session:
 class Call:
     """Only what a tick uses."""
 
-    def __init__(self, people: int) -> None:
+    def __init__(self, people: int, *, awake: bool = True) -> None:
         self.sessions = {str(number): Session() for number in range(people)}
+        self.awake = awake
+        self.ticks = 0
 
-    def tick(self, now: float) -> None:
-        """Nothing."""
+    def is_awake(self, _: float) -> bool:
+        return self.awake
+
+    def tick(self, _: float) -> None:
+        self.ticks += 1
 
 
 async def test_each_session_reports_once_in_ten_ticks_and_not_all_at_once() -> None:
@@ -40,3 +45,15 @@ async def test_each_session_reports_once_in_ten_ticks_and_not_all_at_once() -> N
         together.append(sum(len(session.reports) for session in sessions) - before)
     assert [len(session.reports) for session in sessions] == [2] * len(sessions)
     assert set(together) == {2, 3}
+
+
+async def test_calls_at_rest_have_no_ticks_and_no_reports() -> None:
+    plane: Any = AiortcPlane(MediaSettings(("127.0.0.1",)))
+    resting, awake = Call(3, awake=False), Call(3)
+    plane._calls = {"resting": resting, "awake": awake}
+    for _ in range(REPORT_TICKS):
+        plane._tick()
+        plane._timer.cancel()
+    assert (resting.ticks, awake.ticks) == (0, REPORT_TICKS)
+    assert [len(session.reports) for session in resting.sessions.values()] == [0, 0, 0]
+    assert [len(session.reports) for session in awake.sessions.values()] == [1, 1, 1]

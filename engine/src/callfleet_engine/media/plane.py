@@ -34,7 +34,7 @@ from callfleet_engine.media.totals import Totals
 TICK_SECONDS = 0.1
 REPORT_TICKS = 10
 AWAKE_SECONDS = 4.0
-"""Rates, layers and the speaker are at rest so long after the last packet of a call."""
+"""Rates, layers, reports and the speaker are at rest so long after the last packet of a call."""
 _PARTICIPANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -75,6 +75,10 @@ class AiortcCall:
     def active_at(self) -> float:
         """See `MediaCall`."""
         return asyncio.get_running_loop().time() if self.touched else self._active_at
+
+    def is_awake(self, now: float) -> bool:
+        """Whether something came or changed a short time ago."""
+        return self.touched or now <= self._active_at + AWAKE_SECONDS
 
     def join(
         self,
@@ -140,12 +144,10 @@ class AiortcCall:
             )
 
     def tick(self, now: float) -> None:
-        """Ten times a second: who speaks, and what each session has to do, unless all is silent."""
+        """Ten times a second while it is awake: who speaks, and what each session has to do."""
         if self.touched:
             self.touched = False
             self._active_at = now
-        elif now > self._active_at + AWAKE_SECONDS:
-            return
         levels = {name: session.take_loudest() for name, session in self.sessions.items()}
         if self._speakers.observe(levels):
             for session in list(self.sessions.values()):
@@ -262,9 +264,10 @@ class AiortcPlane:
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
         self._measure(now)
         self._ticks += 1
-        for call in self._calls.values():
+        awake = [call for call in self._calls.values() if call.is_awake(now)]
+        for call in awake:
             call.tick(now)
-        sessions = chain.from_iterable(call.sessions.values() for call in self._calls.values())
+        sessions = chain.from_iterable(call.sessions.values() for call in awake)
         # Spread over the second, so that reports to many do not hold up packets.
         for session in islice(sessions, self._ticks % REPORT_TICKS, None, REPORT_TICKS):
             session.report(now)

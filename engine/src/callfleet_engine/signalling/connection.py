@@ -131,14 +131,21 @@ class Connection:
         bucket = TokenBucket(
             per_second=MESSAGES_PER_SECOND, burst=MESSAGES_AT_ONCE, now=loop.time()
         )
-        while True:
-            try:
-                text = await self._receive()
-                if not bucket.take(loop.time()):
-                    self._outbox.send(Error.of(_too_fast()))
-                    self._outbox.close("bad_message")
-                    return
+
+        async def take_next() -> bool:
+            # Of its own, so that an answer's description is not kept until the next message comes.
+            text = await self._receive()
+            if bucket.take(loop.time()):
                 await session.handle(parse(text))
+                return True
+            self._outbox.send(Error.of(_too_fast()))
+            self._outbox.close("bad_message")
+            return False
+
+        goes_on = True
+        while goes_on:
+            try:
+                goes_on = await take_next()
             except BadMessage as error:
                 self._outbox.send(Error.of(error, error.id))
             except _Gone:
