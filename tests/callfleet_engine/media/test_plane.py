@@ -97,7 +97,8 @@ async def test_a_keyframe_request_goes_up_to_the_publisher(peers: Make) -> None:
 
 async def test_what_is_lost_downstream_is_sent_again(peers: Make) -> None:
     _, bob = await two(peers)
-    bob.lose_media(every=5)
+    # Above 15 % the path looks overloaded: video pauses, and nothing of before is repaired then.
+    bob.lose_media(every=10)
     have = len(bob.received("alice", "video"))
     await until(lambda: bob.dropped >= 3, "packets are lost")
     await until(
