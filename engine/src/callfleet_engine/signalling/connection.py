@@ -88,6 +88,7 @@ class Connection:
         except _Gone:
             return
         else:
+            del text, message  # a conversation is long
             await self._go_on(served)
 
     async def _go_on(self, served: Passage | Session) -> None:
