@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,23 +189,22 @@ class Engine:
                 logger.warning("maintenance of the database failed", extra={"error": str(error)})
 
     async def _sample(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
-            async for call in self._calls_one_by_one():
-                self.parts.sampler.sample(call, datetime.now(UTC), loop.time())
+            await self._look_at_calls(
+                lambda call, now: self.parts.sampler.sample(call, datetime.now(UTC), now)
+            )
 
     async def _rates(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RATE_SECONDS)
-            async for call in self._calls_one_by_one():
-                self.parts.rates.look(call, loop.time())
+            await self._look_at_calls(self.parts.rates.look)
 
-    async def _calls_one_by_one(self) -> AsyncIterator[Call]:
-        """The calls of this moment; signalling comes between them."""
+    async def _look_at_calls(self, look: Callable[[Call, float], None]) -> None:
+        """One by one: signalling comes between them."""
+        loop = asyncio.get_running_loop()
         for call in self.parts.host.calls:
-            yield call
+            look(call, loop.time())
             await asyncio.sleep(0)
 
     def _end_calls(self) -> None:
