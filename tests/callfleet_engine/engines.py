@@ -88,6 +88,14 @@ class Client:
     async def expect_type(self, kind: str) -> Message:
         return await self.expect(lambda message: message["type"] == kind, kind)
 
+    async def next_offer(self) -> Message:
+        """Take the next offer, and leave all else."""
+        while True:
+            for index, message in enumerate(self.received):
+                if message["type"] == "offer":
+                    return self.received.pop(index)
+            await asyncio.sleep(0.01)
+
     async def closed(self) -> int | None:
         """Wait until the server has closed; the close code."""
         await until(self._reader.done, "close")
@@ -171,19 +179,12 @@ class Caller:
 
     async def _answer(self) -> None:
         while True:
-            offer = await self._next_offer()
+            offer = await self.client.next_offer()
             await self.subscribing.setRemoteDescription(
                 RTCSessionDescription(offer["offer"], "offer")
             )
             await self.subscribing.setLocalDescription(await self.subscribing.createAnswer())
             await self.client.send(type="subscribe", answer=self.subscribing.localDescription.sdp)
-
-    async def _next_offer(self) -> Message:
-        while True:
-            for index, message in enumerate(self.client.received):
-                if message["type"] == "offer":
-                    return self.client.received.pop(index)
-            await asyncio.sleep(0.01)
 
     def _track(self, track: MediaStreamTrack) -> None:
         self._listening.add(asyncio.create_task(self._listen(track)))

@@ -9,7 +9,7 @@ import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from aioice.stun import Class, Method
@@ -379,11 +379,15 @@ async def test_accept_outlives_the_want_of_descriptors(monkeypatch: pytest.Monke
     with (
         closing(acceptor),
         socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+        ExitStack() as taken,
     ):
         first_free = os.dup(client.fileno())
         os.close(first_free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
         try:
+            with suppress(OSError):  # what others have given free meanwhile
+                while True:
+                    taken.callback(os.close, os.dup(client.fileno()))
             client.connect(bound.getsockname())
             await until(lambda: acceptor.errors >= 1)
         finally:

@@ -10,6 +10,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 
 from callfleet_engine.load.media import EncodedLoop, encode_video
+from callfleet_engine.load.peer import CountingPeerConnection
 from callfleet_engine.load.scenario import Video
 from callfleet_engine.media import rtp
 from tests.callfleet_engine.engines import Client, until
@@ -36,25 +37,27 @@ def _second(height: int) -> EncodedLoop:
             width=height * 16 // 9,
             height=height,
             frames_per_second=FRAMES_PER_SECOND,
-            kilobits_per_second=height,
+            kilobits_per_second=height // 3,
         )
     )
     return EncodedLoop(loop.kind, loop.packets[:FRAMES_PER_SECOND], loop.packet_seconds)
 
 
 class LayeredCamera:
-    """Joins and publishes; hears nobody."""
+    """Joins, publishes, and takes what comes without decoding it."""
 
     def __init__(self, client: Client, layers: tuple[EncodedLoop, ...]) -> None:
         self.client = client
         self.participant = ""
         self._layers = layers
         self._pc: RTCPeerConnection = new_pc()
-        self._sending: asyncio.Task[None] | None = None
+        self._taking = CountingPeerConnection([], "all")
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def join(self, room: str) -> None:
         joined = await self.client.join(room)
         self.participant = joined["participant"]
+        self._tasks.append(asyncio.create_task(self._answer()))
 
     async def publish(self) -> None:
         self._pc.addTransceiver("video", direction="sendonly")
@@ -64,14 +67,22 @@ class LayeredCamera:
         assert "a=simulcast:recv" in published["answer"], published
         await self._pc.setRemoteDescription(RTCSessionDescription(published["answer"], "answer"))
         await until(lambda: self._pc.connectionState == "connected", "the camera is connected")
-        self._sending = asyncio.create_task(self._send())
+        self._tasks.append(asyncio.create_task(self._send()))
 
     async def close(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.wait({self._sending})
-        await self._pc.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(self._pc.close(), self._taking.close())
         await self.client.close()
+
+    async def _answer(self) -> None:
+        while True:
+            offer = await self.client.next_offer()
+            await self._taking.setRemoteDescription(RTCSessionDescription(offer["offer"], "offer"))
+            await self._taking.setLocalDescription(await self._taking.createAnswer())
+            await self.client.send(type="subscribe", answer=self._taking.localDescription.sdp)
 
     async def _send(self) -> None:
         sender: Any = self._pc.getSenders()[0]

@@ -136,11 +136,8 @@ async def soak(
     by the first that left anything. The round before the first warms up: what it leaves is what
     Python keeps for reuse. A round that did not come to its end in time is told to `tell_late`,
     without which it raises; nothing may be left of it either."""
-    await play_round(engine, 0)
-    await play_round(engine, 1)
-    before = held()
-    number = 1
-    while go_on(number):
+
+    async def play(number: int) -> None:
         try:
             await play_round(engine, number)
         except AssertionError as late:
@@ -148,6 +145,13 @@ async def soak(
                 raise
             tell_late(late)
             await until(lambda: forgotten(engine), "the engine has forgotten everybody")
+
+    await play(0)
+    await play(1)
+    before = held()
+    number = 1
+    while go_on(number):
+        await play(number)
         now = await at_rest(before)
         tell(number, now)
         if left := now.more_than(before):
