@@ -88,8 +88,15 @@ class Client:
     async def expect_type(self, kind: str) -> Message:
         return await self.expect(lambda message: message["type"] == kind, kind)
 
-    async def next_offer(self) -> Message:
-        """Take the next offer, and leave all else."""
+    async def answer_offers(self, connection: RTCPeerConnection) -> None:
+        """Take with it whatever is offered, until cancelled."""
+        while True:
+            offer = await self._next_offer()
+            await connection.setRemoteDescription(RTCSessionDescription(offer["offer"], "offer"))
+            await connection.setLocalDescription(await connection.createAnswer())
+            await self.send(type="subscribe", answer=connection.localDescription.sdp)
+
+    async def _next_offer(self) -> Message:
         while True:
             for index, message in enumerate(self.received):
                 if message["type"] == "offer":
@@ -148,7 +155,7 @@ class Caller:
     async def join(self, room: str = "room", **fields: object) -> Message:
         self.joined = await self.client.join(room, **fields)
         assert self.joined["type"] == "joined", self.joined
-        self._answering = asyncio.create_task(self._answer())
+        self._answering = asyncio.create_task(self.client.answer_offers(self.subscribing))
         return self.joined
 
     async def offer(self) -> str:
@@ -176,15 +183,6 @@ class Caller:
             await asyncio.wait(tasks)
         await asyncio.gather(self.publishing.close(), self.subscribing.close())
         await self.client.close()
-
-    async def _answer(self) -> None:
-        while True:
-            offer = await self.client.next_offer()
-            await self.subscribing.setRemoteDescription(
-                RTCSessionDescription(offer["offer"], "offer")
-            )
-            await self.subscribing.setLocalDescription(await self.subscribing.createAnswer())
-            await self.client.send(type="subscribe", answer=self.subscribing.localDescription.sdp)
 
     def _track(self, track: MediaStreamTrack) -> None:
         self._listening.add(asyncio.create_task(self._listen(track)))

@@ -57,7 +57,7 @@ class LayeredCamera:
     async def join(self, room: str) -> None:
         joined = await self.client.join(room)
         self.participant = joined["participant"]
-        self._tasks.append(asyncio.create_task(self._answer()))
+        self._tasks.append(asyncio.create_task(self.client.answer_offers(self._taking)))
 
     async def publish(self) -> None:
         self._pc.addTransceiver("video", direction="sendonly")
@@ -76,13 +76,6 @@ class LayeredCamera:
             await asyncio.wait(self._tasks)
         await asyncio.gather(self._pc.close(), self._taking.close())
         await self.client.close()
-
-    async def _answer(self) -> None:
-        while True:
-            offer = await self.client.next_offer()
-            await self._taking.setRemoteDescription(RTCSessionDescription(offer["offer"], "offer"))
-            await self._taking.setLocalDescription(await self._taking.createAnswer())
-            await self.client.send(type="subscribe", answer=self._taking.localDescription.sdp)
 
     async def _send(self) -> None:
         sender: Any = self._pc.getSenders()[0]

@@ -44,7 +44,8 @@ class BitRates:
         for participant in call:
             before = self._looks.get(participant)
             if before is not None and call.quiet_since(before.at):
-                self._looks[participant] = _at_rest(before, now)
+                at_rest = dict.fromkeys(before.bytes, 0.0)
+                self._looks[participant] = _Look(now, before.bytes, at_rest)
             else:
                 self._looks[participant] = _next(before, now, counts(participant.statistics()))
 
@@ -59,12 +60,6 @@ def counts(stats: ParticipantStats) -> dict[StreamId, int]:
     published = {StreamId("published", one.ssrc): one.bytes_received for one in stats.published}
     subscribed = {StreamId("subscribed", one.ssrc): one.bytes_sent for one in stats.subscribed}
     return published | subscribed
-
-
-def _at_rest(before: _Look, now: float) -> _Look:
-    if any(before.bits_per_second.values()) or len(before.bits_per_second) < len(before.bytes):
-        return _Look(now, before.bytes, dict.fromkeys(before.bytes, 0.0))
-    return _Look(now, before.bytes, before.bits_per_second)
 
 
 def _next(before: _Look | None, now: float, bytes_now: Mapping[StreamId, int]) -> _Look:
