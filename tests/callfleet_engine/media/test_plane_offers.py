@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 
@@ -10,6 +11,7 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from callfleet_engine.media.description import MAX_SDP_BYTES
 from callfleet_engine.media.interface import BadSdpError, MediaError
+from callfleet_engine.media.negotiating import Turns
 from callfleet_engine.media.plane import AiortcCall
 from callfleet_engine.media.session import MAX_PUBLISHERS, MAX_SCREENS
 from tests.callfleet_engine.media.peers import Make, Picture, continuous, new_pc, two, until
@@ -63,9 +65,10 @@ async def test_m_lines_of_those_who_left_are_used_again(peers: Make) -> None:
 async def test_one_offer_is_outstanding_at_a_time(peers: Make) -> None:
     bob = peers("bob")
     bob.auto_answer = False
-    for name in ("alice", "carol", "dave"):
-        await peers(name).publish(AudioStreamTrack())
+    await peers("alice").publish(AudioStreamTrack())
     await until(lambda: bob.offers, "an offer")
+    for name in ("carol", "dave"):
+        await peers(name).publish(AudioStreamTrack())
     assert len(bob.offers) == 1
     bob.auto_answer = True
     await bob.answer()
@@ -73,6 +76,36 @@ async def test_one_offer_is_outstanding_at_a_time(peers: Make) -> None:
     assert {p for p, _ in bob.tracks()} == {"alice", "carol", "dave"}
     with pytest.raises(BadSdpError, match="no offer to answer"):
         await bob.session.answer(bob.subscribe_pc.localDescription.sdp)
+
+
+class HeldTurns(Turns):
+    """Gives nobody a turn before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop().time)
+        self.waiting = 0
+        self.given = asyncio.Event()
+
+    async def wait(self) -> None:
+        self.waiting += 1
+        await self.given.wait()
+
+
+async def test_an_offer_that_has_waited_is_of_those_who_are_there(
+    peers: Make, call: AiortcCall
+) -> None:
+    turns = call.plane.turns = HeldTurns()
+    bob, alice = peers("bob"), peers("alice")
+    await alice.publish(AudioStreamTrack())
+    await until(lambda: turns.waiting, "an offer waits")
+    await alice.session.close()
+    turns.given.set()
+    await asyncio.sleep(0)
+    assert bob.offers == []
+    await peers("carol").publish(AudioStreamTrack())
+    await until(lambda: bob.answered == 1, "bob has answered")
+    assert set(bob.tracks()) == {("carol", "audio")}
+    assert bob.offers[0][0].count("m=") == 2
 
 
 async def test_a_malformed_offer_leaves_the_session_usable(peers: Make) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from callfleet_engine.media.plane import REPORT_TICKS, AiortcPlane, MediaSettings
+from callfleet_engine.media.plane import (
+    AWAKE_SECONDS,
+    REPORT_TICKS,
+    AiortcCall,
+    AiortcPlane,
+    MediaSettings,
+)
+from callfleet_engine.media.rtp import SILENCE
+from callfleet_engine.media.session import AiortcSession
 
 
 class Session:
@@ -57,3 +65,28 @@ async def test_calls_at_rest_have_no_ticks_and_no_reports() -> None:
     assert (resting.ticks, awake.ticks) == (0, REPORT_TICKS)
     assert [len(session.reports) for session in resting.sessions.values()] == [0, 0, 0]
     assert [len(session.reports) for session in awake.sessions.values()] == [1, 1, 1]
+
+
+class SilentSession:
+    """Of a silent participant."""
+
+    def take_loudest(self) -> int:
+        return SILENCE
+
+    def tick(self, now: float) -> None:
+        """Nothing."""
+
+
+def test_a_call_rests_when_nothing_came_until_something_does() -> None:
+    call = AiortcCall(cast("AiortcPlane", None), "call")
+    call.sessions["alice"] = cast("AiortcSession", SilentSession())
+    assert call.is_awake(100.0)
+    call.tick(100.0)
+    assert call.is_awake(100.0 + AWAKE_SECONDS)
+    call.tick(100.0 + AWAKE_SECONDS)
+    assert not call.is_awake(100.1 + AWAKE_SECONDS)
+    call.touched = True
+    assert call.is_awake(200.0)
+    call.tick(200.0)
+    assert call.is_awake(200.0 + AWAKE_SECONDS)
+    assert not call.is_awake(200.1 + AWAKE_SECONDS)

@@ -1,9 +1,9 @@
-"""How long a negotiation may take, and what a client is told of one that fails."""
+"""When offers are made, how long a negotiation may take, and what is told of one that fails."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from aiortc import InvalidStateError
@@ -15,6 +15,13 @@ T = TypeVar("T")
 NEGOTIATION_SECONDS = 5.0
 OFFER_PAUSE_SECONDS = 0.1
 """So far apart are the offers to one subscriber: all who join at once stand in the next one."""
+
+LATE_SECONDS = 0.001
+"""An event loop that comes back so much later than asked has others to serve."""
+CALM_SECONDS = 0.02
+"""After that it must keep up for so long before the next offer is made."""
+PATIENCE_SECONDS = 0.25
+"""No offer waits longer for that."""
 
 
 class Pace:
@@ -46,6 +53,35 @@ class Pace:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Turns:
+    """Of the offers to all subscribers: one after the other, when nobody waits for an answer.
+
+    Where many join at once, each of them is answered first, and offers are made when the event loop
+    keeps up again. Media between all of them begins no later, and the same work is done.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._one = asyncio.Lock()
+        self._calm = True
+
+    async def wait(self) -> None:
+        """Return when an offer may be made."""
+        patience = self._clock() + PATIENCE_SECONDS
+        async with self._one:
+            while (now := self._clock()) < patience:
+                pause = 0.0 if self._calm else CALM_SECONDS
+                await self._sleep(pause)
+                self._calm = self._clock() - now - pause < LATE_SECONDS
+                if self._calm:
+                    return
 
 
 async def negotiated(step: Coroutine[None, None, T]) -> T:

@@ -17,6 +17,7 @@ from callfleet_engine.media.interface import (
     MediaEvents,
     Stress,
 )
+from callfleet_engine.media.negotiating import Turns
 from callfleet_engine.media.port import CONSENT_SECONDS, MediaPort
 from callfleet_engine.media.python_forwarding import PythonForwarding
 from callfleet_engine.media.seams import Certificate
@@ -186,6 +187,7 @@ class AiortcPlane:
         self.media_port = self._new_port(settings.advertised or (lambda: bound))
         self.totals = self._new_totals()
         self.forwarding = self._new_forwarding()
+        self.turns = Turns(asyncio.get_running_loop().time)
         self._calls: dict[str, AiortcCall] = {}
         self._meter = StressMeter(
             forwards_per_core=FORWARDS_PER_CORE[self.name],

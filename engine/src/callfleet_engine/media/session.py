@@ -305,15 +305,20 @@ class AiortcSession:
             self._subscribing.connect(self._publishers(), self._loop.time())
         if self._client_offers or self._negotiation != "stable":
             return
-        offered = self._subscribing.offered if self._subscribing else frozenset()
-        if self._restart_wanted or Subscribing.wanted(self._publishers()) != offered:
-            if not self._pace.ready():
-                return
+        if self._offer_is_due() and self._pace.ready():
             self._negotiation = "offering"
             self._offer_task = self._loop.create_task(self._offer())
             self._offer_task.add_done_callback(self._offer_done)
 
+    def _offer_is_due(self) -> bool:
+        offered = self._subscribing.offered if self._subscribing else frozenset()
+        return self._restart_wanted or Subscribing.wanted(self._publishers()) != offered
+
     async def _offer(self) -> None:
+        await self._call.plane.turns.wait()
+        if self._ended or not self._offer_is_due():
+            self._negotiation = "stable"
+            return
         if self._subscribing is None:
             link = self._new_link("subscribe")
             self._subscribing = Subscribing(link, self._call.plane.forwarding, self._wishes)
