@@ -116,7 +116,9 @@ class Parts:
             is_open=lambda: self._admits is Admission.OPEN,
             random=random,
         )
-        reception = Reception(self.me.uid, entry, self.host, self.forwarder, self.metrics)
+        reception = Reception(
+            self.me.uid, entry, self.host, self.forwarder, self.metrics, self.plane.turns.answering
+        )
         self.signalling = Signalling(
             uid=self.me.uid,
             reception=reception,

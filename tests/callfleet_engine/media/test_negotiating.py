@@ -66,6 +66,19 @@ async def test_an_offer_waits_until_the_loop_is_calm_and_the_next_does_not() -> 
     assert loop.pauses == [0.0, CALM_SECONDS, CALM_SECONDS, 0.0]
 
 
+async def test_an_offer_waits_for_those_whom_the_store_keeps_waiting() -> None:
+    loop = BusyLoop()
+    turns = loop.turns()
+    with turns.answering():
+        waiting = asyncio.create_task(turns.wait())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert loop.pauses[:2] == [0.0, CALM_SECONDS]
+        assert not waiting.done()
+    await waiting
+    assert loop.now < 100 + PATIENCE_SECONDS
+
+
 async def test_no_offer_waits_for_ever_also_behind_others() -> None:
     loop = BusyLoop(*[0.1] * 99)
     turns = loop.turns()

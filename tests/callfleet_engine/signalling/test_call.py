@@ -12,9 +12,11 @@ import pytest
 
 from callfleet_engine.calls.participant import Participant
 from callfleet_engine.engine import Engine
+from callfleet_engine.media import negotiating
 from callfleet_engine.signalling.access import Access
 from callfleet_engine.signalling.messages import Offer
 from callfleet_engine.signalling.outbox import MAX_MESSAGES
+from callfleet_engine.store.interface import CallRoute
 from tests.callfleet_engine.engines import Caller, running, settings, until
 from tests.callfleet_engine.signalling.conftest import Connect
 
@@ -46,6 +48,34 @@ async def test_two_participants_hear_each_other(engine: Engine, connect: Connect
     finally:
         await ada.close()
         await bob.close()
+
+
+async def test_offers_wait_for_a_join_under_way(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(negotiating, "PATIENCE_SECONDS", 60.0)
+    async with running(settings(tmp_path, capacity=20)) as [engine]:
+        ada, bob, eve = Caller(await connect(engine)), await connect(engine), await connect(engine)
+        answers, look = asyncio.Event(), engine.parts.store.get_active_call
+
+        async def late(*, room: str | None = None, call: str | None = None) -> CallRoute | None:
+            await answers.wait()
+            return await look(room=room, call=call)
+
+        try:
+            await ada.join()
+            await bob.join()
+            monkeypatch.setattr(engine.parts.store, "get_active_call", late)
+            joining = asyncio.create_task(eve.join("other"))
+            await until(lambda: engine.parts.plane.turns.awaited, "eve's join waits for the store")
+            await ada.publish()
+            await asyncio.sleep(5 * negotiating.CALM_SECONDS)
+            assert "offer" not in [message["type"] for message in bob.received]
+            answers.set()
+            assert (await joining)["type"] == "joined"
+            await bob.expect_type("offer")
+        finally:
+            await ada.close()
 
 
 async def test_a_token_is_verified_once(

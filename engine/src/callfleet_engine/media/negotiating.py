@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from aiortc import InvalidStateError
@@ -71,6 +72,17 @@ class Turns:
         self._sleep = sleep
         self._one = asyncio.Lock()
         self._calm = True
+        self.awaited = 0
+        """Answers that clients wait for."""
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While somebody waits for an answer, of the store perhaps, while the loop has time."""
+        self.awaited += 1
+        try:
+            yield
+        finally:
+            self.awaited -= 1
 
     async def wait(self) -> None:
         """Return when an offer may be made."""
@@ -79,7 +91,8 @@ class Turns:
             while (now := self._clock()) < patience:
                 pause = 0.0 if self._calm else CALM_SECONDS
                 await self._sleep(pause)
-                self._calm = self._clock() - now - pause < LATE_SECONDS
+                late = self._clock() - now - pause
+                self._calm = late < LATE_SECONDS and not self.awaited
                 if self._calm:
                     return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,6 +47,8 @@ class Reception:
     host: CallHost
     forwarder: Forwarder
     metrics: Metrics
+    answering: Callable[[], AbstractContextManager[object]]
+    """Held while a client waits for an answer: what can wait does."""
     waiting: int = 0
     """Sockets without a join."""
 
@@ -91,13 +94,14 @@ class Placing:
     ) -> tuple[Call, Participant] | Passed:
         """Raises CallError, Refused, _TryElsewhere."""
         entry = self._reception.entry
-        if self._forwarded:
-            return await self._enter(admit((await entry.local(self._join)).entrance))
-        match await entry.route(self._join, self._excluded):
-            case Here() as here:
-                return await self._enter(admit(here.entrance))
-            case There() as there:
-                return await self._pass_on(there, pass_on)
+        with self._reception.answering():
+            if self._forwarded:
+                where: Here | There = await entry.local(self._join)
+            else:
+                where = await entry.route(self._join, self._excluded)
+            if isinstance(where, Here):
+                return await self._enter(admit(where.entrance))
+        return await self._pass_on(where, pass_on)
 
     async def _enter(self, entrance: Entrance) -> tuple[Call, Participant]:
         host = self._reception.host
