@@ -19,7 +19,7 @@ OFFER_PAUSE_SECONDS = 0.1
 
 LATE_SECONDS = 0.001
 """An event loop that comes back so much later than asked has others to serve."""
-CALM_SECONDS = 0.02
+CALM_SECONDS = 0.04
 """After that it must keep up for so long before the next offer is made."""
 PATIENCE_SECONDS = 0.25
 """No offer waits longer for that."""
