@@ -11,12 +11,13 @@ from typing import Any, Self
 
 import aiohttp
 import av
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 
 from callfleet_engine.engine import Engine
 from callfleet_engine.settings import Settings
 from tests import waiting
+from tests.callfleet_engine.media.peers import new_pc
 
 LIMIT_SECONDS = 20.0
 Message = dict[str, Any]
@@ -143,8 +144,8 @@ class Caller:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.joined: Message = {}
-        self.publishing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.subscribing = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.publishing = new_pc()
+        self.subscribing = new_pc()
         self.loudness: dict[str, int] = {}
         self.heights: dict[str, int] = {}
         """Of the last picture, by track."""
