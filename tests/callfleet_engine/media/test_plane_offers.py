@@ -164,8 +164,8 @@ async def test_a_second_video_is_offered_as_a_screen_and_screens_are_bounded(pee
 
     await until(lambda: zoe.offers, "an offer")
     await late.session.publish(await camera_and_screen(screen="inactive"))
-    offered = [(t.participant, t.source) for t in zoe.offers[0][1]]
-    assert offered[:2] == [("p0", "camera"), ("p0", "screen")]
+    offered = {(t.participant, t.source) for t in zoe.offers[0][1]}
+    assert offered >= {("p0", "camera"), ("p0", "screen")}
 
 
 async def camera_and_screen(screen: str = "sendonly") -> str:

@@ -17,10 +17,8 @@ NEGOTIATION_SECONDS = 5.0
 OFFER_PAUSE_SECONDS = 0.1
 """So far apart are the offers to one subscriber: all who join at once stand in the next one."""
 
-LATE_SECONDS = 0.001
-"""An event loop that comes back so much later than asked has others to serve."""
-CALM_SECONDS = 0.04
-"""After that it must keep up for so long before the next offer is made."""
+CALM_SECONDS = 0.02
+"""So long nobody must have waited for an answer before the next offer is made."""
 PATIENCE_SECONDS = 0.25
 """No offer waits longer for that."""
 
@@ -59,8 +57,8 @@ class Pace:
 class Turns:
     """Of the offers to all subscribers: one after the other, when nobody waits for an answer.
 
-    Where many join at once, each of them is answered first, and offers are made when the event loop
-    keeps up again. Media between all of them begins no later, and the same work is done.
+    Where many join at once, each of them is answered first. Media between all of them begins no
+    later, and the same work is done.
     """
 
     def __init__(
@@ -71,30 +69,30 @@ class Turns:
         self._clock = clock
         self._sleep = sleep
         self._one = asyncio.Lock()
-        self._calm = True
+        self._answered = -CALM_SECONDS
         self.awaited = 0
         """Answers that clients wait for."""
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While somebody waits for an answer, of the store perhaps, while the loop has time."""
+        """While somebody waits for an answer."""
         self.awaited += 1
         try:
             yield
         finally:
             self.awaited -= 1
+            self._answered = self._clock()
 
     async def wait(self) -> None:
         """Return when an offer may be made."""
         patience = self._clock() + PATIENCE_SECONDS
         async with self._one:
             while (now := self._clock()) < patience:
-                pause = 0.0 if self._calm else CALM_SECONDS
-                await self._sleep(pause)
-                late = self._clock() - now - pause
-                self._calm = late < LATE_SECONDS and not self.awaited
-                if self._calm:
-                    return
+                calm_at = now + CALM_SECONDS if self.awaited else self._answered + CALM_SECONDS
+                if calm_at <= now:
+                    break
+                await self._sleep(min(calm_at, patience) - now)
+            await self._sleep(0)
 
 
 async def negotiated(step: Coroutine[None, None, T]) -> T:

@@ -91,6 +91,10 @@ class AiortcSession:
 
     async def publish(self, offer_sdp: str) -> str:
         """Answer the client's offer."""
+        with self._call.plane.turns.answering():
+            return await self._publish(offer_sdp)
+
+    async def _publish(self, offer_sdp: str) -> str:
         self._check_open()
         if not self._can_publish:
             raise NotPermittedError(
