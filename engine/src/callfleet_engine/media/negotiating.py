@@ -57,8 +57,8 @@ class Pace:
 class Turns:
     """Of the offers to all subscribers: one after the other, when nobody waits for an answer.
 
-    Where many join at once, each of them is answered first. Media between all of them begins no
-    later, and the same work is done.
+    Where many join at once, each of them is answered first, which holds up media between all of
+    them by about a tenth (docs/benchmarks.md).
     """
 
     def __init__(
