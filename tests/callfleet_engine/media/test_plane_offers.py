@@ -65,10 +65,9 @@ async def test_m_lines_of_those_who_left_are_used_again(peers: Make) -> None:
 async def test_one_offer_is_outstanding_at_a_time(peers: Make) -> None:
     bob = peers("bob")
     bob.auto_answer = False
-    await peers("alice").publish(AudioStreamTrack())
-    await until(lambda: bob.offers, "an offer")
-    for name in ("carol", "dave"):
+    for name in ("alice", "carol", "dave"):
         await peers(name).publish(AudioStreamTrack())
+        await until(lambda: bob.offers, "an offer")
     assert len(bob.offers) == 1
     bob.auto_answer = True
     await bob.answer()
@@ -100,7 +99,7 @@ async def test_an_offer_that_has_waited_is_of_those_who_are_there(
     await until(lambda: turns.waiting, "an offer waits")
     await alice.session.close()
     turns.given.set()
-    await asyncio.sleep(0)
+    await until(lambda: call.sessions["bob"]._negotiation == "stable", "there is nothing to offer")
     assert bob.offers == []
     await peers("carol").publish(AudioStreamTrack())
     await until(lambda: bob.answered == 1, "bob has answered")
@@ -157,15 +156,15 @@ async def test_a_second_video_is_offered_as_a_screen_and_screens_are_bounded(pee
     zoe.auto_answer = False
     for number in range(MAX_SCREENS):
         await peers(f"p{number}").session.publish(await camera_and_screen())
+        await until(lambda: zoe.offers, "an offer")
     late = peers("late")
     with pytest.raises(MediaError, match=f"{MAX_SCREENS} screens") as refused:
         await late.session.publish(await camera_and_screen())
     assert (refused.value.code, bool(refused.value.remedy)) == ("full", True)
 
-    await until(lambda: zoe.offers, "an offer")
     await late.session.publish(await camera_and_screen(screen="inactive"))
-    offered = {(t.participant, t.source) for t in zoe.offers[0][1]}
-    assert offered >= {("p0", "camera"), ("p0", "screen")}
+    offered = [(t.participant, t.source) for t in zoe.offers[0][1]]
+    assert offered[:2] == [("p0", "camera"), ("p0", "screen")]
 
 
 async def camera_and_screen(screen: str = "sendonly") -> str:

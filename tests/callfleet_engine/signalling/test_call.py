@@ -69,7 +69,7 @@ async def test_offers_wait_for_a_join_under_way(
             joining = asyncio.create_task(eve.join("other"))
             await until(lambda: engine.parts.plane.turns.awaited, "eve's join waits for the store")
             await ada.publish()
-            await asyncio.sleep(5 * negotiating.CALM_SECONDS)
+            await until(engine.parts.plane.turns._one.locked, "bob's offer waits")
             assert "offer" not in [message["type"] for message in bob.received]
             answers.set()
             assert (await joining)["type"] == "joined"
