@@ -174,7 +174,20 @@ class Caller:
 
     async def hears(self) -> None:
         """Wait until sound of somebody arrives."""
-        await until(lambda: any(loud > 1000 for loud in self.loudness.values()), "sound")
+        await until(
+            lambda: any(loud > 1000 for loud in self.loudness.values()),
+            lambda: f"sound: {self.state()}",
+        )
+
+    def state(self) -> str:
+        """For failures: how far both connections are, whether offers are answered, what is heard,
+        and what nobody waited for."""
+        states = {
+            name: f"{pc.connectionState} (ICE {pc.iceConnectionState}, {pc.signalingState})"
+            for name, pc in (("publishing", self.publishing), ("subscribing", self.subscribing))
+        }
+        unread = [message["type"] for message in self.client.received]
+        return f"{states}, {self._answering}, loudness {self.loudness}, unread {unread}"
 
     async def close(self) -> None:
         tasks = [task for task in (self._answering, *self._listening) if task]

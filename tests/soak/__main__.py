@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aioice.ice
 
+from callfleet_engine import logs
 from tests.callfleet_engine import engines
 from tests.soak.leftovers import Held
 from tests.soak.rounds import PEOPLE, soak, soaked
@@ -95,7 +96,9 @@ def main() -> None:
     parser.add_argument(
         "--late", type=int, default=0, metavar="N", help="calls that may not end in time"
     )
+    parser.add_argument("--log", default="warning", metavar="LEVEL", help="of the engine's log")
     given = parser.parse_args()
+    logs.configure(given.log)
     engines.LIMIT_SECONDS = given.limit
     sys.exit(asyncio.run(run(given.minutes, given.pause, given.late)))
 
