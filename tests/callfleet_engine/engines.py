@@ -15,6 +15,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 
 from callfleet_engine.engine import Engine
+from callfleet_engine.media.rtp import ABS_SEND_TIME_URI
 from callfleet_engine.settings import Settings
 from tests import waiting
 from tests.callfleet_engine.media.peers import new_pc
@@ -89,11 +90,14 @@ class Client:
     async def expect_type(self, kind: str) -> Message:
         return await self.expect(lambda message: message["type"] == kind, kind)
 
-    async def answer_offers(self, connection: RTCPeerConnection) -> None:
-        """Take with it whatever is offered, until cancelled."""
+    async def answer_offers(self, connection: RTCPeerConnection, *, remb: bool = True) -> None:
+        """Take with it whatever is offered, until cancelled; `remb`: and tell what arrives."""
         while True:
-            offer = await self._next_offer()
-            await connection.setRemoteDescription(RTCSessionDescription(offer["offer"], "offer"))
+            offer: str = (await self._next_offer())["offer"]
+            if not remb:
+                lines = offer.splitlines()
+                offer = "\r\n".join([*(one for one in lines if ABS_SEND_TIME_URI not in one), ""])
+            await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             await connection.setLocalDescription(await connection.createAnswer())
             await self.send(type="subscribe", answer=connection.localDescription.sdp)
 
@@ -139,10 +143,15 @@ class Tone(AudioStreamTrack):
 
 
 class Caller:
-    """A participant with real peer connections, who speaks and listens."""
+    """A participant with real peer connections, who speaks and listens.
 
-    def __init__(self, client: Client) -> None:
+    Without `remb` it does not tell what arrives: by aiortc's estimate that is next to nothing while
+    its process is busy.
+    """
+
+    def __init__(self, client: Client, *, remb: bool = True) -> None:
         self.client = client
+        self._remb = remb
         self.joined: Message = {}
         self.publishing = new_pc()
         self.subscribing = new_pc()
@@ -156,7 +165,9 @@ class Caller:
     async def join(self, room: str = "room", **fields: object) -> Message:
         self.joined = await self.client.join(room, **fields)
         assert self.joined["type"] == "joined", self.joined
-        self._answering = asyncio.create_task(self.client.answer_offers(self.subscribing))
+        self._answering = asyncio.create_task(
+            self.client.answer_offers(self.subscribing, remb=self._remb)
+        )
         return self.joined
 
     async def offer(self) -> str:

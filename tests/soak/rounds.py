@@ -36,7 +36,7 @@ async def play_round(engine: Engine, number: int) -> None:
     room = f"room-{number % 3}"
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        callers = [Caller(await Client.connect(http, engine)) for _ in range(2)]
+        callers = [Caller(await Client.connect(http, engine), remb=False) for _ in range(2)]
         for caller in callers:
             stack.push_async_callback(caller.close)
         publisher = WhipClient(HttpClient(http, engine), "whip", room).publishing()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callfleet_engine.calls.call import Call
-from callfleet_engine.calls.sampling import SAMPLE_SECONDS, Sampler, Totals, since, totals
+from callfleet_engine.calls.sampling import Sampler, Totals, since, totals
 from callfleet_engine.media.interface import InboundStats, OutboundStats, ParticipantStats
 from callfleet_engine.store.interface import Direction, QualitySample
 
@@ -98,6 +98,7 @@ class Ada:
     """Counts how often somebody looks."""
 
     id = "ada"
+    began = 97.0
 
     def __init__(self) -> None:
         self.received = 0
@@ -134,12 +135,12 @@ class OneCall:
         self.sampler.sample(cast("Call", self), datetime.now(UTC), now)
 
 
-def test_what_came_since_the_last_sample_is_told() -> None:
+def test_what_came_since_the_last_sample_is_told_and_before_the_first_since_the_join() -> None:
     call = OneCall()
     call.sample(100.0, 15)
     call.sample(110.0, 40)
     assert [(one.packets, one.bits_per_second) for one in call.kept.samples] == [
-        (15, 15 * 80 / SAMPLE_SECONDS),
+        (15, 15 * 80 / 3),
         (25, 25 * 80 / 10),
     ]
 

@@ -83,7 +83,8 @@ class Participant:
         self._surroundings = surroundings
         self._services = services
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        self.began = self._loop.time()
+        """Its first moment here, in seconds of the event loop's clock."""
         self._outbox: Outbox | None = None
         self._held_back: set[Source] = set()
         self._kept = Kept(chosen)
@@ -297,7 +298,7 @@ class Participant:
         # by relays only there is no doubt.
         self._services.metrics.connected("relayed" if self._services.ice.required else path)
         if not self._had_media:
-            self._services.metrics.join_seconds.observe(self._loop.time() - self._began)
+            self._services.metrics.join_seconds.observe(self._loop.time() - self.began)
         self._had_media = True
         self._connected.add(pc)
 

@@ -89,7 +89,7 @@ class Sampler:
                 self._before[participant] = replace(before, at=now)
                 continue
             latest = totals(participant.statistics())
-            seconds = now - before.at if before else SAMPLE_SECONDS
+            seconds = now - (before.at if before else participant.began)
             for direction, total in latest.items():
                 lately = since(before.totals[direction], total) if before else total
                 if lately.packets > 0:
