@@ -134,7 +134,8 @@ def dashboard(stage: Stage) -> None:
         met=True,
         seen=f"{len(asked)} queries",
     )
-    _dataplane(stage)
+    _plane(stage, "relays relay", "callfleet_relay_info", "dataplane")
+    _plane(stage, "engines forward", "callfleet_engine_info", "mediaplane")
 
 
 def prometheus_away(stage: Stage) -> None:
@@ -241,18 +242,18 @@ def _event_reasons(stage: Stage, kind: str) -> set[str]:
     return set(reasons.split())
 
 
-def _dataplane(stage: Stage) -> None:
-    """What relays, by the relays' own metric."""
+def _plane(stage: Stage, doing: str, info: str, label: str) -> None:
+    """What moves the packets, by the pods' own metric."""
     expected = "native" if has_cargo() else "python"
-    metric = f'callfleet_relay_info{{namespace="{stage.namespace}"'
-    others = f'{metric},dataplane!="{expected}"}}'
-    mine = f'{metric},dataplane="{expected}"}}'
-    stage.wait("the relays' info in Prometheus", lambda _: _series(stage, mine) > 0)
+    metric = f'{info}{{namespace="{stage.namespace}"'
+    others = f'{metric},{label}!="{expected}"}}'
+    mine = f'{metric},{label}="{expected}"}}'
+    stage.wait(f"{info} in Prometheus", lambda _: _series(stage, mine) > 0)
     stage.expect(
         "dashboard",
-        f"relays relay by the {expected} data plane",
+        f"{doing} by the {expected} {label}",
         met=not _series(stage, others),
-        seen=f"callfleet_relay_info of {_series(stage, mine)} relays",
+        seen=f"{info} of {_series(stage, mine)} pods",
     )
 
 
