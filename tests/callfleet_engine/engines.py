@@ -91,7 +91,7 @@ class Client:
         return await self.expect(lambda message: message["type"] == kind, kind)
 
     async def answer_offers(self, connection: RTCPeerConnection, *, remb: bool = True) -> None:
-        """Take with it whatever is offered, until cancelled; `remb`: and tell what arrives."""
+        """Take with it whatever is offered, until cancelled; without `remb` as in `Caller`."""
         while True:
             offer: str = (await self._next_offer())["offer"]
             if not remb:
@@ -145,8 +145,8 @@ class Tone(AudioStreamTrack):
 class Caller:
     """A participant with real peer connections, who speaks and listens.
 
-    Without `remb` it does not tell what arrives: by aiortc's estimate that is next to nothing while
-    its process is busy.
+    Without `remb` it does not say what its path carries, which aiortc takes for next to nothing
+    while its process is busy. aiortc estimates only where it is offered the time of sending.
     """
 
     def __init__(self, client: Client, *, remb: bool = True) -> None:

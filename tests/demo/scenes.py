@@ -134,8 +134,8 @@ def dashboard(stage: Stage) -> None:
         met=True,
         seen=f"{len(asked)} queries",
     )
-    _plane(stage, "relays relay", "callfleet_relay_info", "dataplane")
-    _plane(stage, "engines forward", "callfleet_engine_info", "mediaplane")
+    _plane(stage, "relays relay by the {} data plane", "callfleet_relay_info", "dataplane")
+    _plane(stage, "engines forward by the {} media plane", "callfleet_engine_info", "mediaplane")
 
 
 def prometheus_away(stage: Stage) -> None:
@@ -242,7 +242,7 @@ def _event_reasons(stage: Stage, kind: str) -> set[str]:
     return set(reasons.split())
 
 
-def _plane(stage: Stage, doing: str, info: str, label: str) -> None:
+def _plane(stage: Stage, expectation: str, info: str, label: str) -> None:
     """What moves the packets, by the pods' own metric."""
     expected = "native" if has_cargo() else "python"
     metric = f'{info}{{namespace="{stage.namespace}"'
@@ -251,7 +251,7 @@ def _plane(stage: Stage, doing: str, info: str, label: str) -> None:
     stage.wait(f"{info} in Prometheus", lambda _: _series(stage, mine) > 0)
     stage.expect(
         "dashboard",
-        f"{doing} by the {expected} {label}",
+        expectation.format(expected),
         met=not _series(stage, others),
         seen=f"{info} of {_series(stage, mine)} pods",
     )

@@ -96,7 +96,9 @@ def main() -> None:
     parser.add_argument(
         "--late", type=int, default=0, metavar="N", help="calls that may not end in time"
     )
-    parser.add_argument("--log", default="warning", metavar="LEVEL", help="of the engine's log")
+    parser.add_argument(
+        "--log", default="warning", choices=("debug", "info", "warning"), help="level of the log"
+    )
     given = parser.parse_args()
     logs.configure(given.log)
     engines.LIMIT_SECONDS = given.limit
